@@ -2,13 +2,16 @@
 
 pub mod accounts;
 pub mod cli;
+pub mod clock;
 pub mod demo;
 pub mod desk;
 pub mod doctor;
 pub mod event;
+pub mod executor;
 pub mod hub;
 pub mod journal;
 pub mod limits;
+pub mod mailbox;
 pub mod plan;
 pub mod protocol;
 pub mod ring;

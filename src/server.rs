@@ -1,1 +1,263 @@
-//! The server (to come)
+//! The whole server: threads, their channels, and its orderly end.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use glommio::{ExecutorJoinHandle, GlommioError};
+use hdrhistogram::Histogram;
+use rustix::fs::FlockOperation;
+
+use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
+use crate::desk::{self, Answers, Desk, Refusals};
+use crate::hub::{Hub, HubHandle};
+use crate::journal::Window;
+use crate::plan::{Machine, MachineError, Plan, PlanError, Wishes};
+use crate::ring::probe::Unsupported;
+use crate::ring::{self, RingOptions, SocketRing};
+use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram};
+use crate::{executor, limits};
+
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub wishes: Wishes,
+}
+
+/// Why the server can't start. Each message is one sentence that ends with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("another Stentor runs on {}: stop it, or choose another directory with --data-dir", .0.display())]
+    DataDirInUse(PathBuf),
+    #[error("{address} is taken by another program: stop it, or choose another address with --listen")]
+    AddressInUse { address: SocketAddr },
+    #[error("can't listen on {address} ({source}): choose another address with --listen")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("shard {shard} can't set up its ring ({source}): `stentor doctor` tells what this machine lacks")]
+    Ring { shard: usize, source: io::Error },
+    #[error("a thread can't be started ({0}): `stentor doctor` tells what this machine lacks")]
+    Thread(GlommioError<()>),
+    #[error("a thread ended while it started: its panic message is above")]
+    ThreadDied,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running server.
+pub struct Server {
+    pub address: SocketAddr,
+    pub plan: Plan,
+    shards: Arc<[ShardHandle]>,
+    hub: HubHandle,
+    accounts: AccountsService,
+    shard_threads: Vec<ExecutorJoinHandle<()>>,
+    /// Held for the life of the process.
+    _lock: File,
+}
+
+/// What all shards together have done so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub sockets: u64,
+    pub deliveries: u64,
+    pub slow_consumers_closed: u64,
+    pub last_seq: u64,
+}
+
+impl Server {
+    /// Starts every thread and returns once the server accepts connections.
+    pub fn start(options: ServerOptions) -> Result<Self, StartError> {
+        ring::probe::probe()?;
+        crate::plan::raise_descriptor_limit()?;
+        let plan = Plan::new(&Machine::read(Path::new("/"))?, &options.wishes)?;
+        let store = Store::open(&options.data_dir)?;
+        let lock = lock(&options.data_dir)?;
+        let (listeners, address) = bind(options.listen, plan.shards.len())?;
+        let shards = plan
+            .shards
+            .iter()
+            .map(|_| ShardHandle::new(plan.slots_per_shard))
+            .collect::<io::Result<Arc<[ShardHandle]>>>()?;
+        let journal = Arc::new(Window::new(shards.len(), limits::WINDOW_BYTES_MAX));
+        let accounts = AccountsService::start(store, hooks(&shards, plan.delivery_cpu))?;
+        let hub = Hub::new(journal.clone(), shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect())?;
+        let handle = hub.handle();
+        executor::spawn("hub", plan.hub_cpu, move || hub.run()).map_err(StartError::Thread)?;
+        let parts = ShardParts {
+            shards: shards.clone(),
+            journal,
+            directory: accounts.directory().clone(),
+            accounts: accounts.client(),
+            hub: handle.clone(),
+            refusals: Arc::default(),
+            connections_max: plan.descriptors.desk_connections_per_shard as usize,
+            sizes: ShardSizes { slots: plan.slots_per_shard, log_bytes: limits::SHARD_LOG_BYTES },
+        };
+        let shard_threads = start_shards(&plan, parts, listeners)?;
+        Ok(Self { address, plan, shards, hub: handle, accounts, shard_threads, _lock: lock })
+    }
+
+    pub fn hub(&self) -> HubHandle {
+        self.hub.clone()
+    }
+
+    pub fn accounts(&self) -> AccountsClient {
+        self.accounts.client()
+    }
+
+    /// Counters since the start.
+    pub fn totals(&self) -> Totals {
+        let sum = |counter: fn(&ShardStats) -> &std::sync::atomic::AtomicU64| {
+            self.shards.iter().map(|shard| ShardStats::get(counter(&shard.stats))).sum()
+        };
+        Totals {
+            sockets: sum(|stats| &stats.sockets),
+            deliveries: sum(|stats| &stats.deliveries),
+            slow_consumers_closed: sum(|stats| &stats.slow_consumers_closed),
+            last_seq: self.hub.last_seq(),
+        }
+    }
+
+    /// The fan-out latencies since the last call, in nanoseconds: from a request's acceptance to the moment when the
+    /// kernel had the bytes for every socket of a shard.
+    pub fn take_fanout(&self) -> Histogram<u32> {
+        let mut total = new_histogram();
+        self.shards.iter().for_each(|shard| shard.stats.take_fanout(&mut total));
+        total
+    }
+
+    /// Closes every session with 1012 and waits for the shards to end, which the closing deadline bounds.
+    pub fn shut_down(self) {
+        self.shards.iter().for_each(|shard| shard.mailbox.post(ShardMail::Shutdown));
+        for thread in self.shard_threads {
+            if let Err(error) = thread.join() {
+                tracing::error!(%error, "a shard ended badly");
+            }
+        }
+    }
+}
+
+/// What every shard gets a copy of.
+#[derive(Clone)]
+struct ShardParts {
+    shards: Arc<[ShardHandle]>,
+    journal: Arc<Window>,
+    directory: Arc<Directory>,
+    accounts: AccountsClient,
+    hub: HubHandle,
+    refusals: Arc<Refusals>,
+    connections_max: usize,
+    sizes: ShardSizes,
+}
+
+fn start_shards(
+    plan: &Plan,
+    parts: ShardParts,
+    listeners: Vec<OwnedFd>,
+) -> Result<Vec<ExecutorJoinHandle<()>>, StartError> {
+    let (ready, started): (Sender<Result<(), StartError>>, Receiver<_>) = channel();
+    let mut threads = Vec::with_capacity(plan.shards.len());
+    for (shard, listener) in plan.shards.iter().zip(listeners) {
+        let (parts, ready, index) = (parts.clone(), ready.clone(), shard.index);
+        let main = move || run_shard(index, parts, listener, ready);
+        threads.push(executor::spawn(&format!("shard-{index}"), shard.cpu, main).map_err(StartError::Thread)?);
+    }
+    drop(ready);
+    for _ in &plan.shards {
+        started.recv().map_err(|_| StartError::ThreadDied)??;
+    }
+    Ok(threads)
+}
+
+async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Sender<Result<(), StartError>>) {
+    let ring = match SocketRing::new(ring_options(parts.sizes.slots)) {
+        Ok(ring) => ring,
+        Err(source) => {
+            let _ = ready.send(Err(StartError::Ring { shard: index, source }));
+            return;
+        }
+    };
+    let handle = parts.shards[index].clone();
+    let sessions = Sessions::new(parts.sizes, parts.directory.load(), handle.stats.clone());
+    let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
+    let answers = Rc::new(Answers::default());
+    let desk = Rc::new(Desk {
+        shard: index,
+        shards: parts.shards,
+        directory: parts.directory.clone(),
+        accounts: parts.accounts,
+        hub: parts.hub,
+        refusals: parts.refusals,
+        answers: answers.clone(),
+        connections_max: parts.connections_max,
+    });
+    let queue = glommio::executor().create_task_queue(
+        glommio::Shares::default(),
+        glommio::Latency::Matters(Duration::from_micros(limits::PREEMPT_US)),
+        "desk",
+    );
+    let accepting = desk::accept(desk, ring::glommio_listener(listener));
+    glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
+    let _ = ready.send(Ok(()));
+    Shard::new(index, handle, parts.journal, parts.directory, answers, plane).run().await;
+}
+
+fn ring_options(slots: u32) -> RingOptions {
+    RingOptions {
+        slots,
+        submission_entries: limits::RING_SUBMISSION_ENTRIES,
+        completion_entries: limits::RING_COMPLETION_ENTRIES,
+        receive_buffers: limits::RECEIVE_BUFFERS,
+        receive_buffer_bytes: limits::RECEIVE_BUFFER_BYTES,
+    }
+}
+
+fn bind(address: SocketAddr, shards: usize) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
+    let patience = Duration::from_millis(limits::UNACKNOWLEDGED_MS_MAX.into());
+    ring::bind_listeners(address, shards, limits::LISTEN_BACKLOG, limits::SEND_BUFFER_BYTES, patience).map_err(
+        |source| match source.kind() {
+            io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+            _ => StartError::Listen { address, source },
+        },
+    )
+}
+
+/// The accounts thread blocks on the disk, so it lives on the delivery CPU; every shard hears of a new snapshot.
+fn hooks(shards: &Arc<[ShardHandle]>, cpu: usize) -> Hooks {
+    let shards = shards.clone();
+    Hooks {
+        on_start: Box::new(move || {
+            let mut cpus = rustix::thread::CpuSet::new();
+            cpus.set(cpu);
+            if let Err(error) = rustix::thread::sched_setaffinity(None, &cpus) {
+                tracing::warn!(cpu, %error, "the accounts thread could not be pinned");
+            }
+        }),
+        on_change: Box::new(move |_| shards.iter().for_each(|shard| shard.mailbox.doorbell().ring())),
+    }
+}
+
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let file = File::create(data_dir.join("server.lock"))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::DataDirInUse(data_dir.to_owned())),
+        Err(error) => Err(io::Error::from(error).into()),
+    }
+}

@@ -1,1 +1,51 @@
-//! (to come)
+//! The front desk of a shard: accepts connections, speaks HTTP, upgrades WebSockets and hands them into the ring.
+//!
+//! ```text
+//!   listener ─▶ acceptor ─▶ connection ─▶ router ─┬─▶ publish    POST /api/events
+//!                            (hyper 1)            ├─▶ watchlist  /api/watchlist
+//!                                │                └─▶ upgrade    /ws/alerts ─▶ Seat + Admission
+//!                                └── 101 sent: socket, leftover, seat ─▶ shard mailbox
+//! ```
+//!
+//! Each connection here costs a process descriptor, so there is a bound on them, and each has a deadline for whatever it
+//! is doing: sending a head, sending a body, or nothing.
+
+mod acceptor;
+mod answers;
+mod auth;
+mod body;
+mod connection;
+mod error;
+mod publish;
+mod refusals;
+mod router;
+mod stream;
+mod upgrade;
+mod watchlist;
+
+pub use acceptor::accept;
+pub use answers::{Answer, Answers};
+pub use error::RestError;
+pub use refusals::Refusals;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::accounts::{AccountsClient, Directory};
+use crate::hub::HubHandle;
+use crate::shard::ShardHandle;
+
+/// What the front desk of one shard works with.
+pub struct Desk {
+    /// The index of its shard.
+    pub shard: usize,
+    /// All shards, so that a full one can pass sockets on.
+    pub shards: Arc<[ShardHandle]>,
+    pub directory: Arc<Directory>,
+    pub accounts: AccountsClient,
+    pub hub: HubHandle,
+    pub refusals: Arc<Refusals>,
+    pub answers: Rc<Answers>,
+    /// Connections that the desk may hold at a time, each with a process descriptor.
+    pub connections_max: usize,
+}

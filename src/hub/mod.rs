@@ -1,1 +1,121 @@
-//! (to come)
+//! The hub: the one writer. It numbers events, encodes each once, appends them to the journal and wakes every shard.
+//!
+//! ```text
+//!   front desks ──publish()──▶ mailbox ──▶ number ▶ encode ▶ Journal::append ──▶ ring every shard's doorbell
+//!        ▲                                                   │
+//!        └────────────── Accepted { first_seq, … } ◀─────────┘
+//! ```
+//!
+//! Invariants:
+//! * Numbers are given out here only, in the order of the mailbox, and a batch's numbers are contiguous.
+//! * A request is refused before it has numbers, never after.
+//! * The hub waits for no shard: each reads from the journal at its own position.
+
+mod batch;
+pub mod envelope;
+
+pub use batch::EncodedBatch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::clock::{self, Nanos};
+use crate::event::Event;
+use crate::journal::{Journal, JournalError, Window};
+use crate::limits;
+use crate::mailbox::Mailbox;
+use crate::ring::Doorbell;
+
+/// What a publisher is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub accepted: u64,
+    pub first_seq: u64,
+    pub last_seq: u64,
+}
+
+/// Carries the hub's answer back to whoever published; it is called on the hub's thread and must not block.
+pub type Reply = Box<dyn FnOnce(Result<Accepted, JournalError>) + Send>;
+
+struct Publish {
+    events: Vec<Event>,
+    bytes: usize,
+    accepted_at: Nanos,
+    reply: Reply,
+}
+
+/// The way to the hub, for any thread.
+#[derive(Clone)]
+pub struct HubHandle {
+    mailbox: Arc<Mailbox<Publish>>,
+    queued_bytes: Arc<AtomicUsize>,
+    journal: Arc<Window>,
+}
+
+/// What the hub's thread owns.
+pub struct Hub {
+    handle: HubHandle,
+    /// One for each shard.
+    shards: Vec<Doorbell>,
+}
+
+impl Hub {
+    pub fn new(journal: Arc<Window>, shards: Vec<Doorbell>) -> std::io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new(Doorbell::new()?));
+        Ok(Self { handle: HubHandle { mailbox, queued_bytes: Arc::default(), journal }, shards })
+    }
+
+    pub fn handle(&self) -> HubHandle {
+        self.handle.clone()
+    }
+
+    /// Serves publishers for ever, on the executor of this thread.
+    pub async fn run(self) {
+        let doorbell = self.handle.mailbox.doorbell().listen().expect("a descriptor for the hub's doorbell");
+        let mut requests = Vec::new();
+        loop {
+            self.handle.mailbox.collect(&mut requests);
+            if requests.is_empty() {
+                doorbell.heard().await.expect("an eventfd can be read");
+                continue;
+            }
+            for request in requests.drain(..) {
+                self.publish(request);
+            }
+        }
+    }
+
+    fn publish(&self, request: Publish) {
+        let Publish { events, bytes, accepted_at, reply } = request;
+        let journal = &self.handle.journal;
+        let answer = journal.admit(bytes).map(|()| {
+            let first_seq = journal.head();
+            let batch = EncodedBatch::encode(events, first_seq, accepted_at);
+            let accepted = Accepted { accepted: batch.len() as u64, first_seq, last_seq: batch.next_seq() - 1 };
+            journal.append(Arc::new(batch));
+            self.shards.iter().for_each(Doorbell::ring);
+            accepted
+        });
+        self.handle.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        reply(answer);
+    }
+}
+
+impl HubHandle {
+    /// Hands events over; `reply` is called once they have numbers, or when they are refused. With too many bytes queued
+    /// for the hub it is called at once.
+    pub fn publish(&self, events: Vec<Event>, reply: Reply) {
+        let bytes = events.iter().map(|event| event.data.len() + limits::EVENT_OVERHEAD_BYTES).sum();
+        let queued = self.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        if queued > 0 && queued + bytes > limits::HUB_QUEUE_BYTES_MAX {
+            self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+            return reply(Err(JournalError::QueueFull));
+        }
+        self.mailbox.post(Publish { events, bytes, accepted_at: clock::now(), reply });
+    }
+
+    /// The number of the newest event; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.journal.head() - 1
+    }
+}

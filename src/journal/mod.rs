@@ -1,1 +1,50 @@
-//! (to come)
+//! What has been published, in order, behind one narrow interface: append, head, read from a number.
+//!
+//! ```text
+//!   hub ──append──▶ Journal ──read_from(position)──▶ every shard, at its own pace
+//! ```
+//!
+//! [`Window`] is the journal in memory: it keeps an event until every shard has it, and refuses more when the slowest
+//! shard lags by its whole size. A shard that lags therefore blocks nobody and loses nothing; publishers are told to
+//! come back.
+
+mod window;
+
+pub use window::Window;
+
+use std::sync::Arc;
+
+use crate::hub::EncodedBatch;
+
+/// Why the journal did not take a batch.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum JournalError {
+    /// The readers lag by as much as may be held for them; retry later.
+    #[error("the server is overloaded: a shard is {lag_events} events behind")]
+    Overloaded { lag_events: u64 },
+    /// Publishers are faster than the hub; retry later.
+    #[error("the server is overloaded: too many events wait to be numbered")]
+    QueueFull,
+}
+
+/// The sequence of all events. One writer, the hub; readers hold a position of their own.
+pub trait Journal: Send + Sync {
+    /// The number that the next event gets. Numbers begin at 1.
+    fn head(&self) -> u64;
+
+    /// Whether a batch of about `bytes` would be taken now. Asked before numbers are given out.
+    fn admit(&self, bytes: usize) -> Result<(), JournalError>;
+
+    /// Appends a batch that begins at [`head`](Self::head).
+    fn append(&self, batch: Arc<EncodedBatch>);
+
+    /// Adds the batches from number `position` on to `batches`, at least one where there is one and no more than about
+    /// `bytes_max`, and returns the position behind them. `reader` will not ask for anything before it again.
+    fn read_from(
+        &self,
+        reader: usize,
+        position: u64,
+        bytes_max: usize,
+        batches: &mut impl Extend<Arc<EncodedBatch>>,
+    ) -> u64;
+}

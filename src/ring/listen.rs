@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -11,12 +12,14 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 ///
 /// SO_REUSEPORT would let a second server of the same user join the port unnoticed; a first bind without it finds
 /// out. `send_buffer_bytes` becomes SO_SNDBUF, which accepted sockets inherit: it bounds what a socket that stopped
-/// reading can hold in the kernel (which doubles the figure for its own bookkeeping, socket(7)).
+/// reading can hold in the kernel (which doubles the figure for its own bookkeeping, socket(7)). So do TCP_NODELAY and
+/// TCP_USER_TIMEOUT: a peer that acknowledged nothing for `unacknowledged_max` is gone.
 pub fn bind_listeners(
     address: SocketAddr,
     count: usize,
     backlog: i32,
     send_buffer_bytes: usize,
+    unacknowledged_max: Duration,
 ) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
     let probe = stream_socket(address)?;
     probe.set_reuse_address(true)?;
@@ -30,6 +33,7 @@ pub fn bind_listeners(
         socket.set_reuse_port(true)?;
         socket.set_send_buffer_size(send_buffer_bytes)?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_user_timeout(Some(unacknowledged_max))?;
         socket.bind(&SockAddr::from(address))?;
         socket.listen(backlog)?;
         listeners.push(OwnedFd::from(socket));
@@ -43,10 +47,10 @@ pub fn glommio_listener(listener: OwnedFd) -> glommio::net::TcpListener {
     unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) }
 }
 
-/// Hands a connected socket to the executor that runs on this thread.
-pub fn glommio_stream(stream: OwnedFd) -> glommio::net::TcpStream {
-    // SAFETY: the descriptor is owned and passes into the stream, which closes it.
-    unsafe { glommio::net::TcpStream::from_raw_fd(stream.into_raw_fd()) }
+/// Takes a connected socket out of glommio, which gives its descriptors away only as duplicates.
+pub fn take_descriptor(stream: glommio::net::TcpStream) -> io::Result<OwnedFd> {
+    // SAFETY: the stream lives, and so does its descriptor, until the end of this function.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }.try_clone_to_owned()
 }
 
 fn stream_socket(address: SocketAddr) -> io::Result<Socket> {

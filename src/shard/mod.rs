@@ -1,1 +1,36 @@
-//! (to come)
+//! A shard: one pinned executor with its sockets, its subscriptions and its output. Shards share nothing but immutable
+//! batches and the account snapshot.
+//!
+//! ```text
+//!   desk ─────────────▶ enter ─┐                         ┌─▶ log.rs     the bytes, once
+//!   journal ── batches ────────┼─▶ plane.rs ─ sessions.rs┼─▶ index.rs   who gets them
+//!   socket ring ─ completions ─┘    (turns)   (state)    └─▶ output.rs  what each still has to get
+//!                                     └──▶ sockets.rs: the trait to the kernel
+//! ```
+//!
+//! Invariants worth naming:
+//! * An event is in the log once; outputs are ranges of it ([`output`]).
+//! * A slot is vacant again only after its last completion ([`socket`]).
+//! * A socket that the kernel takes bytes for never loses an event to the log's wrapping ([`fanout`]).
+//! * A turn is bounded, and between turns everything else on the executor may run ([`plane`]).
+
+mod fanout;
+mod heartbeat;
+mod index;
+mod input;
+mod log;
+mod output;
+mod plane;
+mod runner;
+mod sessions;
+mod socket;
+mod sockets;
+mod stats;
+mod wheel;
+
+pub use plane::{EnterError, Plane};
+pub use runner::{Arrival, Shard, ShardHandle, ShardMail, Seat};
+pub use sessions::{Sessions, ShardSizes};
+pub use sockets::Sockets;
+pub use stats::{ShardStats, new_histogram};
+pub use wheel::Tick;

@@ -1,0 +1,126 @@
+//! One connection at the desk, from its first byte to its end or its hand-over into the ring.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_lite::AsyncWriteExt;
+use glommio::net::TcpStream;
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+
+use super::error::{Reply, RestError};
+use super::stream::{Phase, PhaseCell, Stream};
+use super::upgrade::Upgrade;
+use super::{Desk, router};
+use crate::shard::{Arrival, ShardMail};
+use crate::{clock, limits, ring};
+
+/// What a handler may know of the connection, and what it may leave for it.
+pub struct ConnectionContext {
+    pub peer: IpAddr,
+    /// Set by a handler that answers 101.
+    pub upgrade: RefCell<Option<Upgrade>>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>>>>;
+
+pub async fn serve(desk: Rc<Desk>, stream: TcpStream) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    let phase = PhaseCell::new();
+    let context = Rc::new(ConnectionContext { peer: peer.ip(), upgrade: RefCell::default() });
+    let service = service_fn({
+        let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
+        move |request: Request<Incoming>| -> Answering {
+            phase.set(Phase::Serving);
+            let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
+            Box::pin(async move {
+                let reply = router::answer(&desk, &context, request).await;
+                phase.set(Phase::Idle(clock::now()));
+                Ok(reply)
+            })
+        }
+    });
+    let mut connection = http1::Builder::new()
+        .max_buf_size(limits::HEADER_BYTES_MAX)
+        .serve_connection(Stream::new(stream, phase.clone()), service);
+    let serving = poll_fn(|task| connection.poll_without_shutdown(task));
+    let outcome = futures_lite::future::or(async { Ended::Served(serving.await) }, async {
+        expired(&phase).await;
+        Ended::Expired
+    })
+    .await;
+    let parts = connection.into_parts();
+    let stream = parts.io.into_tcp();
+    match outcome {
+        Ended::Served(Ok(())) => {
+            if let Some(upgrade) = context.upgrade.take() {
+                hand_over(&desk, stream, parts.read_buf.to_vec(), upgrade);
+            }
+        }
+        Ended::Served(Err(error)) => tracing::debug!(%peer, %error, "a connection at the desk broke"),
+        Ended::Expired => say_goodbye(stream, phase.get()).await,
+    }
+}
+
+enum Ended {
+    Served(hyper::Result<()>),
+    Expired,
+}
+
+/// Resolves when the connection has outlived the deadline of what it is doing.
+async fn expired(phase: &PhaseCell) {
+    loop {
+        let now = clock::now();
+        let wait = match phase.get().deadline() {
+            Some(deadline) if deadline <= now => return,
+            Some(deadline) => Duration::from_nanos(deadline - now),
+            None => Duration::from_millis(limits::HANDSHAKE_MS),
+        };
+        glommio::timer::sleep(wait).await;
+    }
+}
+
+/// The 101 has left: the socket goes into a ring, its process descriptor ends here.
+fn hand_over(desk: &Desk, stream: TcpStream, leftover: Vec<u8>, upgrade: Upgrade) {
+    let socket = match ring::take_descriptor(stream) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!(%error, "an upgraded socket could not leave the desk");
+            return;
+        }
+    };
+    let Upgrade { shard, seat, admission } = upgrade;
+    desk.shards[shard].mailbox.post(ShardMail::Arrival(Arrival { socket, admission, leftover, seat }));
+}
+
+/// Tells somebody who began a request and did not go on what happened; one who was merely idle knows.
+async fn say_goodbye(mut stream: TcpStream, phase: Phase) {
+    if !matches!(phase, Phase::Head(_)) {
+        return;
+    }
+    let (parts, body) = RestError::Timeout.reply().into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let head = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        parts.status,
+        body.len()
+    );
+    let farewell = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+        stream.close().await
+    };
+    let patience = glommio::timer::sleep(Duration::from_millis(limits::GOODBYE_MS));
+    let _ = futures_lite::future::or(farewell, async {
+        pin!(patience).await;
+        Ok(())
+    })
+    .await;
+}

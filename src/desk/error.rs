@@ -1,0 +1,137 @@
+//! What goes wrong at the front desk, with its status and its JSON body (design §2).
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::event::InvalidEvent;
+use crate::journal::JournalError;
+use crate::limits;
+use crate::ws::UpgradeError;
+use crate::accounts::{StoreError, SubmitError};
+
+pub type Reply = Response<Full<Bytes>>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    #[error("no such route: {0}")]
+    NotFound(String),
+    #[error("this route takes {allow}")]
+    MethodNotAllowed { allow: &'static str },
+    #[error("this request needs an API key: send it as X-API-Key, or as Authorization: Bearer")]
+    KeyMissing,
+    #[error("this API key does not exist or was revoked")]
+    KeyInvalid,
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("{reason}: retry in {retry_after_s} s")]
+    Repeated { reason: String, retry_after_s: u64 },
+    #[error("the body is larger than {} bytes: send events in several requests", limits::BODY_BYTES_MAX)]
+    BodyTooLarge,
+    #[error("the rest of the request did not come in time")]
+    Timeout,
+    #[error("the request's body ended too early: {0}")]
+    BodyBroken(String),
+    #[error("the body's type is not supported: send application/json or application/x-ndjson")]
+    MediaType,
+    #[error("{0}")]
+    InvalidEvent(#[from] InvalidEvent),
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+    #[error("{0}")]
+    Overloaded(#[from] JournalError),
+    #[error("the server is full: every socket slot is taken")]
+    Full,
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RestError {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::KeyMissing | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Upgrade(error) => error.status(),
+            Self::Store(error) => error.status(),
+            Self::Overloaded(_) | Self::Full | Self::Submit(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The word by which a program tells errors apart.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
+            Self::KeyMissing | Self::KeyInvalid => "AUTHENTICATION_FAILED",
+            Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::Timeout => "REQUEST_TIMEOUT",
+            Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::InvalidEvent(_) => "INVALID_EVENT",
+            Self::BodyBroken(_) | Self::InvalidRequest(_) => "INVALID_REQUEST",
+            Self::Upgrade(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Overloaded(_) | Self::Submit(_) => "OVERLOADED",
+            Self::Full => "SERVER_FULL",
+        }
+    }
+
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
+            Self::Overloaded(_) | Self::Full | Self::Submit(_) => Some(limits::RETRY_AFTER_S),
+            _ => None,
+        }
+    }
+
+    pub fn reply(&self) -> Reply {
+        let mut error = json!({ "code": self.code(), "message": self.to_string() });
+        if let Self::InvalidEvent(invalid) = self {
+            error["line"] = invalid.line.into();
+            if let Some(index) = invalid.index {
+                error["index"] = index.into();
+            }
+            if let Some(field) = &invalid.field {
+                error["field"] = field.as_str().into();
+            }
+        }
+        let mut reply = json_reply(self.status(), &json!({ "success": false, "error": error }));
+        let headers = reply.headers_mut();
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        match self {
+            Self::KeyMissing | Self::KeyInvalid => {
+                headers.insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+            }
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(header::ALLOW, http::HeaderValue::from_static(allow));
+            }
+            Self::Upgrade(error) => {
+                for &(name, value) in error.headers() {
+                    headers.insert(name, http::HeaderValue::from_static(value));
+                }
+            }
+            _ => {}
+        }
+        reply
+    }
+}
+
+pub fn json_reply(status: StatusCode, body: &serde_json::Value) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body.to_string())));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    reply
+}

@@ -1,0 +1,82 @@
+//! `/api/watchlist`: which wallets an account sees. Live sessions follow at once.
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::{Reply, RestError, json_reply};
+use super::{Desk, auth, body};
+use crate::accounts::{AccountId, Command, GetWatchlist, InvalidOwner, Owner, ReplaceWatchlist, Role, StoreError};
+use crate::accounts::{Unwatch, Watch};
+use crate::limits;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Owners {
+    owners: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneOwner {
+    owner: String,
+}
+
+/// `GET` lists, `PUT {"owners":[…]}` replaces, `POST {"owner":…}` adds.
+pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
+    let account = match account(desk, &request) {
+        Ok(account) => account,
+        Err(error) => {
+            body::discard(request).await;
+            return Err(error);
+        }
+    };
+    let method = request.method().clone();
+    if method == Method::GET {
+        let watchlist = ask(desk, GetWatchlist { account }).await?;
+        let owners: Vec<&str> = watchlist.iter().map(Owner::as_str).collect();
+        return Ok(json_reply(StatusCode::OK, &json!({ "success": true, "owners": owners })));
+    }
+    let body = body::read(request, limits::WATCHLIST_BODY_BYTES_MAX).await?;
+    let edit = if method == Method::PUT {
+        let Owners { owners } = parse(&body, r#"{"owners":["…"]}"#)?;
+        let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<_, InvalidOwner>>();
+        ask(desk, ReplaceWatchlist { account, owners: owners.map_err(StoreError::from)? }).await?
+    } else {
+        let OneOwner { owner } = parse(&body, r#"{"owner":"…"}"#)?;
+        let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
+        ask(desk, Watch { account, owners: vec![owner] }).await?
+    };
+    Ok(json_reply(
+        StatusCode::OK,
+        &json!({ "success": true, "added": edit.added, "removed": edit.removed, "total": edit.total }),
+    ))
+}
+
+/// `DELETE /api/watchlist/{owner}`.
+pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: String) -> Result<Reply, RestError> {
+    let account = account(desk, request)?;
+    let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
+    let edit = ask(desk, Unwatch { account, owners: vec![owner] }).await?;
+    Ok(json_reply(StatusCode::OK, &json!({ "success": true, "removed": edit.removed, "total": edit.total })))
+}
+
+fn account(desk: &Desk, request: &Request<Incoming>) -> Result<AccountId, RestError> {
+    let identity = auth::identify(desk, request.headers())?;
+    auth::require(&identity, Role::Subscriber)?;
+    Ok(identity.account.id)
+}
+
+/// Has the accounts thread do it. When this returns, every shard has been told of the new snapshot.
+async fn ask<C: Command>(desk: &Desk, command: C) -> Result<C::Answer, RestError> {
+    let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
+    desk.accounts.submit(command, answer)?;
+    let done: Result<C::Answer, StoreError> = ticket.answer().await;
+    Ok(done?)
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], shape: &str) -> Result<T, RestError> {
+    serde_json::from_slice(body)
+        .map_err(|error| RestError::InvalidRequest(format!("the body must be {shape}: {error}")))
+}

@@ -1,0 +1,184 @@
+//! Events on their way to the sockets: inbox → log → audiences → outputs.
+//!
+//! Flow control: an event is only taken in while every socket that the kernel takes bytes for can still be served from
+//! the log. If the queue of the pass lags half a log behind, or a socket's scattered ranges reach their bound, the inbox
+//! waits for the pass. So a batch of any size reaches the healthy, and only a socket that the kernel refused bytes for
+//! can fall off the log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::index::AudienceId;
+use super::log::LogRange;
+use super::sessions::{Queued, Sessions};
+use super::stats::ShardStats;
+use crate::clock::Nanos;
+use crate::event::Namespace;
+use crate::hub::EncodedBatch;
+use crate::limits;
+use crate::ws::CloseCode;
+
+/// Batches that were pushed by the hub, and how far they are.
+#[derive(Default)]
+pub struct Inbox {
+    pub batches: VecDeque<Arc<EncodedBatch>>,
+    /// The next event of the front batch.
+    next: usize,
+    /// Sockets ever put into the queue of the pass, and ever visited.
+    pub enqueued: u64,
+    pub visited: u64,
+    /// The pass must have visited this many before the next event is taken in.
+    gate: u64,
+    /// Batches whose fan-out is not over: it is when `visited` reaches the count.
+    marks: VecDeque<(u64, Nanos)>,
+    /// The log's head at which the full sockets are searched next.
+    next_sweep: u64,
+    /// Rotates the order in which an audience's members are queued.
+    rotation: usize,
+    /// Scratch: audiences with matched frames that their members don't have yet.
+    touched: Vec<AudienceId>,
+}
+
+impl Inbox {
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}
+
+impl Sessions {
+    /// Takes in as many events as the flow control lets through.
+    pub(super) fn ingest(&mut self) {
+        let began_at = self.log.head();
+        while let Some(batch) = self.inbox.batches.front().cloned() {
+            let mut next = self.inbox.next;
+            while next < batch.len() && self.may_ingest(began_at, batch.frame(next).len()) {
+                self.take_in(&batch, next);
+                next += 1;
+            }
+            self.hand_to_members();
+            if next < batch.len() {
+                self.inbox.next = next;
+                return;
+            }
+            self.inbox.next = 0;
+            self.inbox.batches.pop_front();
+            self.inbox.marks.push_back((self.inbox.enqueued, batch.accepted_at()));
+        }
+    }
+
+    /// Records the fan-out time of every batch that the pass has finished.
+    pub(super) fn record_finished(&mut self, now: Nanos) {
+        while let Some(&(enqueued, accepted_at)) = self.inbox.marks.front() {
+            if self.inbox.visited < enqueued {
+                return;
+            }
+            self.stats.record_fanout(now.saturating_sub(accepted_at));
+            self.inbox.marks.pop_front();
+        }
+    }
+
+    /// Frames since `began_at` may still wait to be handed to their audiences; older ones that are needed are those of
+    /// the queue, whose front has waited longest.
+    fn may_ingest(&self, began_at: u64, frame_bytes: usize) -> bool {
+        let needed_from = self.queue.front().map_or(began_at, |queued| queued.needs_from.min(began_at));
+        self.inbox.visited >= self.inbox.gate
+            && self.log.head() + frame_bytes as u64 - needed_from <= self.log.capacity() / 2
+    }
+
+    fn take_in(&mut self, batch: &EncodedBatch, event: usize) {
+        let frame = batch.frame(event);
+        self.cut_off_before_overwriting(frame.len());
+        ShardStats::add(&self.stats.events, 1);
+        let topic = batch.topic(event);
+        let range = self.log.append(frame);
+        if topic.namespace() != Namespace::Wallet {
+            return;
+        }
+        let mut index = std::mem::take(&mut self.index);
+        for position in 0..index.wallet_audiences(topic.name()).len() {
+            let id = index.wallet_audiences(topic.name())[position];
+            let audience = index.audience(id);
+            if audience.pending_events > 0 && audience.pending.end == range.start {
+                audience.pending.end = range.end;
+                audience.pending_events += 1;
+                continue;
+            }
+            let earlier = std::mem::replace(&mut audience.pending, range);
+            let events = std::mem::replace(&mut audience.pending_events, 1);
+            if events == 0 {
+                self.inbox.touched.push(id);
+            } else {
+                self.push_to_members(&index.audience(id).members, earlier, events);
+            }
+        }
+        self.index = index;
+    }
+
+    /// Frames that follow one another in the log are handed to an audience's members as one range.
+    fn hand_to_members(&mut self) {
+        let mut index = std::mem::take(&mut self.index);
+        let mut touched = std::mem::take(&mut self.inbox.touched);
+        for id in touched.drain(..) {
+            let audience = index.audience(id);
+            let events = std::mem::take(&mut audience.pending_events);
+            self.push_to_members(&audience.members, audience.pending, events);
+        }
+        self.inbox.touched = touched;
+        self.index = index;
+    }
+
+    fn push_to_members(&mut self, members: &[u32], range: LogRange, events: u32) {
+        self.inbox.rotation = self.inbox.rotation.wrapping_add(limits::SEND_BATCH_SOCKETS + 1);
+        let (before, from_here) = members.split_at(self.inbox.rotation % members.len());
+        for &slot in from_here.iter().chain(before) {
+            let socket = &mut self.slots[slot];
+            socket.output.push_range(range, &mut self.pool);
+            let scattered = socket.output.pieces() >= limits::OUTPUT_PIECES_MAX;
+            if socket.full {
+                if scattered {
+                    self.inbox.next_sweep = 0;
+                }
+                continue;
+            }
+            if !socket.queued {
+                socket.queued = true;
+                self.queue.push_back(Queued { slot, needs_from: range.start });
+                self.inbox.enqueued += 1;
+            }
+            if scattered {
+                self.inbox.gate = self.inbox.enqueued;
+            }
+        }
+        ShardStats::add(&self.stats.deliveries, u64::from(events) * members.len() as u64);
+    }
+
+    /// Closes every socket that was full and whose oldest range the log is about to overwrite, or whose ranges are too
+    /// many. One that takes bytes again stays in the list until it has been sent everything.
+    ///
+    /// The list is searched once per sixteenth of the log. What the search leaves lies within the newest 14 sixteenths;
+    /// until the next one the head moves by a sixteenth and at most one frame, which is no longer than another.
+    fn cut_off_before_overwriting(&mut self, upcoming: usize) {
+        let head = self.log.head() + upcoming as u64;
+        if head < self.inbox.next_sweep {
+            return;
+        }
+        self.hand_to_members();
+        let sixteenth = self.log.capacity() / 16;
+        self.inbox.next_sweep = head + sixteenth;
+        let keep_from = head.saturating_sub(14 * sixteenth);
+        let mut full = std::mem::take(&mut self.full);
+        full.retain(|&slot| {
+            let socket = &mut self.slots[slot];
+            let Some(oldest) = socket.output.oldest() else {
+                socket.listed_as_full = false;
+                return false;
+            };
+            if oldest < keep_from || (socket.full && socket.output.pieces() >= limits::OUTPUT_PIECES_MAX) {
+                ShardStats::add(&self.stats.slow_consumers_closed, 1);
+                self.close(slot, CloseCode::SLOW_CONSUMER, "too slow: events were about to be lost");
+            }
+            true
+        });
+        self.full = full;
+    }
+}

@@ -1,0 +1,73 @@
+//! What comes from a peer: bytes → frames → messages → answers.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+use super::heartbeat::sign_of_life;
+use super::sessions::Sessions;
+use super::socket::State;
+use crate::limits;
+use crate::protocol::Message;
+use crate::ring::SlotRef;
+use crate::ws::{CloseCode, Incoming, Opcode, append_frame, close_reply};
+
+impl Sessions {
+    /// Feeds received bytes to the socket's decoder; they are unmasked in place.
+    pub(super) fn input(&mut self, at: SlotRef, bytes: &mut [u8]) {
+        let Some(socket) = self.slots.current(at) else { return };
+        if !matches!(socket.state, State::Open | State::Closing | State::Draining) {
+            return;
+        }
+        sign_of_life(socket);
+        let protocol = socket.protocol;
+        // The decoder is taken out for the time of the call, so that what it finds can change the rest of the session.
+        let mut decoder = std::mem::take(&mut socket.decoder);
+        let outcome = decoder.feed(bytes, protocol.message_bytes_max(), |incoming| self.incoming(at.slot, incoming));
+        self.slots[at.slot].decoder = decoder;
+        if let Err(error) = outcome {
+            self.close(at.slot, error.close_code(), &error.to_string());
+        }
+    }
+
+    fn incoming(&mut self, slot: u32, incoming: Incoming<'_>) -> ControlFlow<Infallible> {
+        let open = self.slots[slot].is_open();
+        match incoming {
+            Incoming::Text(text) if open => self.message(slot, Message::Text(text)),
+            Incoming::Binary(bytes) if open => self.message(slot, Message::Binary(bytes)),
+            Incoming::Ping(payload) if open => {
+                let mut pong = Vec::with_capacity(payload.len() + 2);
+                append_frame(&mut pong, Opcode::Pong, payload);
+                self.slots[slot].output.push_pong(pong.into(), &mut self.pool);
+                self.enqueue(slot);
+            }
+            Incoming::Close(reason) => self.peer_closed(slot, reason.map(|(code, _)| code)),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn message(&mut self, slot: u32, message: Message<'_>) {
+        let socket = &mut self.slots[slot];
+        let Some(answer) = socket.protocol.answer(message) else { return };
+        socket.output.push_owned(answer, &mut self.pool);
+        if socket.output.owned_bytes() > socket.protocol.owned_bytes_max() {
+            self.close(slot, CloseCode::SLOW_CONSUMER, "answers are not being read");
+        } else {
+            self.enqueue(slot);
+        }
+    }
+
+    /// The peer's close frame: it is echoed (RFC 6455 §5.5.1), or, if ours went first, the handshake is complete.
+    fn peer_closed(&mut self, slot: u32, code: Option<CloseCode>) {
+        let socket = &mut self.slots[slot];
+        socket.peer_closed = true;
+        match socket.state {
+            State::Open => {
+                self.close_with(slot, close_reply(code).into(), limits::CLOSE_DRAIN_MS);
+            }
+            // Ours has left, theirs has come: the server ends the connection first (§7.1.1).
+            State::Draining if !socket.armed.shutdown => self.terminate(slot),
+            _ => {}
+        }
+    }
+}

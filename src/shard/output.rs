@@ -1,0 +1,454 @@
+//! What one socket still has to be sent: ranges of the shard log, and small pieces of its own between them.
+//!
+//! Nothing is copied and nothing is counted per socket: an idle socket's output is [`Output::Empty`], one that is
+//! served within a pass holds a single range, and only a socket that lags, or gets scattered events, owns a queue.
+//!
+//! Invariants:
+//! * Pieces leave in order; a range that begins where the last one ends is merged into it.
+//! * Bytes of a frame are never separated: what is urgent goes to the next frame boundary, and what is dropped is
+//!   dropped from a frame boundary on.
+
+use std::collections::VecDeque;
+
+use super::log::{LogRange, ShardLog};
+use crate::limits;
+use crate::ring::SendBatch;
+
+#[derive(Debug, Default)]
+pub enum Output {
+    #[default]
+    Empty,
+    /// Nothing but whole frames of the log, of which no byte was sent.
+    Range(LogRange),
+    Queue(Box<Backlog>),
+}
+
+#[derive(Debug, Default)]
+pub struct Backlog {
+    pieces: VecDeque<Piece>,
+    /// Where the frame ends of which the first piece holds the rest, if that piece is of the log and half-sent.
+    half_sent_until: Option<u64>,
+    /// Bytes of owned pieces, so that a peer that makes us answer can't make us hoard.
+    owned_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Log(LogRange),
+    Owned { bytes: Box<[u8]>, sent: usize, pong: bool },
+}
+
+/// Emptied backlogs, kept so that a lagging socket does not cost an allocation each time.
+#[derive(Debug, Default)]
+pub struct BacklogPool {
+    #[expect(clippy::vec_box, reason = "the boxes themselves are what is recycled")]
+    spare: Vec<Box<Backlog>>,
+}
+
+impl Output {
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// How many pieces there are.
+    pub fn pieces(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Range(_) => 1,
+            Self::Queue(backlog) => backlog.pieces.len(),
+        }
+    }
+
+    /// Bytes held by owned pieces.
+    pub fn owned_bytes(&self) -> usize {
+        match self {
+            Self::Queue(backlog) => backlog.owned_bytes,
+            _ => 0,
+        }
+    }
+
+    /// The lowest log offset that is still needed.
+    pub fn oldest(&self) -> Option<u64> {
+        match self {
+            Self::Empty => None,
+            Self::Range(range) => Some(range.start),
+            Self::Queue(backlog) => backlog.pieces.iter().find_map(|piece| match piece {
+                Piece::Log(range) => Some(range.start),
+                Piece::Owned { .. } => None,
+            }),
+        }
+    }
+
+    /// Adds whole frames of the log.
+    pub fn push_range(&mut self, range: LogRange, pool: &mut BacklogPool) {
+        match self {
+            Self::Empty => *self = Self::Range(range),
+            Self::Range(last) if last.end == range.start => last.end = range.end,
+            _ => {
+                let pieces = &mut self.queue(pool).pieces;
+                match pieces.back_mut() {
+                    Some(Piece::Log(last)) if last.end == range.start => last.end = range.end,
+                    _ => pieces.push_back(Piece::Log(range)),
+                }
+            }
+        }
+    }
+
+    /// Adds frames of the socket's own behind everything else.
+    pub fn push_owned(&mut self, bytes: Box<[u8]>, pool: &mut BacklogPool) {
+        let backlog = self.queue(pool);
+        backlog.owned_bytes += bytes.len();
+        backlog.pieces.push_back(Piece::Owned { bytes, sent: 0, pong: false });
+    }
+
+    /// Puts a pong at the next frame boundary. RFC 6455 §5.5.3 lets the newest ping alone be answered, so a pong that
+    /// still waits is replaced: pings can't pile up pongs.
+    pub fn push_pong(&mut self, bytes: Box<[u8]>, pool: &mut BacklogPool) {
+        let backlog = self.queue(pool);
+        let waiting = backlog.pieces.iter_mut().take(limits::PONG_SEARCH_PIECES_MAX).find_map(|piece| match piece {
+            Piece::Owned { bytes, sent: 0, pong: true } => Some(bytes),
+            _ => None,
+        });
+        backlog.owned_bytes += bytes.len();
+        match waiting {
+            Some(old) => {
+                backlog.owned_bytes -= old.len();
+                *old = bytes;
+            }
+            None => {
+                let at = backlog.next_boundary();
+                backlog.pieces.insert(at, Piece::Owned { bytes, sent: 0, pong: true });
+            }
+        }
+    }
+
+    /// Drops all but the rest of a half-sent frame, which is copied out of the log, and ends with `last`.
+    pub fn cut_to(&mut self, last: Box<[u8]>, log: &ShardLog, pool: &mut BacklogPool) {
+        let rest = match self {
+            Self::Queue(backlog) => backlog.rest_of_frame(log),
+            _ => None,
+        };
+        pool.put(std::mem::take(self));
+        if let Some(rest) = rest {
+            self.push_owned(rest, pool);
+        }
+        self.push_owned(last, pool);
+    }
+
+    /// Lends the batch what can be sent now, up to the kernel's bound on pieces. Returns its bytes.
+    pub fn gather<'a>(&'a self, log: &'a ShardLog, batch: &mut SendBatch<'a>) -> usize {
+        let mut bytes = 0;
+        let mut lend = |slice: &'a [u8]| {
+            bytes += slice.len();
+            batch.push(slice);
+        };
+        match self {
+            Self::Empty => {}
+            Self::Range(range) => {
+                let (first, second) = log.slices(*range);
+                lend(first);
+                lend(second);
+            }
+            Self::Queue(backlog) => {
+                for piece in backlog.pieces.iter().take(limits::SEND_PIECES_MAX) {
+                    match piece {
+                        Piece::Log(range) => {
+                            let (first, second) = log.slices(*range);
+                            lend(first);
+                            lend(second);
+                        }
+                        Piece::Owned { bytes, sent, .. } => lend(&bytes[*sent..]),
+                    }
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Takes off the first `sent` bytes, which the kernel has.
+    pub fn consume(&mut self, sent: usize, log: &ShardLog, pool: &mut BacklogPool) {
+        if let Self::Range(range) = self {
+            if sent as u64 == range.len() {
+                *self = Self::Empty;
+                return;
+            }
+            if sent == 0 {
+                return;
+            }
+        }
+        let backlog = self.queue(pool);
+        backlog.consume(sent, log);
+        if backlog.pieces.is_empty() {
+            pool.put(std::mem::take(self));
+        }
+    }
+
+    /// Gives a queue back to the pool; the socket is gone.
+    pub fn clear(&mut self, pool: &mut BacklogPool) {
+        pool.put(std::mem::take(self));
+    }
+
+    fn queue(&mut self, pool: &mut BacklogPool) -> &mut Backlog {
+        if !matches!(self, Self::Queue(_)) {
+            let mut backlog = pool.take();
+            if let Self::Range(range) = self {
+                backlog.pieces.push_back(Piece::Log(*range));
+            }
+            *self = Self::Queue(backlog);
+        }
+        match self {
+            Self::Queue(backlog) => backlog,
+            _ => unreachable!("made one above"),
+        }
+    }
+}
+
+impl Backlog {
+    fn consume(&mut self, mut sent: usize, log: &ShardLog) {
+        while sent > 0 {
+            match self.pieces.front_mut().expect("no more was sent than was lent") {
+                Piece::Log(range) if sent as u64 >= range.len() => {
+                    sent -= range.len() as usize;
+                    self.half_sent_until = None;
+                    self.pieces.pop_front();
+                }
+                Piece::Log(range) => {
+                    let boundary = self.half_sent_until.unwrap_or(range.start);
+                    range.start += sent as u64;
+                    let end = log.frame_end(boundary, range.start);
+                    self.half_sent_until = (end != range.start).then_some(end);
+                    sent = 0;
+                }
+                Piece::Owned { bytes, sent: before, .. } => {
+                    let now = sent.min(bytes.len() - *before);
+                    *before += now;
+                    sent -= now;
+                    if *before == bytes.len() {
+                        self.owned_bytes -= bytes.len();
+                        self.pieces.pop_front();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The index at which a frame may be put in, as near to the front as the half-sent frame allows.
+    fn next_boundary(&mut self) -> usize {
+        match (self.pieces.front(), self.half_sent_until) {
+            (Some(Piece::Owned { sent, .. }), _) if *sent > 0 => 1,
+            (Some(Piece::Log(range)), Some(end)) => {
+                let (rest, behind) =
+                    (LogRange { start: range.start, end }, LogRange { start: end, end: range.end });
+                self.pieces[0] = Piece::Log(rest);
+                if !behind.is_empty() {
+                    self.pieces.insert(1, Piece::Log(behind));
+                }
+                1
+            }
+            _ => 0,
+        }
+    }
+
+    fn rest_of_frame(&self, log: &ShardLog) -> Option<Box<[u8]>> {
+        match (self.pieces.front()?, self.half_sent_until) {
+            (Piece::Owned { bytes, sent, .. }, _) if *sent > 0 => Some(bytes[*sent..].into()),
+            (Piece::Log(range), Some(end)) => {
+                let (first, second) = log.slices(LogRange { start: range.start, end });
+                Some([first, second].concat().into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl BacklogPool {
+    fn take(&mut self) -> Box<Backlog> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn put(&mut self, output: Output) {
+        let Output::Queue(mut backlog) = output else { return };
+        if self.spare.len() < limits::SPARE_BACKLOGS_MAX && backlog.pieces.capacity() <= limits::SPARE_BACKLOG_PIECES_MAX
+        {
+            backlog.pieces.clear();
+            backlog.half_sent_until = None;
+            backlog.owned_bytes = 0;
+            self.spare.push(backlog);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::{Opcode, append_frame};
+
+    struct Bench {
+        log: ShardLog,
+        pool: BacklogPool,
+        output: Output,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { log: ShardLog::new(1 << 16), pool: BacklogPool::default(), output: Output::default() }
+        }
+
+        fn frame(text: &str) -> Vec<u8> {
+            let mut frame = Vec::new();
+            append_frame(&mut frame, Opcode::Text, text.as_bytes());
+            frame
+        }
+
+        fn event(&mut self, text: &str) {
+            let range = self.log.append(&Self::frame(text));
+            self.output.push_range(range, &mut self.pool);
+        }
+
+        fn others_event(&mut self) {
+            self.log.append(&Self::frame("not for this socket"));
+        }
+
+        fn owned(&mut self, text: &str) {
+            self.output.push_owned(Self::frame(text).into(), &mut self.pool);
+        }
+
+        fn pong(&mut self, text: &str) {
+            self.output.push_pong(Self::frame(text).into(), &mut self.pool);
+        }
+
+        /// Sends at most `most` bytes and returns them.
+        fn send(&mut self, most: usize) -> Vec<u8> {
+            let mut batch = SendBatch::default();
+            batch.begin(0);
+            self.output.gather(&self.log, &mut batch);
+            let mut bytes: Vec<u8> = batch.iter().flat_map(|(_, pieces)| pieces.iter().flat_map(|p| p.to_vec())).collect();
+            bytes.truncate(most);
+            drop(batch);
+            self.output.consume(bytes.len(), &self.log, &mut self.pool);
+            bytes
+        }
+
+        fn drain(&mut self, step: usize) -> Vec<u8> {
+            let mut all = Vec::new();
+            while !self.output.is_empty() {
+                all.extend(self.send(step));
+            }
+            all
+        }
+    }
+
+    fn frames(texts: &[&str]) -> Vec<u8> {
+        texts.iter().flat_map(|text| Bench::frame(text)).collect()
+    }
+
+    #[test]
+    fn adjacent_events_merge_into_one_range() {
+        let mut bench = Bench::new();
+        for text in ["a", "b", "c"] {
+            bench.event(text);
+        }
+        assert!(matches!(bench.output, Output::Range(_)));
+        assert_eq!(bench.drain(usize::MAX), frames(&["a", "b", "c"]));
+    }
+
+    #[test]
+    fn scattered_events_stay_apart_and_in_order() {
+        let mut bench = Bench::new();
+        for text in ["a", "b", "c"] {
+            bench.event(text);
+            bench.others_event();
+        }
+        assert_eq!(bench.output.pieces(), 3);
+        assert_eq!(bench.drain(usize::MAX), frames(&["a", "b", "c"]));
+    }
+
+    #[test]
+    fn sends_of_any_length_deliver_every_byte_in_order() {
+        for step in 1..60 {
+            let mut bench = Bench::new();
+            bench.owned("greeting");
+            bench.event("one");
+            bench.event("two, which is somewhat longer than the others");
+            bench.others_event();
+            bench.event("three");
+            bench.owned("reply");
+            assert_eq!(
+                bench.drain(step),
+                frames(&["greeting", "one", "two, which is somewhat longer than the others", "three", "reply"])
+            );
+        }
+    }
+
+    #[test]
+    fn a_pong_waits_for_the_frame_boundary_and_no_longer() {
+        let first = Bench::frame("first event").len();
+        for sent in 0..=first {
+            let mut bench = Bench::new();
+            bench.event("first event");
+            bench.event("second event");
+            let mut all = bench.send(sent);
+            bench.pong("pong");
+            all.extend(bench.drain(7));
+            let expected = match sent {
+                0 => frames(&["pong", "first event", "second event"]),
+                _ => frames(&["first event", "pong", "second event"]),
+            };
+            assert_eq!(all, expected, "after {sent} bytes");
+        }
+    }
+
+    #[test]
+    fn a_pong_waits_for_the_end_of_a_half_sent_piece_of_our_own() {
+        let mut bench = Bench::new();
+        bench.owned("greeting");
+        bench.event("event");
+        let mut all = bench.send(3);
+        bench.pong("pong");
+        all.extend(bench.drain(usize::MAX));
+        assert_eq!(all, frames(&["greeting", "pong", "event"]));
+    }
+
+    #[test]
+    fn a_newer_pong_replaces_one_that_waits() {
+        let mut bench = Bench::new();
+        bench.event("event");
+        for number in 0..1000 {
+            bench.pong(&format!("pong {number}"));
+        }
+        assert_eq!(bench.output.pieces(), 2);
+        assert_eq!(bench.output.owned_bytes(), Bench::frame("pong 999").len());
+        assert_eq!(bench.drain(usize::MAX), frames(&["pong 999", "event"]));
+    }
+
+    #[test]
+    fn cutting_keeps_the_rest_of_a_half_sent_frame() {
+        let first = Bench::frame("first event").len();
+        for sent in 0..=first + 1 {
+            let mut bench = Bench::new();
+            bench.event("first event");
+            bench.event("second event");
+            let mut all = bench.send(sent);
+            bench.output.cut_to(Bench::frame("close").into(), &bench.log, &mut bench.pool);
+            assert_eq!(bench.output.oldest(), None, "nothing of the log is needed any more");
+            all.extend(bench.drain(4));
+            let expected = match sent {
+                0 => frames(&["close"]),
+                _ if sent <= first => frames(&["first event", "close"]),
+                _ => frames(&["first event", "second event", "close"]),
+            };
+            assert_eq!(all, expected, "after {sent} bytes");
+        }
+    }
+
+    #[test]
+    fn a_used_backlog_is_lent_again_clean() {
+        let mut bench = Bench::new();
+        bench.owned("one");
+        bench.drain(2);
+        assert_eq!(bench.pool.spare.len(), 1);
+        bench.owned("two");
+        assert_eq!(bench.pool.spare.len(), 0);
+        assert_eq!(bench.drain(2), frames(&["two"]));
+    }
+}

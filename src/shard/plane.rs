@@ -1,0 +1,246 @@
+//! The shard's loop over its sockets, in bounded turns.
+//!
+//! ```text
+//!   turn:  reap completions ─▶ feed input ─▶ timers ─▶ ingest events ─▶ send one batch ─▶ submit requests
+//! ```
+//!
+//! Input is drained first, so that pongs are seen before a deadline is judged. A turn sends to at most
+//! [`SEND_BATCH_SOCKETS`](crate::limits::SEND_BATCH_SOCKETS) sockets (half a millisecond); then the caller lets others
+//! run. Each socket is sent whatever it has at that moment, so events that arrive during a pass ride along.
+
+use std::sync::Arc;
+
+use super::sessions::{Queued, Request, Sessions};
+use super::socket::State;
+use super::sockets::Sockets;
+use super::stats::ShardStats;
+use super::wheel::Tick;
+use crate::accounts::Snapshot;
+use crate::clock::Nanos;
+use crate::hub::EncodedBatch;
+use crate::limits;
+use crate::protocol::Admission;
+use crate::ring::{Completion, Operation, SendBatch};
+use crate::ws::CloseCode;
+
+/// Why a socket could not enter.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    #[error("every slot of the shard is taken")]
+    Full,
+    #[error("the socket could not be registered: {0}")]
+    Register(#[from] std::io::Error),
+}
+
+pub struct Plane<S: Sockets> {
+    sockets: S,
+    sessions: Sessions,
+    completions: Vec<Completion>,
+    batch: SendBatch<'static>,
+    /// Slots of the batch under way, and the bytes that each was lent for.
+    visited: Vec<(u32, usize)>,
+    results: Vec<i32>,
+    due: Vec<u32>,
+}
+
+impl<S: Sockets> Plane<S> {
+    pub fn new(sockets: S, sessions: Sessions) -> Self {
+        Self {
+            sockets,
+            sessions,
+            completions: Vec::new(),
+            batch: SendBatch::default(),
+            visited: Vec::new(),
+            results: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+
+    pub fn sockets(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// Slots that are not vacant.
+    pub fn occupied(&self) -> u32 {
+        self.sessions.occupied()
+    }
+
+    /// Brings an upgraded socket in. `leftover` is what was read past its handshake.
+    pub fn enter(&mut self, socket: S::Socket, admission: Admission, mut leftover: Vec<u8>) -> Result<(), EnterError> {
+        let at = self.sessions.reserve().ok_or(EnterError::Full)?;
+        if let Err(error) = self.sockets.adopt(at.slot, socket) {
+            self.sessions.unreserve(at);
+            return Err(error.into());
+        }
+        self.sessions.open(at, admission, &mut leftover);
+        Ok(())
+    }
+
+    /// Whether the batches taken so far have all gone into the log.
+    pub fn wants_events(&self) -> bool {
+        self.sessions.inbox.is_empty()
+    }
+
+    /// Where the next batches go, in the order of their numbers.
+    pub fn inbox(&mut self) -> &mut impl Extend<Arc<EncodedBatch>> {
+        &mut self.sessions.inbox.batches
+    }
+
+    pub fn follow_accounts(&mut self, accounts: Arc<Snapshot>) {
+        self.sessions.follow_accounts(accounts);
+    }
+
+    pub fn close_all(&mut self, code: CloseCode, reason: &str) {
+        self.sessions.close_all(code, reason);
+    }
+
+    /// One bounded turn. Returns whether there is more to do at once; else nothing will happen before a completion, a
+    /// call from outside, or the next tick.
+    pub fn turn(&mut self, tick: Tick, now: impl Fn() -> Nanos) -> bool {
+        self.reap();
+        self.sessions.advance(tick, &mut self.due);
+        self.sessions.ingest();
+        self.send_batch();
+        self.sessions.record_finished(now());
+        self.submit();
+        self.sessions.has_work() || !self.completions.is_empty()
+    }
+
+    fn reap(&mut self) {
+        self.sockets.reap(&mut self.completions);
+        let mut completions = std::mem::take(&mut self.completions);
+        for completion in completions.drain(..) {
+            self.complete(completion);
+        }
+        self.completions = completions;
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let Completion { operation, at, result, buffer, more } = completion;
+        if let Some(buffer) = buffer {
+            if result > 0 {
+                let bytes = self.sockets.received(buffer, result as usize);
+                self.sessions.input(at, bytes);
+            }
+            self.sockets.recycle(buffer);
+        }
+        let Some(socket) = self.sessions.slots.current(at) else {
+            debug_assert!(false, "a completion came for a socket that is gone: {completion:?}");
+            return;
+        };
+        match operation {
+            Operation::Receive if more => {}
+            Operation::Receive => {
+                socket.armed.receive = false;
+                self.receive_ended(at.slot, result);
+            }
+            Operation::Writable => {
+                socket.armed.writable = false;
+                socket.full = false;
+                super::heartbeat::sign_of_life(socket);
+                if !socket.output.is_empty() {
+                    self.sessions.enqueue(at.slot);
+                }
+            }
+            Operation::ShutdownWrite => {
+                socket.armed.shutdown = false;
+                if result < 0 || (socket.peer_closed && socket.state == State::Draining) {
+                    self.sessions.terminate(at.slot);
+                }
+            }
+            Operation::Cancel => socket.armed.cancel = false,
+            Operation::Close => {
+                self.sessions.released(at.slot);
+                return;
+            }
+            Operation::Send => unreachable!("sends are reaped inside their call"),
+        }
+        self.sessions.release_if_quiet(at.slot);
+    }
+
+    /// A multishot receive is over: end of stream, an error, or buffers ran out. A deaf socket is a bug, so it is armed
+    /// again wherever the stream goes on.
+    fn receive_ended(&mut self, slot: u32, result: i32) {
+        let socket = &mut self.sessions.slots[slot];
+        if matches!(socket.state, State::Terminating | State::Releasing) {
+            return;
+        }
+        if result > 0 || result == -libc::ENOBUFS || result == -libc::EINTR || result == -libc::EAGAIN {
+            socket.armed.receive = true;
+            self.sessions.requests.push(Request::ArmReceive(self.sessions.slots[slot].at(slot)));
+        } else {
+            self.sessions.terminate(slot);
+        }
+    }
+
+    fn send_batch(&mut self) {
+        let sessions = &mut self.sessions;
+        let mut batch = std::mem::take(&mut self.batch).recycle();
+        let most = limits::SEND_BATCH_SOCKETS.min(self.sockets.send_batch_max());
+        self.visited.clear();
+        while self.visited.len() < most {
+            let Some(Queued { slot, .. }) = sessions.queue.pop_front() else { break };
+            sessions.inbox.visited += 1;
+            sessions.slots[slot].queued = false;
+            let socket = &sessions.slots[slot];
+            if socket.output.is_empty() || socket.full {
+                continue;
+            }
+            self.visited.push((slot, 0));
+        }
+        for (slot, bytes) in &mut self.visited {
+            batch.begin(*slot);
+            *bytes = sessions.slots[*slot].output.gather(&sessions.log, &mut batch);
+        }
+        if !batch.is_empty() {
+            self.sockets.send(&batch, &mut self.results);
+        }
+        self.batch = batch.recycle();
+        let mut sent_bytes = 0;
+        for (&(slot, lent), &result) in self.visited.iter().zip(&self.results) {
+            sent_bytes += result.max(0) as u64;
+            sent(sessions, slot, lent, result);
+        }
+        ShardStats::add(&sessions.stats.sends, self.visited.len() as u64);
+        ShardStats::add(&sessions.stats.sent_bytes, sent_bytes);
+    }
+
+    fn submit(&mut self) {
+        for request in self.sessions.requests.drain(..) {
+            match request {
+                Request::ArmReceive(at) => self.sockets.arm_receive(at),
+                Request::WatchWritable(at) => self.sockets.watch_writable(at),
+                Request::ShutdownWrite(at) => self.sockets.shutdown_write(at),
+                Request::Cancel(at) => self.sockets.cancel(at),
+                Request::Close(at) => self.sockets.close(at),
+            }
+        }
+        // The reap of the next turn would submit them too, but the next turn may be a sleep away.
+        self.sockets.reap(&mut self.completions);
+    }
+}
+
+/// What one send came to.
+fn sent(sessions: &mut Sessions, slot: u32, lent: usize, result: i32) {
+    let socket = &mut sessions.slots[slot];
+    let taken = match result {
+        taken if taken >= 0 => taken as usize,
+        refused if refused == -libc::EAGAIN || refused == -libc::ENOBUFS || refused == -libc::EINTR => 0,
+        _ => return sessions.terminate(slot),
+    };
+    socket.output.consume(taken, &sessions.log, &mut sessions.pool);
+    if taken < lent {
+        socket.full = true;
+        socket.armed.writable = true;
+        sessions.requests.push(Request::WatchWritable(socket.at(slot)));
+        if !std::mem::replace(&mut socket.listed_as_full, true) {
+            sessions.full.push(slot);
+        }
+    } else if !socket.output.is_empty() {
+        sessions.enqueue(slot);
+    } else if socket.state == State::Closing {
+        socket.state = State::Draining;
+        socket.armed.shutdown = true;
+        sessions.requests.push(Request::ShutdownWrite(socket.at(slot)));
+    }
+}

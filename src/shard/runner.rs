@@ -1,0 +1,206 @@
+//! The shard on its executor: mail, events and turns, and sleep when there is nothing to do.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::plane::Plane;
+use super::stats::ShardStats;
+use super::wheel::Tick;
+use crate::accounts::Directory;
+use crate::clock;
+use crate::journal::{Journal, Window};
+use crate::limits;
+use crate::mailbox::Mailbox;
+use crate::protocol::Admission;
+use crate::ring::{Doorbell, SocketRing};
+use crate::ws::CloseCode;
+
+/// An upgraded socket on its way into a shard's ring, from its own front desk or another's.
+pub struct Arrival {
+    pub socket: OwnedFd,
+    pub admission: Admission,
+    /// What was read past the handshake.
+    pub leftover: Vec<u8>,
+    pub seat: Seat,
+}
+
+/// What other threads send to a shard.
+pub enum ShardMail {
+    Arrival(Arrival),
+    /// An answer to a request of this shard's front desk.
+    Answer(u64, crate::desk::Answer),
+    /// Close every session with 1012, then say that it is done.
+    Shutdown,
+}
+
+/// What every thread may know of a shard.
+#[derive(Clone)]
+pub struct ShardHandle {
+    pub mailbox: Arc<Mailbox<ShardMail>>,
+    pub stats: Arc<ShardStats>,
+    seats: Arc<AtomicU32>,
+}
+
+/// A slot promised to a handshake, so that no client gets a 101 for which there is no room.
+pub struct Seat(Arc<AtomicU32>);
+
+impl ShardHandle {
+    pub fn new(slots: u32) -> std::io::Result<Self> {
+        Ok(Self {
+            mailbox: Arc::new(Mailbox::new(Doorbell::new()?)),
+            stats: Arc::default(),
+            seats: Arc::new(AtomicU32::new(slots)),
+        })
+    }
+
+    /// Promises a slot, if one is free.
+    pub fn seat(&self) -> Option<Seat> {
+        let taken = self.seats.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
+        taken.ok().map(|_| Seat(self.seats.clone()))
+    }
+}
+
+impl Seat {
+    /// The socket is in its slot now; the plane tells when it leaves.
+    fn taken(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// One shard, on its own thread.
+pub struct Shard {
+    pub index: usize,
+    pub handle: ShardHandle,
+    pub journal: Arc<Window>,
+    pub directory: Arc<Directory>,
+    /// Where the desk's requests wait for their answers.
+    pub answers: Rc<crate::desk::Answers>,
+    pub plane: Rc<RefCell<Plane<SocketRing>>>,
+    /// Slots in use at the last look, to give seats back as sockets leave.
+    occupied: u32,
+    position: u64,
+    accounts_version: u64,
+    shutdown: bool,
+}
+
+impl Shard {
+    pub fn new(
+        index: usize,
+        handle: ShardHandle,
+        journal: Arc<Window>,
+        directory: Arc<Directory>,
+        answers: Rc<crate::desk::Answers>,
+        plane: Rc<RefCell<Plane<SocketRing>>>,
+    ) -> Self {
+        let position = journal.head();
+        Self {
+            index,
+            handle,
+            journal,
+            directory,
+            answers,
+            plane,
+            occupied: 0,
+            position,
+            accounts_version: 0,
+            shutdown: false,
+        }
+    }
+
+    /// Runs until every session has been closed after a shutdown.
+    pub async fn run(mut self) {
+        let doorbell = self.handle.mailbox.doorbell().clone();
+        self.plane.borrow_mut().sockets().attach_doorbell(doorbell.as_fd()).expect("an eventfd for the ring");
+        self.plane.borrow_mut().sockets().mute_doorbell(true);
+        let listener = doorbell.listen().expect("a descriptor for the shard's doorbell");
+        let _ticker = glommio::spawn_local(ticker(doorbell));
+        let mut mail = Vec::new();
+        while !self.is_over() {
+            if self.turn(&mut mail) {
+                glommio::executor().yield_task_queue_now().await;
+                continue;
+            }
+            // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.
+            self.plane.borrow_mut().sockets().mute_doorbell(false);
+            if !self.turn(&mut mail) {
+                listener.heard().await.expect("an eventfd can be read");
+            }
+            self.plane.borrow_mut().sockets().mute_doorbell(true);
+        }
+    }
+
+    fn turn(&mut self, mail: &mut Vec<ShardMail>) -> bool {
+        self.handle.mailbox.collect(mail);
+        for message in mail.drain(..) {
+            self.receive(message);
+        }
+        let mut plane = self.plane.borrow_mut();
+        let version = self.directory.version();
+        if version != self.accounts_version {
+            self.accounts_version = version;
+            plane.follow_accounts(self.directory.load());
+        }
+        if plane.wants_events() {
+            self.position =
+                self.journal.read_from(self.index, self.position, limits::SHARD_INBOX_BYTES, plane.inbox());
+        }
+        let busy = plane.turn(tick(), clock::now);
+        let occupied = plane.occupied();
+        if occupied < self.occupied {
+            self.handle.seats.fetch_add(self.occupied - occupied, Ordering::AcqRel);
+        }
+        self.occupied = occupied;
+        busy || self.journal.head() > self.position
+    }
+
+    fn receive(&mut self, message: ShardMail) {
+        match message {
+            ShardMail::Arrival(arrival) => self.enter(arrival),
+            ShardMail::Answer(ticket, answer) => self.answers.resolve(ticket, answer),
+            ShardMail::Shutdown => {
+                self.shutdown = true;
+                self.plane.borrow_mut().close_all(CloseCode::SERVICE_RESTART, "the server is shutting down");
+            }
+        }
+    }
+
+    fn enter(&mut self, arrival: Arrival) {
+        let Arrival { socket, admission, leftover, seat } = arrival;
+        let mut plane = self.plane.borrow_mut();
+        match plane.enter(socket, admission, leftover) {
+            Ok(()) => {
+                seat.taken();
+                self.occupied += 1;
+            }
+            // The socket is dropped, which resets the connection; the seat goes back.
+            Err(error) => tracing::error!(shard = self.index, %error, "an upgraded socket could not enter its slot"),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.shutdown && self.plane.borrow().occupied() == 0
+    }
+}
+
+/// The present tick.
+pub fn tick() -> Tick {
+    (clock::now() / (u64::from(limits::TICK_MS) * 1_000_000)) as Tick
+}
+
+/// Wakes the shard for its timers.
+async fn ticker(doorbell: Doorbell) {
+    loop {
+        glommio::timer::sleep(Duration::from_millis(limits::TICK_MS.into())).await;
+        doorbell.ring();
+    }
+}
