@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
+pub mod doctor;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
