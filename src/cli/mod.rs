@@ -1,5 +1,8 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
+pub mod doctor;
+pub mod publish;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

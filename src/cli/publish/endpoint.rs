@@ -1,0 +1,298 @@
+//! The server's side of publishing: one request at a time over one kept connection, and what its answers mean.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode, Uri};
+use serde::Deserialize;
+use ureq::{Agent, Body};
+
+use super::batches::{Batch, BatchFormat};
+
+// limits:
+
+/// Tries of one batch, the first included. With the waits below, a server may be away for about half a minute.
+pub const TRIES_MAX: u32 = 8;
+
+/// The longest wait that a server's `Retry-After` is honoured for; one that wants longer is told to the user.
+pub const RETRY_AFTER_S_MAX: u64 = 30;
+
+/// The wait after the first failure where the server names none; it doubles with each further one.
+pub const RETRY_FIRST_MS: u64 = 250;
+
+/// The longest wait of our own choosing.
+pub const RETRY_MS_MAX: u64 = 8_000;
+
+/// A connection to a machine that is there takes milliseconds.
+pub const CONNECT_TIMEOUT_S: u64 = 5;
+
+/// A batch is answered when the journal holds it; a server that needs longer than this is not well.
+pub const ANSWER_TIMEOUT_S: u64 = 60;
+
+/// A kept connection older than this may be closed by the server at the moment when it is used again.
+pub const IDLE_CONNECTION_S: u64 = 5;
+
+/// An answer is a line of JSON.
+pub const ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+/// Where batches go.
+pub struct Endpoint {
+    agent: Agent,
+    url: String,
+    key: HeaderValue,
+}
+
+/// What the server answers once its journal holds a batch. `last_seq` is the larger of the batch's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Accepted {
+    pub accepted: u64,
+    #[serde(default)]
+    pub last_seq: Option<u64>,
+}
+
+/// Why an endpoint can't be addressed: wrong usage, told before anything is read.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error("--url `{url}` is no address of a server: write it like http://127.0.0.1:5001")]
+    NoUrl { url: String },
+    #[error("--url {url}: `stentor publish` speaks plain http: run it on the server's machine, or through `ssh -L`")]
+    Encrypted { url: String },
+    #[error("--key holds characters that no key has: give it as `stentor key create` printed it")]
+    Key,
+}
+
+/// Why a batch was not published. The place in the file is told by the caller, who knows it.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error("nobody listens at {url} (connection refused, {tries} tries): start the server with `stentor serve`")]
+    NobodyThere { url: String, tries: u32 },
+    #[error("the server refused {0}")]
+    Refused(Refusal),
+    #[error("the server was too busy ({status}) at each of {tries} tries: publish slower (--rate) or later")]
+    Busy { status: StatusCode, tries: u32 },
+    #[error("the server is too busy ({status}) and wants {seconds} s of quiet: publish again after that")]
+    BusyForLong { status: StatusCode, seconds: u64 },
+    #[error("{url} can't be reached: {source}")]
+    Unreachable { url: String, source: ureq::Error },
+    #[error(
+        "the connection broke before the answer ({source}), so it is not known whether the server took these events; \
+         events that carry an `id` can be published again without harm"
+    )]
+    Broken { source: ureq::Error },
+    #[error("{url} answered {status} with something that is no answer of a Stentor server: check --url")]
+    Strange { url: String, status: StatusCode },
+}
+
+/// The server's own words about what was wrong. Nothing of the batch was taken.
+#[derive(Debug, Deserialize)]
+pub struct Refusal {
+    pub code: String,
+    pub message: String,
+    /// Counted from 1 within the request's body.
+    #[serde(default)]
+    pub line: Option<u64>,
+    #[serde(default)]
+    pub field: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RefusalBody {
+    error: Refusal,
+}
+
+/// One try's outcome.
+enum Answer {
+    Accepted(Accepted),
+    /// Nothing was taken, and it may be otherwise in a while.
+    Later {
+        wait: Option<Duration>,
+        why: EndpointError,
+    },
+}
+
+impl Endpoint {
+    /// `url` names the server; the route is added.
+    pub fn new(url: &str, key: &str) -> Result<Self, AddressError> {
+        let address = url.trim_end_matches('/');
+        let no_url = || AddressError::NoUrl { url: url.to_owned() };
+        let uri: Uri = address.parse().map_err(|_| no_url())?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() && uri.query().is_none() => {}
+            (Some("https"), _) => return Err(AddressError::Encrypted { url: url.to_owned() }),
+            _ => return Err(no_url()),
+        }
+        let mut key = HeaderValue::from_str(key.trim()).map_err(|_| AddressError::Key)?;
+        key.set_sensitive(true);
+        let config = Agent::config_builder()
+            // A proxy from the environment has no business between a publisher and its server.
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(Duration::from_secs(CONNECT_TIMEOUT_S)))
+            .timeout_per_call(Some(Duration::from_secs(ANSWER_TIMEOUT_S)))
+            .max_idle_age(Duration::from_secs(IDLE_CONNECTION_S))
+            .user_agent(concat!("stentor-publish/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self { agent: config.new_agent(), url: format!("{address}/api/events"), key })
+    }
+
+    /// Publishes a batch; waits and tries again where the server took none of it and may take it later. Each wait is
+    /// told to `say` first.
+    pub fn post(&self, batch: &Batch, say: impl Fn(&str)) -> Result<Accepted, EndpointError> {
+        let mut tries = 1;
+        loop {
+            let (wait, why) = match self.try_once(batch, tries)? {
+                Answer::Accepted(accepted) => return Ok(accepted),
+                Answer::Later { wait, why } => (wait.unwrap_or_else(|| own_wait(tries)), why),
+            };
+            if tries == TRIES_MAX {
+                return Err(why);
+            }
+            let reason = match &why {
+                EndpointError::Busy { status, .. } => format!("the server is busy ({status})"),
+                _ => format!("nobody listens at {}", self.url),
+            };
+            say(&format!("{reason}: trying again in {:.1} s", wait.as_secs_f64()));
+            thread::sleep(wait);
+            tries += 1;
+        }
+    }
+
+    fn try_once(&self, batch: &Batch, tries: u32) -> Result<Answer, EndpointError> {
+        let content_type = match batch.format {
+            BatchFormat::Ndjson => "application/x-ndjson",
+            BatchFormat::Json => "application/json",
+        };
+        let request = self.agent.post(&self.url).header("content-type", content_type).header("x-api-key", &self.key);
+        match request.send(&batch.body[..]) {
+            Ok(response) => self.read_answer(response, tries),
+            Err(ureq::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                let why = EndpointError::NobodyThere { url: self.url.clone(), tries };
+                Ok(Answer::Later { wait: None, why })
+            }
+            Err(
+                source @ (ureq::Error::HostNotFound
+                | ureq::Error::ConnectionFailed
+                | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect)),
+            ) => Err(EndpointError::Unreachable { url: self.url.clone(), source }),
+            Err(source) => Err(EndpointError::Broken { source }),
+        }
+    }
+
+    fn read_answer(&self, mut response: Response<Body>, tries: u32) -> Result<Answer, EndpointError> {
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let strange = || EndpointError::Strange { url: self.url.clone(), status };
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => match retry_after {
+                Some(seconds) if seconds > RETRY_AFTER_S_MAX => Err(EndpointError::BusyForLong { status, seconds }),
+                // "At once" still leaves the server a moment.
+                wait => Ok(Answer::Later {
+                    wait: wait.map(|seconds| Duration::from_secs(seconds).max(Duration::from_millis(RETRY_FIRST_MS))),
+                    why: EndpointError::Busy { status, tries },
+                }),
+            },
+            status if status.is_success() => {
+                let body = body.map_err(|source| EndpointError::Broken { source })?;
+                Ok(Answer::Accepted(serde_json::from_slice(&body).map_err(|_| strange())?))
+            }
+            _ => {
+                let refusal = body.ok().and_then(|body| serde_json::from_slice::<RefusalBody>(&body).ok());
+                Err(refusal.map_or_else(strange, |body| EndpointError::Refused(body.error)))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "field `{field}`: {} ({})", self.message, self.code),
+            None => write!(f, "it: {} ({})", self.message, self.code),
+        }
+    }
+}
+
+/// `Retry-After` in seconds. Its other form, a date, is left to our own schedule.
+fn seconds(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+/// The wait after the failed try number `tries`, counted from 1.
+fn own_wait(tries: u32) -> Duration {
+    let doubled = RETRY_FIRST_MS.saturating_mul(1 << (tries - 1).min(16));
+    Duration::from_millis(doubled.min(RETRY_MS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::super::batches::Batches;
+    use super::super::responder::{Reply, Responder};
+    use super::*;
+
+    fn batch() -> Batch {
+        let input = Box::new(io::Cursor::new(b"{}\n".to_vec()));
+        Batches::read(input, None, 1).next().expect("readable").expect("a batch")
+    }
+
+    fn answer_to(reply: Reply) -> Result<Accepted, EndpointError> {
+        let responder = Responder::scripted(vec![reply]);
+        Endpoint::new(&responder.url(), "key").expect("an address").post(&batch(), |_| {})
+    }
+
+    #[test]
+    fn an_endpoint_keeps_a_path_before_its_route() {
+        let url = |text| Endpoint::new(text, "key").expect(text).url;
+        assert_eq!(url("http://127.0.0.1:5001"), "http://127.0.0.1:5001/api/events");
+        assert_eq!(url("http://box/stentor/"), "http://box/stentor/api/events");
+        assert!(matches!(Endpoint::new("http://box", "a\nb"), Err(AddressError::Key)));
+    }
+
+    #[test]
+    fn a_foreign_answer_is_told_from_a_refusal() {
+        for reply in [Reply::new(200, "<html>"), Reply::new(404, "not here"), Reply::new(302, "")] {
+            let error = answer_to(reply).expect_err("no Stentor");
+            assert!(matches!(error, EndpointError::Strange { .. }), "{error}");
+        }
+        let refusal = r#"{"success":false,"error":{"code":"FORBIDDEN","message":"a subscriber's key can't publish"}}"#;
+        let error = answer_to(Reply::new(403, refusal)).expect_err("refused");
+        assert_eq!(error.to_string(), "the server refused it: a subscriber's key can't publish (FORBIDDEN)");
+    }
+
+    #[test]
+    fn a_wish_for_a_long_rest_is_handed_to_the_user() {
+        let error = answer_to(Reply::new(503, "{}").with_header("Retry-After: 31")).expect_err("too long");
+        assert!(matches!(error, EndpointError::BusyForLong { seconds: 31, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_comes_up_late_is_waited_for() {
+        // A port that nobody listens on, until the first refusal was told.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let (said, up) = (RefCell::new(Vec::new()), RefCell::new(None));
+        let endpoint = Endpoint::new(&format!("http://{address}"), "key").expect("an address");
+        let accepted = endpoint.post(&batch(), |words| {
+            said.borrow_mut().push(words.to_owned());
+            up.borrow_mut().get_or_insert_with(|| Responder::at(address, vec![Reply::accepted(1, 9)]));
+        });
+        assert_eq!(accepted.expect("accepted"), Accepted { accepted: 1, last_seq: Some(9) });
+        let said = said.into_inner();
+        assert!(said[0].contains("nobody listens") && said[0].contains("trying again in 0.2"), "{said:?}");
+    }
+
+    #[test]
+    fn waits_double_up_to_their_bound() {
+        let waits: Vec<u64> = (1..=TRIES_MAX).map(|tries| own_wait(tries).as_millis() as u64).collect();
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+        assert_eq!(own_wait(u32::MAX), Duration::from_millis(RETRY_MS_MAX));
+    }
+}
