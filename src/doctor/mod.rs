@@ -6,8 +6,8 @@
 //!   --sockets N ──▶ Needs ────┘
 //! ```
 //!
-//! [`examine`] looks only at what it is given, so a test can hand it any machine. One file an area: [`kernel`] holds
-//! what the socket plane can't do without, [`sockets`] the limits on their number, [`hardware`] CPUs, memory, clock
+//! [`examine`] looks only at what it is given, so a test can hand it any machine. One file an area: `kernel` holds
+//! what the socket plane can't do without, `sockets` the limits on their number, `hardware` CPUs, memory, clock
 //! and disk.
 //!
 //! Invariants:
