@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -121,9 +122,33 @@ impl Server {
         self.accounts.client()
     }
 
+    /// For other threads to see how it is doing.
+    pub fn watch(&self) -> ServerWatch {
+        ServerWatch { shards: self.shards.clone(), hub: self.hub.clone() }
+    }
+
+    /// Closes every session with 1012 and waits for the shards to end, which the closing deadline bounds.
+    pub fn shut_down(self) {
+        self.shards.iter().for_each(|shard| shard.mailbox.post(ShardMail::Shutdown));
+        for thread in self.shard_threads {
+            if let Err(error) = thread.join() {
+                tracing::error!(%error, "a shard ended badly");
+            }
+        }
+    }
+}
+
+/// A view of a running server's counters.
+#[derive(Clone)]
+pub struct ServerWatch {
+    shards: Arc<[ShardHandle]>,
+    hub: HubHandle,
+}
+
+impl ServerWatch {
     /// Counters since the start.
     pub fn totals(&self) -> Totals {
-        let sum = |counter: fn(&ShardStats) -> &std::sync::atomic::AtomicU64| {
+        let sum = |counter: fn(&ShardStats) -> &AtomicU64| {
             self.shards.iter().map(|shard| ShardStats::get(counter(&shard.stats))).sum()
         };
         Totals {
@@ -140,16 +165,6 @@ impl Server {
         let mut total = new_histogram();
         self.shards.iter().for_each(|shard| shard.stats.take_fanout(&mut total));
         total
-    }
-
-    /// Closes every session with 1012 and waits for the shards to end, which the closing deadline bounds.
-    pub fn shut_down(self) {
-        self.shards.iter().for_each(|shard| shard.mailbox.post(ShardMail::Shutdown));
-        for thread in self.shard_threads {
-            if let Err(error) = thread.join() {
-                tracing::error!(%error, "a shard ended badly");
-            }
-        }
     }
 }
 

@@ -1,10 +1,53 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
-pub mod doctor;
-pub mod publish;
+mod account;
+mod console;
+mod demo;
+mod doctor;
+mod key;
+mod publish;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Stentor, an alert-stream server: events in, WebSocket fan-out to hundreds of thousands of sockets
+#[derive(Debug, clap::Parser)]
+#[command(name = "stentor", version)]
+pub struct Command {
+    #[command(flatten)]
+    data_dir: DataDir,
+    #[command(subcommand)]
+    subcommand: Subcommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Run the whole server with a made-up market and demo keys, ready to paste
+    Demo(demo::DemoArgs),
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Create, list, change and delete accounts, and their watchlists
+    Account(account::AccountArgs),
+    /// Create, list and revoke API keys
+    Key(key::KeyArgs),
+    Publish(publish::Arguments),
+    Doctor(doctor::Arguments),
+}
+
+impl Command {
+    pub fn run(self) -> Result<(), Failure> {
+        let data_dir = &self.data_dir;
+        match self.subcommand {
+            Subcommand::Demo(arguments) => arguments.run(&data_dir.data_dir),
+            Subcommand::Serve(arguments) => arguments.run(&data_dir.data_dir),
+            Subcommand::Account(arguments) => arguments.run(&data_dir.data_dir),
+            Subcommand::Key(arguments) => arguments.run(&data_dir.data_dir),
+            Subcommand::Publish(arguments) => publish::run(&arguments),
+            Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir),
+        }
+    }
+}
 
 /// Why a subcommand did not do what it was asked; decides the exit code.
 #[derive(Debug, thiserror::Error)]

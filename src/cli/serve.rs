@@ -33,7 +33,8 @@ impl ServeArgs {
         let server = self.start(data_dir)?;
         eprintln!("stentor listens on {}, data in {}", server.address, data_dir.display());
         eprintln!("{}", server.plan);
-        wait_for_stop(signals, server);
+        wait_for_stop(signals, &server);
+        server.shut_down();
         Ok(())
     }
 
@@ -49,16 +50,15 @@ pub(super) fn stop_signals() -> Result<Signals, Failure> {
     Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)
 }
 
-/// Serves until a signal, closes every session, and returns. A second signal ends the process at once.
-pub(super) fn wait_for_stop(mut signals: Signals, server: Server) {
+/// Serves until a signal comes. A second one ends the process at once.
+pub(super) fn wait_for_stop(mut signals: Signals, server: &Server) {
     if signals.forever().next().is_none() {
         return;
     }
-    eprintln!("stopping: closing {} sockets (once more to stop at once)", server.totals().sockets);
+    eprintln!("stopping: closing {} sockets (once more to stop at once)", server.watch().totals().sockets);
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             std::process::exit(130);
         }
     });
-    server.shut_down();
 }

@@ -1,3 +1,17 @@
-//! (to come)
+//! The demo: a made-up market, an account that watches it, and lines to paste.
+//!
+//! ```text
+//!   Market ─▶ Generator (a thread) ─▶ the hub, as a publisher's events would come
+//!   DemoAccount ─▶ welcome: what to paste          StatusLine: how it is going, each second
+//! ```
 
+mod account;
+mod generator;
 pub mod market;
+mod status;
+mod welcome;
+
+pub use account::{DemoAccount, DemoError};
+pub use generator::{Generator, RATE_MAX};
+pub use status::StatusLine;
+pub use welcome::welcome;

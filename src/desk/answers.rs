@@ -73,7 +73,9 @@ impl<T: 'static> Ticket<T> {
             let mut open = self.answers.open.borrow_mut();
             let waiting = open.tickets.get_mut(&self.number).expect("a ticket is open until it is dropped");
             match std::mem::replace(waiting, Waiting::For(Some(context.waker().clone()))) {
-                Waiting::Has(answer) => Poll::Ready(*answer.downcast().expect("a ticket gets the answer it was made for")),
+                Waiting::Has(answer) => {
+                    Poll::Ready(*answer.downcast().expect("a ticket gets the answer it was made for"))
+                }
                 Waiting::For(_) => Poll::Pending,
             }
         })

@@ -5,11 +5,11 @@ use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
+use crate::accounts::{StoreError, SubmitError};
 use crate::event::InvalidEvent;
 use crate::journal::JournalError;
 use crate::limits;
 use crate::ws::UpgradeError;
-use crate::accounts::{StoreError, SubmitError};
 
 pub type Reply = Response<Full<Bytes>>;
 

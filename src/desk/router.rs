@@ -61,9 +61,8 @@ pub async fn answer(desk: &Desk, context: &ConnectionContext, request: Request<I
 
 async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incoming>) -> Result<Reply, RestError> {
     let path = request.uri().path();
-    let found = ROUTES.with(|routes| {
-        routes.at(path).ok().map(|found| (*found.value, found.params.get("owner").map(str::to_owned)))
-    });
+    let found = ROUTES
+        .with(|routes| routes.at(path).ok().map(|found| (*found.value, found.params.get("owner").map(str::to_owned))));
     let Some((route, owner)) = found else {
         let error = RestError::NotFound(path.to_owned());
         body::discard(request).await;

@@ -59,10 +59,7 @@ fn switch(desk: &Desk, context: &ConnectionContext, accept: String, admission: A
     let headers = reply.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(
-        header::SEC_WEBSOCKET_ACCEPT,
-        HeaderValue::try_from(accept).expect("base64 is a header value"),
-    );
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64 is a header value"));
     // The watchlist protocol has no greeting, so this is where its client can learn the newest number.
     headers.insert("stentor-seq", desk.hub.last_seq().into());
     Ok(reply)

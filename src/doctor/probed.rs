@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::ring::{RingOptions, SocketRing, bind_listeners, probe};
 
@@ -35,7 +36,7 @@ impl Probed {
 /// Two listeners on one port, and one of them moved into a small ring, as the server does it with every socket.
 fn hand_over() -> io::Result<()> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (listeners, _) = bind_listeners(any_port, 2, 1, 16 << 10)?;
+    let (listeners, _) = bind_listeners(any_port, 2, 1, 16 << 10, Duration::from_secs(1))?;
     let small = RingOptions {
         slots: 1,
         submission_entries: 8,

@@ -101,10 +101,7 @@ mod tests {
     use crate::event::EventParser;
 
     fn batch(first_seq: u64, events: usize) -> Arc<EncodedBatch> {
-        let parse = || {
-            let mut text = br#"{"type":"alert","data":{"n":1}}"#.to_vec();
-            EventParser::default().parse(&mut text, 1, 1).expect("a sound event")
-        };
+        let parse = || EventParser::new().parse(br#"{"type":"alert","data":{"n":1}}"#, 1, None).expect("a sound event");
         Arc::new(EncodedBatch::encode((0..events).map(|_| parse()).collect(), first_seq, 0))
     }
 

@@ -86,7 +86,9 @@ impl Protocol {
             Self::Echo => {
                 let mut frame = Vec::new();
                 match message {
-                    Message::Text(text) => crate::ws::append_frame(&mut frame, crate::ws::Opcode::Text, text.as_bytes()),
+                    Message::Text(text) => {
+                        crate::ws::append_frame(&mut frame, crate::ws::Opcode::Text, text.as_bytes())
+                    }
                     Message::Binary(bytes) => crate::ws::append_frame(&mut frame, crate::ws::Opcode::Binary, bytes),
                 }
                 Some(frame.into())

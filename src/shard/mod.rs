@@ -29,7 +29,7 @@ mod stats;
 mod wheel;
 
 pub use plane::{EnterError, Plane};
-pub use runner::{Arrival, Shard, ShardHandle, ShardMail, Seat};
+pub use runner::{Arrival, Seat, Shard, ShardHandle, ShardMail};
 pub use sessions::{Sessions, ShardSizes};
 pub use sockets::Sockets;
 pub use stats::{ShardStats, new_histogram};

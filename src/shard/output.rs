@@ -237,8 +237,7 @@ impl Backlog {
         match (self.pieces.front(), self.half_sent_until) {
             (Some(Piece::Owned { sent, .. }), _) if *sent > 0 => 1,
             (Some(Piece::Log(range)), Some(end)) => {
-                let (rest, behind) =
-                    (LogRange { start: range.start, end }, LogRange { start: end, end: range.end });
+                let (rest, behind) = (LogRange { start: range.start, end }, LogRange { start: end, end: range.end });
                 self.pieces[0] = Piece::Log(rest);
                 if !behind.is_empty() {
                     self.pieces.insert(1, Piece::Log(behind));
@@ -268,7 +267,8 @@ impl BacklogPool {
 
     fn put(&mut self, output: Output) {
         let Output::Queue(mut backlog) = output else { return };
-        if self.spare.len() < limits::SPARE_BACKLOGS_MAX && backlog.pieces.capacity() <= limits::SPARE_BACKLOG_PIECES_MAX
+        if self.spare.len() < limits::SPARE_BACKLOGS_MAX
+            && backlog.pieces.capacity() <= limits::SPARE_BACKLOG_PIECES_MAX
         {
             backlog.pieces.clear();
             backlog.half_sent_until = None;
@@ -322,7 +322,8 @@ mod tests {
             let mut batch = SendBatch::default();
             batch.begin(0);
             self.output.gather(&self.log, &mut batch);
-            let mut bytes: Vec<u8> = batch.iter().flat_map(|(_, pieces)| pieces.iter().flat_map(|p| p.to_vec())).collect();
+            let mut bytes: Vec<u8> =
+                batch.iter().flat_map(|(_, pieces)| pieces.iter().flat_map(|p| p.to_vec())).collect();
             bytes.truncate(most);
             drop(batch);
             self.output.consume(bytes.len(), &self.log, &mut self.pool);

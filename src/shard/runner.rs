@@ -151,8 +151,7 @@ impl Shard {
             plane.follow_accounts(self.directory.load());
         }
         if plane.wants_events() {
-            self.position =
-                self.journal.read_from(self.index, self.position, limits::SHARD_INBOX_BYTES, plane.inbox());
+            self.position = self.journal.read_from(self.index, self.position, limits::SHARD_INBOX_BYTES, plane.inbox());
         }
         let busy = plane.turn(tick(), clock::now);
         let occupied = plane.occupied();

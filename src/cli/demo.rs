@@ -1,0 +1,44 @@
+//! `stentor demo`: the whole server with a made-up market.
+
+use std::path::Path;
+
+use super::Failure;
+use super::serve::{ServeArgs, stop_signals, wait_for_stop};
+use crate::demo::{DemoAccount, Generator, RATE_MAX, StatusLine, welcome};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// Made-up events a second
+    #[arg(long, value_name = "EVENTS", default_value_t = 2.0, value_parser = rate)]
+    rate: f64,
+    /// Seed of the market: the same seed makes up the same trades
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl DemoArgs {
+    pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
+        let signals = stop_signals()?;
+        let generator = Generator::new(self.seed, self.rate);
+        // Before the server: its first snapshot then has the keys that are about to be pasted.
+        let account = DemoAccount::open(data_dir, generator.wallets()).map_err(Failure::failed)?;
+        let server = self.serve.start(data_dir)?;
+        eprintln!("{}\n", server.plan);
+        print!("{}", welcome(server.address, &account));
+        let generating = generator.start(server.hub()).map_err(Failure::failed)?;
+        let showing = StatusLine::start(server.watch()).map_err(Failure::failed)?;
+        wait_for_stop(signals, &server);
+        drop((generating, showing));
+        server.shut_down();
+        Ok(())
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(rate),
+        _ => Err(format!("a rate is a number above 0 and at most {RATE_MAX}")),
+    }
+}

@@ -1,0 +1,68 @@
+//! Publishes the made-up market through the same parser and hub as any publisher's events.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::market::Market;
+use crate::event::EventParser;
+use crate::hub::HubHandle;
+
+/// Past it the demo would be a load test, which `loadgen` does better.
+pub const RATE_MAX: f64 = 100_000.0;
+
+pub struct Generator {
+    market: Market,
+    rate: f64,
+}
+
+/// The thread that publishes. Dropped, it stops.
+pub struct Generating {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Generator {
+    pub fn new(seed: u64, rate: f64) -> Self {
+        Self { market: Market::new(seed), rate }
+    }
+
+    pub fn wallets(&self) -> &[String] {
+        self.market.wallets()
+    }
+
+    pub fn start(self, hub: HubHandle) -> std::io::Result<Generating> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("demo-market".into()).spawn(move || self.run(&hub, &stopped))?;
+        Ok(Generating { stop: Some(stop), thread: Some(thread) })
+    }
+
+    fn run(mut self, hub: &HubHandle, stopped: &Receiver<()>) {
+        let mut parser = EventParser::new();
+        let started = Instant::now();
+        let mut published = 0_u64;
+        loop {
+            let next = started + Duration::from_secs_f64(published as f64 / self.rate);
+            let wait = next.saturating_duration_since(Instant::now());
+            if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let line = self.market.next(Timestamp::now().as_millisecond().max(0) as u64);
+            let event = parser.parse(line.as_bytes(), 1, None).expect("the market makes up valid trades");
+            // Refused only when the server is overloaded, and nobody waits for a made-up trade.
+            hub.publish(vec![event], Box::new(|_| {}));
+            published += 1;
+        }
+    }
+}
+
+impl Drop for Generating {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
