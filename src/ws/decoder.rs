@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A frame that lies whole in the fed bytes and is a whole message is handed out in place. Everything else waits in
-//! the [`Partial`], which is freed when nothing is incomplete.
+//! the `Partial`, which is freed when nothing is incomplete.
 
 use std::mem;
 use std::ops::ControlFlow;
