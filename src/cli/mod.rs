@@ -1,5 +1,9 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
+pub mod account;
+mod console;
+pub mod key;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
