@@ -1,0 +1,176 @@
+//! What the server's other threads may ask of the accounts thread: one type a command, with the type of its answer.
+//!
+//! Each does what the method of [`Store`] that it calls says, and fails as that one does.
+
+use jiff::Timestamp;
+
+use super::{
+    AccountChange, AccountId, AccountRecord, CreatedKey, KeyId, KeyRecord, NewAccount, Owner, Role, Store, StoreError,
+    Watchlist, WatchlistEdit,
+};
+
+/// Something to be done with the database, on the thread that owns it.
+pub trait Command: Send + 'static {
+    type Answer: Send + 'static;
+
+    fn execute(self, store: &mut Store, now: Timestamp) -> Result<Self::Answer, StoreError>;
+}
+
+#[derive(Clone, Debug)]
+pub struct GetWatchlist {
+    pub account: AccountId,
+}
+
+impl Command for GetWatchlist {
+    type Answer = Watchlist;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<Watchlist, StoreError> {
+        store.watchlist(self.account)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ReplaceWatchlist {
+    pub account: AccountId,
+    pub owners: Vec<Owner>,
+}
+
+impl Command for ReplaceWatchlist {
+    type Answer = WatchlistEdit;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<WatchlistEdit, StoreError> {
+        store.replace_watchlist(self.account, &self.owners)
+    }
+}
+
+/// Adds owners to the watchlist.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    pub account: AccountId,
+    pub owners: Vec<Owner>,
+}
+
+impl Command for Watch {
+    type Answer = WatchlistEdit;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<WatchlistEdit, StoreError> {
+        store.watch(self.account, &self.owners)
+    }
+}
+
+/// Removes owners from the watchlist.
+#[derive(Clone, Debug)]
+pub struct Unwatch {
+    pub account: AccountId,
+    pub owners: Vec<Owner>,
+}
+
+impl Command for Unwatch {
+    type Answer = WatchlistEdit;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<WatchlistEdit, StoreError> {
+        store.unwatch(self.account, &self.owners)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateKey {
+    pub account: AccountId,
+    pub role: Role,
+}
+
+impl Command for CreateKey {
+    type Answer = CreatedKey;
+
+    fn execute(self, store: &mut Store, now: Timestamp) -> Result<CreatedKey, StoreError> {
+        store.create_key(self.account, self.role, now)
+    }
+}
+
+/// The account's keys, revoked ones included.
+#[derive(Clone, Debug)]
+pub struct ListKeys {
+    pub account: AccountId,
+}
+
+impl Command for ListKeys {
+    type Answer = Vec<KeyRecord>;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<Vec<KeyRecord>, StoreError> {
+        store.keys_of(self.account)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct RevokeKey {
+    /// The account that the key must belong to.
+    pub account: AccountId,
+    pub key: KeyId,
+}
+
+impl Command for RevokeKey {
+    type Answer = KeyRecord;
+
+    fn execute(self, store: &mut Store, now: Timestamp) -> Result<KeyRecord, StoreError> {
+        store.revoke_key(self.account, self.key, now)
+    }
+}
+
+impl Command for NewAccount {
+    type Answer = AccountRecord;
+
+    fn execute(self, store: &mut Store, now: Timestamp) -> Result<AccountRecord, StoreError> {
+        store.create_account(&self, now)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct GetAccount {
+    pub account: AccountId,
+}
+
+impl Command for GetAccount {
+    type Answer = AccountRecord;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
+        store.account(self.account)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ListAccounts;
+
+impl Command for ListAccounts {
+    type Answer = Vec<AccountRecord>;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<Vec<AccountRecord>, StoreError> {
+        store.accounts()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ChangeAccount {
+    pub account: AccountId,
+    pub change: AccountChange,
+}
+
+impl Command for ChangeAccount {
+    type Answer = AccountRecord;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
+        store.change_account(self.account, &self.change)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct DeleteAccount {
+    pub account: AccountId,
+}
+
+impl Command for DeleteAccount {
+    type Answer = AccountRecord;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
+        store.delete_account(self.account)
+    }
+}

@@ -1,0 +1,151 @@
+//! What can go wrong in the accounts database, told so that the reader knows who mends it.
+
+use std::io;
+use std::path::PathBuf;
+
+use http::StatusCode;
+use rusqlite::ErrorCode;
+
+use super::grant::GRANTS_PER_ACCOUNT_MAX;
+use super::store::LIVE_KEYS_PER_ACCOUNT_MAX;
+use super::watchlist::WATCHLIST_OWNERS_MAX;
+use super::{InvalidGrant, InvalidName, InvalidOwner, KeyId};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    // The caller asked for something that can't be:
+    #[error("there is already an account named {name:?}: choose another name")]
+    NameTaken { name: String },
+    #[error("there is no account {account:?}")]
+    NoSuchAccount { account: String },
+    #[error("there is no key {key:?}")]
+    NoSuchKey { key: String },
+    #[error("{} keys begin with {prefix:?}: name one by its id ({})", .ids.len(), list(.ids))]
+    AmbiguousKey { prefix: String, ids: Vec<KeyId> },
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    #[error(transparent)]
+    InvalidGrant(#[from] InvalidGrant),
+    #[error(transparent)]
+    InvalidOwner(#[from] InvalidOwner),
+    #[error("a watchlist holds at most {WATCHLIST_OWNERS_MAX} owners and this would be more: remove some first")]
+    WatchlistFull,
+    #[error(
+        "an account has at most {GRANTS_PER_ACCOUNT_MAX} grants and this would be {wanted}: use a prefix such as bot:team_*"
+    )]
+    TooManyGrants { wanted: usize },
+    #[error("an account has at most {LIVE_KEYS_PER_ACCOUNT_MAX} keys in force: revoke one that is no longer used")]
+    TooManyKeys,
+
+    // The operator mends these:
+    #[error("there is no accounts database in {}: give the server's --data-dir, or make an account first", .data_dir.display())]
+    NoDatabase { data_dir: PathBuf },
+    #[error("can't use the data directory {}: {source}", .path.display())]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error(
+        "{} can't keep a write-ahead log (SQLite stayed in mode {mode:?}): put the data directory on a local file system",
+        .path.display()
+    )]
+    NoWriteAheadLog { path: PathBuf, mode: String },
+    #[error(
+        "the accounts database was written by a newer Stentor (schema {found}, this one knows {known}): run that version"
+    )]
+    NewerSchema { found: i64, known: i64 },
+    #[error("the accounts database is damaged ({detail}): restore the data directory from a backup")]
+    Corrupt { detail: String },
+    #[error("the disk that holds the accounts database is full: make room on it")]
+    DiskFull,
+    #[error(
+        "the accounts database can't be written ({detail}): check the owner and the mode of its file and directory"
+    )]
+    NotWritable { detail: String },
+    #[error("the kernel gives no random numbers ({0})")]
+    Random(#[from] getrandom::Error),
+    #[error("can't start the accounts thread: {0}")]
+    Thread(io::Error),
+    #[error("SQLite: {0}")]
+    Sqlite(rusqlite::Error),
+
+    // Passing:
+    #[error("another process keeps the accounts database locked: try again")]
+    Busy,
+    #[error("the change is stored, but the server can't read it back yet ({0}): it keeps trying")]
+    NotYetLive(Box<StoreError>),
+}
+
+impl StoreError {
+    /// The status of a REST answer that carries this error.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NameTaken { .. } | Self::WatchlistFull | Self::TooManyGrants { .. } | Self::TooManyKeys => {
+                StatusCode::CONFLICT
+            }
+            Self::NoSuchAccount { .. } | Self::NoSuchKey { .. } => StatusCode::NOT_FOUND,
+            Self::AmbiguousKey { .. } | Self::InvalidName(_) | Self::InvalidGrant(_) | Self::InvalidOwner(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Busy | Self::NotYetLive(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::NoDatabase { .. }
+            | Self::DataDir { .. }
+            | Self::NoWriteAheadLog { .. }
+            | Self::NewerSchema { .. }
+            | Self::Corrupt { .. }
+            | Self::NotWritable { .. }
+            | Self::Random(_)
+            | Self::Thread(_)
+            | Self::Sqlite(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `code` of a REST answer that carries this error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NameTaken { .. } => "NAME_TAKEN",
+            Self::NoSuchAccount { .. } => "NO_SUCH_ACCOUNT",
+            Self::NoSuchKey { .. } => "NO_SUCH_KEY",
+            Self::AmbiguousKey { .. } => "AMBIGUOUS_KEY",
+            Self::InvalidName(_) => "INVALID_NAME",
+            Self::InvalidGrant(_) => "INVALID_GRANT",
+            Self::InvalidOwner(_) => "INVALID_OWNER",
+            Self::WatchlistFull => "WATCHLIST_FULL",
+            Self::TooManyGrants { .. } => "TOO_MANY_GRANTS",
+            Self::TooManyKeys => "TOO_MANY_KEYS",
+            Self::Busy | Self::NotYetLive(_) => "BUSY",
+            Self::DiskFull => "DISK_FULL",
+            Self::NoDatabase { .. }
+            | Self::DataDir { .. }
+            | Self::NoWriteAheadLog { .. }
+            | Self::NewerSchema { .. }
+            | Self::Corrupt { .. }
+            | Self::NotWritable { .. }
+            | Self::Random(_)
+            | Self::Thread(_)
+            | Self::Sqlite(_) => "INTERNAL",
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqliteFailure};
+        match &error {
+            SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { detail: error.to_string() },
+                ErrorCode::DiskFull => Self::DiskFull,
+                ErrorCode::ReadOnly | ErrorCode::CannotOpen => Self::NotWritable { detail: error.to_string() },
+                _ => Self::Sqlite(error),
+            },
+            // The schema and our own writes allow no such value.
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+                Self::Corrupt { detail: error.to_string() }
+            }
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+fn list(ids: &[KeyId]) -> String {
+    ids.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ")
+}
