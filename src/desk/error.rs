@@ -98,6 +98,7 @@ impl RestError {
     pub fn reply(&self) -> Reply {
         let mut error = json!({ "code": self.code(), "message": self.to_string() });
         if let Self::InvalidEvent(invalid) = self {
+            error["reason"] = invalid.reason.to_string().into();
             error["line"] = invalid.line.into();
             if let Some(index) = invalid.index {
                 error["index"] = index.into();

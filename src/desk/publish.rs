@@ -51,7 +51,8 @@ fn format(headers: &HeaderMap) -> Result<Format, RestError> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(Format::Json) };
     let content_type = content_type.to_str().unwrap_or_default();
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/json" | "text/json" => Ok(Format::Json),
+        // The form type is what `curl -d` says when nobody told it otherwise.
+        "application/json" | "text/json" | "application/x-www-form-urlencoded" => Ok(Format::Json),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
             Ok(Format::Ndjson)
         }

@@ -17,8 +17,8 @@ pub struct Refusals {
 
 #[derive(Default)]
 struct Recent {
-    keys: HashMap<KeyNumber, Nanos>,
-    addresses: HashMap<IpAddr, Nanos>,
+    keys: LastMinute<KeyNumber>,
+    addresses: LastMinute<IpAddr>,
 }
 
 impl Refusals {
@@ -26,11 +26,10 @@ impl Refusals {
     /// left of it, and the minute does not begin again.
     pub fn note(&self, key: KeyNumber, address: IpAddr, now: Nanos) -> Option<Nanos> {
         let mut recent = self.recent.lock().expect("no holder panics");
-        let Recent { keys, addresses } = &mut *recent;
-        let left = left_of(keys, &key, now).max(left_of(addresses, &address, now));
+        let left = recent.keys.left_of(&key, now).max(recent.addresses.left_of(&address, now));
         if left.is_none() {
-            remember(keys, key, now);
-            remember(addresses, address, now);
+            recent.keys.note(key, now);
+            recent.addresses.note(address, now);
         }
         left
     }
@@ -38,17 +37,34 @@ impl Refusals {
 
 const MINUTE: Nanos = 60_000_000_000;
 
-fn left_of<K: Hash + Eq>(noted: &HashMap<K, Nanos>, key: &K, now: Nanos) -> Option<Nanos> {
-    let until = noted.get(key)? + MINUTE;
-    (until > now).then(|| until - now)
+/// What was noted within a minute, in two generations: when the newer one is a minute old, the older one is dropped whole,
+/// so that nothing ever has to be searched for what has expired.
+struct LastMinute<K> {
+    newer: HashMap<K, Nanos>,
+    older: HashMap<K, Nanos>,
+    newer_since: Nanos,
 }
 
-fn remember<K: Hash + Eq>(noted: &mut HashMap<K, Nanos>, key: K, now: Nanos) {
-    if noted.len() >= limits::REFUSALS_MAX {
-        noted.retain(|_, since| *since + MINUTE > now);
+impl<K> Default for LastMinute<K> {
+    fn default() -> Self {
+        Self { newer: HashMap::new(), older: HashMap::new(), newer_since: 0 }
     }
-    if noted.len() < limits::REFUSALS_MAX {
-        noted.insert(key, now);
+}
+
+impl<K: Hash + Eq> LastMinute<K> {
+    fn left_of(&self, key: &K, now: Nanos) -> Option<Nanos> {
+        let until = self.newer.get(key).or_else(|| self.older.get(key))? + MINUTE;
+        (until > now).then(|| until - now)
+    }
+
+    fn note(&mut self, key: K, now: Nanos) {
+        if now >= self.newer_since + MINUTE {
+            self.older = std::mem::take(&mut self.newer);
+            self.newer_since = now;
+        }
+        if self.newer.len() < limits::REFUSALS_MAX {
+            self.newer.insert(key, now);
+        }
     }
 }
 
@@ -84,6 +100,6 @@ mod tests {
         for number in 0..limits::REFUSALS_MAX as u32 * 2 {
             refusals.note(KeyNumber(number.into()), IpAddr::from(number.to_be_bytes()), 0);
         }
-        assert_eq!(refusals.recent.lock().unwrap().keys.len(), limits::REFUSALS_MAX);
+        assert_eq!(refusals.recent.lock().unwrap().keys.newer.len(), limits::REFUSALS_MAX);
     }
 }
