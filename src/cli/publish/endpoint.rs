@@ -90,6 +90,9 @@ pub enum EndpointError {
 pub struct Refusal {
     pub code: String,
     pub message: String,
+    /// The message without line and field, which are told apart here: the server knows only lines of the batch.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// Counted from 1 within the request's body.
     #[serde(default)]
     pub line: Option<u64>,
@@ -210,9 +213,10 @@ impl Endpoint {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = self.reason.as_ref().unwrap_or(&self.message);
         match &self.field {
-            Some(field) => write!(f, "field `{field}`: {} ({})", self.message, self.code),
-            None => write!(f, "it: {} ({})", self.message, self.code),
+            Some(field) => write!(f, "field `{field}`: {words} ({})", self.code),
+            None => write!(f, "it: {words} ({})", self.code),
         }
     }
 }
