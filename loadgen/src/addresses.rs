@@ -1,7 +1,9 @@
 //! Which source address and port each client socket gets.
 //!
-//! One source address has about 28,000 ports, so a large crowd is spread over 127.0.0.2, 127.0.0.3, …. The port is
-//! chosen here and not by the kernel: its search slows down more and more past 20,000 sockets an address.
+//! One source address has about 28,000 ports, so a large crowd is spread over neighbouring addresses of 127.0.0.0/8. The
+//! port is chosen here and not by the kernel: its search slows down more and more past 20,000 sockets an address. Each
+//! run begins at an address of its own, so that it meets neither another run's sockets nor those that the last one left
+//! in TIME_WAIT.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
@@ -9,10 +11,15 @@ use std::ops::RangeInclusive;
 /// The ports used where the kernel's own range can't be read; it is the stock range.
 pub const STOCK_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
+/// A first address of 127.0.0.0/8 for one run, from two random bytes; never one of 127.0.0.0/16, where servers live.
+pub fn first_address(random: [u8; 2]) -> Ipv4Addr {
+    Ipv4Addr::new(127, random[0] % 254 + 1, random[1], 1)
+}
+
 /// Hands out source addresses, each once: all ports of one address, then those of the next.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    network: Ipv4Addr,
+    first: Ipv4Addr,
     ports: RangeInclusive<u16>,
     next: u64,
     end: u64,
@@ -30,19 +37,18 @@ pub struct OutOfPorts {
 }
 
 impl Sources {
-    /// Sources for `sockets` sockets, beginning at address number `first_address` (0 is 127.0.0.2), with one address
-    /// more than is needed: some ports may be in use.
-    pub fn for_sockets(sockets: u32, first_address: u32, ports: RangeInclusive<u16>) -> Self {
-        let a_port = u64::from(*ports.end() - *ports.start()) + 1;
-        let addresses = Self::addresses_for(sockets, &ports);
-        let next = u64::from(first_address) * a_port;
-        Self { network: Ipv4Addr::new(127, 0, 0, 2), ports, next, end: next + u64::from(addresses) * a_port }
+    /// Sources for `sockets` sockets, `skip` addresses after `first`, with one address more than is needed: some ports
+    /// may be in use.
+    pub fn for_sockets(sockets: u32, first: Ipv4Addr, skip: u32, ports: RangeInclusive<u16>) -> Self {
+        let ports_each = u64::from(*ports.end() - *ports.start()) + 1;
+        let next = u64::from(skip) * ports_each;
+        let end = next + u64::from(Self::addresses_for(sockets, &ports)) * ports_each;
+        Self { first, ports, next, end }
     }
 
     /// How many addresses [`for_sockets`](Self::for_sockets) takes, so that the next crowd can begin after them.
     pub fn addresses_for(sockets: u32, ports: &RangeInclusive<u16>) -> u32 {
-        let a_port = u32::from(*ports.end() - *ports.start()) + 1;
-        sockets.div_ceil(a_port) + 1
+        sockets.div_ceil(u32::from(*ports.end() - *ports.start()) + 1) + 1
     }
 
     pub fn next(&mut self) -> Result<SocketAddrV4, OutOfPorts> {
@@ -52,7 +58,7 @@ impl Sources {
         }
         let (address, port) = (self.next / ports, self.next % ports);
         self.next += 1;
-        let ip = Ipv4Addr::from_bits(self.network.to_bits() + address as u32);
+        let ip = Ipv4Addr::from_bits(self.first.to_bits() + address as u32);
         Ok(SocketAddrV4::new(ip, self.ports.start() + port as u16))
     }
 }
@@ -69,10 +75,13 @@ pub fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SOCKETS_MAX;
+
+    const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
     #[test]
     fn every_source_is_given_once_and_addresses_follow_each_other() {
-        let mut sources = Sources::for_sockets(5, 0, 40_000..=40_002);
+        let mut sources = Sources::for_sockets(5, FIRST, 0, 40_000..=40_002);
         let given: Vec<String> = std::iter::from_fn(|| sources.next().ok()).map(|source| source.to_string()).collect();
         assert_eq!(given.len(), 9, "five need two addresses, and one is to spare");
         assert_eq!(given[0], "127.0.0.2:40000");
@@ -85,20 +94,20 @@ mod tests {
     #[test]
     fn two_crowds_do_not_share_a_source() {
         let ports = 40_000..=40_009;
-        let mut first = Sources::for_sockets(25, 0, ports.clone());
-        let mut second = Sources::for_sockets(5, Sources::addresses_for(25, &ports), ports);
+        let mut first = Sources::for_sockets(25, FIRST, 0, ports.clone());
+        let mut second = Sources::for_sockets(5, FIRST, Sources::addresses_for(25, &ports), ports);
         let last = std::iter::from_fn(|| first.next().ok()).last().unwrap();
         assert!(last < second.next().unwrap(), "{last}");
     }
 
     #[test]
-    fn half_a_million_sockets_stay_inside_the_loopback_network() {
-        let mut sources = Sources::for_sockets(500_000, 0, STOCK_PORTS);
-        let mut last = sources.next().unwrap();
-        for _ in 1..500_000 {
-            last = sources.next().unwrap();
+    fn the_last_source_of_the_largest_run_is_still_inside_the_loopback_network() {
+        let highest = first_address([253, 255]);
+        let addresses = Sources::addresses_for(SOCKETS_MAX, &STOCK_PORTS) + 256;
+        assert!(Ipv4Addr::from_bits(highest.to_bits() + addresses).is_loopback());
+        for random in 0..=255 {
+            assert!(first_address([random, 0]) > Ipv4Addr::new(127, 0, 255, 255));
         }
-        assert_eq!(last.ip().to_string(), "127.0.0.19");
     }
 
     #[test]

@@ -16,7 +16,10 @@ use crate::clock::Clock;
 use crate::frame::{OPCODE_CLOSE, client_control};
 use crate::handshake::Upgrade;
 use crate::inbox::{Inbox, Notice, Phase};
-use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES, RING_SUBMISSION_ENTRIES};
+use crate::limits::{
+    CLOSING_QUIET_MS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES,
+    RING_SUBMISSION_ENTRIES,
+};
 use crate::schedule::Timetable;
 
 /// How long the server may leave a connection in its accept queue.
@@ -136,7 +139,8 @@ impl Crowd {
         Ok(handled)
     }
 
-    /// Says goodbye on every open socket and waits until the server has closed them, at most for `patience`.
+    /// Says goodbye on every open socket and waits for the server's closes, at most for `patience`, and not for a
+    /// server that closes nothing.
     pub fn close_all(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let goodbye = client_control(OPCODE_CLOSE, &1000u16.to_be_bytes());
@@ -151,8 +155,10 @@ impl Crowd {
                 left = left.saturating_sub(drain_ended(&mut lane.ring, &mut self.completions, Duration::ZERO));
             }
             while left > 0 && Instant::now() < deadline {
-                left =
-                    left.saturating_sub(drain_ended(&mut lane.ring, &mut self.completions, Duration::from_millis(50)));
+                match drain_ended(&mut lane.ring, &mut self.completions, Duration::from_millis(CLOSING_QUIET_MS_MAX)) {
+                    0 => break,
+                    ended => left = left.saturating_sub(ended),
+                }
             }
         }
     }

@@ -54,6 +54,9 @@ pub const CLIENT_SLEEP_MS_MAX: u64 = 10;
 /// How long the closing handshakes of all sockets may take at the end.
 pub const CLOSING_MS_MAX: u64 = 5_000;
 
+/// After this long without a close by the server, the rest is closed from our side.
+pub const CLOSING_QUIET_MS_MAX: u64 = 300;
+
 /// How long the floor's server waits for one client's upgrade request.
 pub const FLOOR_HANDSHAKE_MS_MAX: u64 = 5_000;
 

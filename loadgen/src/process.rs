@@ -37,11 +37,15 @@ pub fn slab_bytes() -> Option<u64> {
     kilobytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "Slab:")
 }
 
-/// CPU time of all threads of a process, user and system, in nanoseconds.
+/// CPU time of all living threads of a process, user and system, in nanoseconds.
 pub fn cpu_ns(pid: u32) -> io::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let ticks = parse_stat(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is odd")))?;
-    Ok(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
+    let mut total = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        total += parse_schedstat(&text).ok_or_else(|| io::Error::other(format!("odd schedstat: {text}")))?;
+    }
+    Ok(total)
 }
 
 fn parse_status(text: &str) -> Option<Memory> {
@@ -63,10 +67,10 @@ fn parse_sockstat(text: &str) -> Option<TcpMemory> {
     Some(TcpMemory { sockets: value("alloc")?, buffer_bytes: value("mem")? * PAGE_BYTES })
 }
 
-/// Fields 14 and 15 of proc_pid_stat(5); the second, a name in brackets, may hold anything.
-fn parse_stat(text: &str) -> Option<u64> {
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+/// Time on a CPU, time waiting for one, and how often (Documentation/scheduler/sched-stats.rst); all in nanoseconds,
+/// where `stat` counts in hundredths of a second.
+fn parse_schedstat(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -87,16 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn cpu_time_is_read_past_an_odd_name() {
-        let text = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 100 0 0";
-        assert_eq!(parse_stat(text), Some(300));
+    fn cpu_time_is_the_first_figure_of_schedstat() {
+        assert_eq!(parse_schedstat("123456789 42 7\n"), Some(123_456_789));
+        assert_eq!(parse_schedstat(""), None);
     }
 
     #[test]
     fn this_process_has_memory_and_cpu_time() {
         let pid = std::process::id();
         assert!(memory(pid).unwrap().rss_bytes > 100_000);
-        cpu_ns(pid).unwrap();
+        assert!(cpu_ns(pid).unwrap() > 0);
         tcp_memory().unwrap();
         assert!(slab_bytes().unwrap() > 0);
     }

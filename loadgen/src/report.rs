@@ -119,6 +119,7 @@ pub struct RoundReport {
     pub deliveries_per_second_median: Option<f64>,
     pub p50_us: f64,
     pub p99_us: f64,
+    pub server_cpu_ns_per_delivery: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -143,6 +144,8 @@ pub struct Pair {
     pub deliveries_per_second: Option<Span>,
     pub p50: Option<Span>,
     pub p99: Option<Span>,
+    /// The steadiest on a machine that does other things too.
+    pub server_cpu_per_delivery: Option<Span>,
 }
 
 impl Report {
@@ -240,6 +243,9 @@ impl SideReport {
                         deliveries_per_second_median: median(&rates(&whole)),
                         p50_us: us(recorder.round(round).value_at_quantile(0.5)),
                         p99_us: us(recorder.round(round).value_at_quantile(0.99)),
+                        server_cpu_ns_per_delivery: side.rounds[round as usize]
+                            .server_cpu_ns
+                            .map(|ns| ns as f64 / (per_step * f64::from(schedule.steps_per_round()))),
                     }
                 })
                 .collect(),
@@ -292,6 +298,7 @@ impl Pair {
             deliveries_per_second: ratios(|round| round.deliveries_per_second_median),
             p50: ratios(|round| Some(round.p50_us)),
             p99: ratios(|round| Some(round.p99_us)),
+            server_cpu_per_delivery: ratios(|round| round.server_cpu_ns_per_delivery),
         }
     }
 }
@@ -345,6 +352,7 @@ mod tests {
             deliveries_per_second_median: Some(1e9 / full),
             p50_us: p50,
             p99_us: p50,
+            server_cpu_ns_per_delivery: None,
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::addresses::Sources;
+use crate::addresses::{Sources, first_address};
 use crate::args::{Endpoints, Load};
 use crate::client::{Client, ClientError, ClientOptions, Tally};
 use crate::clock::Clock;
@@ -68,7 +68,7 @@ pub enum RunError {
     Thread(io::Error),
     #[error("a client thread ended too early")]
     ClientGone,
-    #[error("can't get random bytes for the handshake: {0}")]
+    #[error("can't get random bytes: {0}")]
     Random(getrandom::Error),
     #[error("can't read the server's process {pid}: {source}: is --server-pid right?")]
     ServerProcess { pid: u32, source: io::Error },
@@ -125,7 +125,7 @@ impl Run {
         let (failures_told, failures) = mpsc::channel();
         let slots_per_ring = descriptors.min(u64::from(RING_SLOTS_MAX)) as u32;
         let mut clients = Vec::new();
-        for (number, plans) in self.plan_crowds(&sides, slots_per_ring).into_iter().enumerate() {
+        for (number, plans) in self.plan_crowds(&sides, slots_per_ring)?.into_iter().enumerate() {
             let cpu = Some(self.load.client_cpus[number % self.load.client_cpus.len()]);
             let options = ClientOptions { cpu, linger: self.load.linger, clock };
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
@@ -211,14 +211,17 @@ impl Run {
     }
 
     /// For each client thread, its share of each side's sockets; no two share a source address.
-    fn plan_crowds(&self, sides: &[Side], slots_per_ring: u32) -> Vec<Vec<CrowdPlan>> {
+    fn plan_crowds(&self, sides: &[Side], slots_per_ring: u32) -> Result<Vec<Vec<CrowdPlan>>, RunError> {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).map_err(RunError::Random)?;
+        let first = first_address(random);
         let (sockets, threads) = (self.load.sockets, self.load.threads);
-        let mut next_address = 0;
+        let mut taken = 0;
         let mut plan = |side: &Side, thread: u32| {
             let share = sockets / threads + u32::from(thread < sockets % threads);
             let local = side.target.address.ip().is_loopback();
-            let sources = local.then(|| Sources::for_sockets(share, next_address, self.load.ports.clone()));
-            next_address += Sources::addresses_for(share, &self.load.ports);
+            let sources = local.then(|| Sources::for_sockets(share, first, taken, self.load.ports.clone()));
+            taken += Sources::addresses_for(share, &self.load.ports);
             CrowdPlan {
                 address: side.target.address,
                 upgrade: Arc::clone(&side.upgrade),
@@ -230,7 +233,7 @@ impl Run {
                 tally: Arc::clone(&side.tallies[thread as usize]),
             }
         };
-        (0..threads).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect()
+        Ok((0..threads).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect())
     }
 
     fn close(&self, sides: Vec<Side>, clients: Vec<Client>, rounds_done: u32) -> Result<Report, RunError> {
@@ -376,7 +379,7 @@ impl Watch<'_> {
         std::thread::sleep(BREATH);
         let outcome = outcome.expect("the loop above ends with an outcome");
         let server_cpu_ns = match (server_before, server_cpu_ns(side.pid)?) {
-            (Some(before), Some(after)) => Some(after - before),
+            (Some(before), Some(after)) => Some(after.saturating_sub(before)),
             _ => side.is_floor.then_some(outcome.cpu_ns),
         };
         let client_cpu_ns = clients.iter().map(Client::cpu_ns).sum::<u64>() - client_before;

@@ -86,6 +86,7 @@ pub fn render(report: &Report) -> String {
             ("  deliveries/s", pair.deliveries_per_second),
             ("  latency p50", pair.p50),
             ("  latency p99", pair.p99),
+            ("  server CPU per delivery", pair.server_cpu_per_delivery),
         ] {
             let _ = writeln!(text, "{name:NAME$}{}", ratio.map_or("-".into(), ratio_text));
         }
