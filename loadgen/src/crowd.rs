@@ -1,5 +1,6 @@
 //! One client thread's sockets to one server: opening them, moving them into rings, serving their completions.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,6 +49,9 @@ pub struct CrowdPlan {
 struct Lane {
     ring: SocketRing,
     first: u32,
+    /// Sockets whose receive ended and must be armed again, first come first served. Only as many at a time as there
+    /// are buffers: arming all 10,000 that a storm left without would serve 64 and fail the rest, again and again.
+    deaf: VecDeque<SlotRef>,
 }
 
 /// The sockets of one plan. A socket's number is its place in the plan: lane × slots + slot.
@@ -82,7 +86,11 @@ impl Crowd {
                 ring.attach_doorbell(doorbell.as_fd())?;
                 io::Result::Ok(ring)
             };
-            lanes.push(Lane { ring: setup().map_err(|source| ClientError::Ring { slots, source })?, first });
+            lanes.push(Lane {
+                ring: setup().map_err(|source| ClientError::Ring { slots, source })?,
+                first,
+                deaf: VecDeque::new(),
+            });
         }
         let inbox = Inbox::new(plan.sockets, plan.upgrade.accept.clone(), Arc::clone(&plan.timetable));
         let (completions, notices, ended_why) = Default::default();
@@ -119,6 +127,11 @@ impl Crowd {
         let mut handled = 0;
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
+            let rearmed = lane.deaf.len().min(usize::from(RECEIVE_BUFFERS_PER_RING));
+            for at in lane.deaf.drain(..rearmed) {
+                lane.ring.arm_receive(at);
+            }
+            handled += rearmed;
             lane.ring.reap(&mut self.completions);
             if self.completions.is_empty() {
                 continue;
@@ -213,9 +226,9 @@ fn take_received(lane: &mut Lane, completion: Completion, inbox: &mut Inbox, now
     }
     let out_of_buffers = completion.result == -rustix::io::Errno::NOBUFS.raw_os_error();
     if completion.result > 0 || out_of_buffers {
-        // Out of buffers, or the kernel ended the multishot: without a new one the socket would be deaf.
+        // Out of buffers, or the kernel ended the multishot.
         if !completion.more && inbox.phase(socket) != Phase::Ended {
-            lane.ring.arm_receive(completion.at);
+            lane.deaf.push_back(completion.at);
         }
     } else if completion.result == 0 {
         inbox.ended(socket, "the server ended the stream without a close frame", notices);
