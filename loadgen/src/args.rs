@@ -131,8 +131,8 @@ pub struct LoadArguments {
     /// The publisher's CPU [default: the client's, so that the server keeps its own]
     #[arg(long, value_name = "CPU")]
     pub publisher_cpu: Option<usize>,
-    /// How long a client thread spins without news before it sleeps
-    #[arg(long, default_value = "50us", value_parser = parse_duration)]
+    /// How long a client thread spins without news before it sleeps, where waking it costs the server's CPU much
+    #[arg(long, default_value = "0s", value_parser = parse_duration)]
     pub linger: Duration,
     /// How long to wait between connecting and the first event
     #[arg(long, default_value = "300ms", value_parser = parse_duration)]
