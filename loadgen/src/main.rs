@@ -1,1 +1,140 @@
-fn main() {}
+//! `loadgen` measures how fast a server reaches all of its sockets with an event, and checks that it reaches them all.
+//!
+//! ```text
+//!   args ─▶ run ─┬─▶ client threads:  Crowd (rings) ─▶ Inbox ─▶ OrderCheck, Catalogue, Recorder
+//!                │        ▲ frames
+//!                │   the server, or the Floor
+//!                │        ▲ POST /api/events at the intended times
+//!                ├─▶ Publisher (or nothing: the floor needs none)
+//!                └─▶ report: table, JSON, verdict
+//! ```
+//! * Load is an open loop: the [`schedule`] is fixed in advance, and latency counts from the intended time.
+//! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
+//! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
+//!
+//! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged.
+
+mod addresses;
+mod args;
+mod catalogue;
+mod client;
+mod clock;
+mod cpu;
+mod crowd;
+mod driver;
+mod event;
+mod floor;
+mod frame;
+mod handshake;
+mod inbox;
+mod latency;
+mod limits;
+mod order;
+mod process;
+mod progress;
+mod publisher;
+mod report;
+mod run;
+mod schedule;
+mod table;
+mod target;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command, UsageError, Versus};
+use crate::report::Report;
+use crate::run::{Run, RunError, Server};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const DID_NOT_HOLD: u8 = 3;
+
+fn main() -> ExitCode {
+    // clap exits with 2 where the command line is wrong.
+    let arguments = Arguments::parse();
+    match measure(&arguments) {
+        Ok(report) if report.interrupted => fail(FAILED, "interrupted"),
+        Ok(report) if report.broken.is_empty() => ExitCode::SUCCESS,
+        Ok(report) => fail(DID_NOT_HOLD, &report.broken.join("; ")),
+        Err(error @ Failure::Usage(_)) => fail(USAGE, &error.to_string()),
+        Err(error) => fail(FAILED, &error.to_string()),
+    }
+}
+
+fn fail(code: u8, why: &str) -> ExitCode {
+    eprintln!("loadgen: {why}");
+    ExitCode::from(code)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("can't handle signals: {0}")]
+    Signals(std::io::Error),
+    #[error("can't write the results to {path}: {source}")]
+    Write { path: String, source: std::io::Error },
+}
+
+fn measure(arguments: &Arguments) -> Result<Report, Failure> {
+    let interrupted = listen_for_signals().map_err(Failure::Signals)?;
+    let (json, run) = match &arguments.command {
+        Command::Fanout(fanout) => {
+            let endpoints = fanout.endpoints()?;
+            let paired = fanout.vs == Some(Versus::Floor);
+            let load = fanout.load.load(&fanout.floor, if paired { 2 } else { 1 })?;
+            let server = Server { endpoints, publish_key: fanout.publish_key.clone(), pid: fanout.server_pid };
+            (&fanout.load.json, Run { load, server: Some(server), floor: paired, interrupted })
+        }
+        Command::Floor(floor) => {
+            let load = floor.load.load(&floor.floor, 1)?;
+            (&floor.load.json, Run { load, server: None, floor: true, interrupted })
+        }
+    };
+    let report = run.measure()?;
+    write_out(&report, json.as_deref())?;
+    Ok(report)
+}
+
+/// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second at once.
+fn listen_for_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(FAILED), Arc::clone(&interrupted))?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    Ok(interrupted)
+}
+
+/// The table goes to standard output, unless the JSON does: then to standard error.
+fn write_out(report: &Report, json: Option<&Path>) -> Result<(), Failure> {
+    let text = table::render(report);
+    let document = || serde_json::to_string_pretty(report).expect("a report is plain data") + "\n";
+    let print = |text: &str| std::io::stdout().write_all(text.as_bytes()).map_err(|source| write_error("-", source));
+    match json {
+        Some(path) if path.as_os_str() == "-" => {
+            eprint!("{text}");
+            print(&document())
+        }
+        Some(path) => {
+            print(&text)?;
+            std::fs::write(path, document()).map_err(|source| write_error(&path.display().to_string(), source))
+        }
+        None => print(&text),
+    }
+}
+
+fn write_error(path: &str, source: std::io::Error) -> Failure {
+    Failure::Write { path: path.to_owned(), source }
+}

@@ -1,0 +1,313 @@
+//! One client thread's sockets to one server: opening them, moving them into rings, serving their completions.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use stentor::ring::{Completion, Doorbell, Operation, RingOptions, SendBatch, SlotRef, SocketRing};
+
+use crate::addresses::Sources;
+use crate::client::{ClientError, Tally};
+use crate::clock::Clock;
+use crate::frame::{OPCODE_CLOSE, client_control};
+use crate::handshake::Upgrade;
+use crate::inbox::{Inbox, Notice, Phase};
+use crate::limits::{
+    CLOSING_QUIET_MS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES,
+    RING_SUBMISSION_ENTRIES,
+};
+use crate::schedule::Timetable;
+
+/// How long the server may leave a connection in its accept queue.
+const CONNECT_SECONDS_MAX: u64 = 20;
+
+/// How many early ends are kept in words.
+const ENDS_TOLD_MAX: usize = 5;
+
+/// Upgrades started in one turn, before answers are looked at again.
+const CONNECTS_PER_TURN: u32 = 16;
+
+/// Which sockets to open, and what they are to receive.
+pub struct CrowdPlan {
+    pub address: SocketAddrV4,
+    pub upgrade: Arc<Upgrade>,
+    pub sockets: u32,
+    /// Where they come from; `None` lets the kernel choose (a server on another machine).
+    pub sources: Option<Sources>,
+    pub slots_per_ring: u32,
+    pub handshakes_max: u32,
+    pub timetable: Arc<Timetable>,
+    pub tally: Arc<Tally>,
+}
+
+/// A ring and the number of its first socket; the others follow slot by slot.
+struct Lane {
+    ring: SocketRing,
+    first: u32,
+    /// Sockets whose receive ended and must be armed again, first come first served. Only as many at a time as there
+    /// are buffers: arming all 10,000 that a storm left without would serve 64 and fail the rest, again and again.
+    deaf: VecDeque<SlotRef>,
+}
+
+/// The sockets of one plan. A socket's number is its place in the plan: lane × slots + slot.
+pub struct Crowd {
+    plan: CrowdPlan,
+    clock: Clock,
+    lanes: Vec<Lane>,
+    inbox: Inbox,
+    /// Sockets whose upgrade was sent, and those of them that were answered.
+    started: u32,
+    opened: u32,
+    completions: Vec<Completion>,
+    notices: Vec<Notice>,
+    ended_why: Vec<String>,
+}
+
+impl Crowd {
+    /// Sets up as many rings as the sockets take, all ringing `doorbell`.
+    pub fn new(plan: CrowdPlan, clock: Clock, doorbell: &Doorbell) -> Result<Self, ClientError> {
+        let mut lanes = Vec::new();
+        for first in (0..plan.sockets).step_by(plan.slots_per_ring.max(1) as usize) {
+            let slots = (plan.sockets - first).min(plan.slots_per_ring);
+            let options = RingOptions {
+                slots,
+                submission_entries: RING_SUBMISSION_ENTRIES,
+                completion_entries: RING_COMPLETION_ENTRIES,
+                receive_buffers: RECEIVE_BUFFERS_PER_RING,
+                receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            };
+            let setup = || {
+                let ring = SocketRing::new(options)?;
+                ring.attach_doorbell(doorbell.as_fd())?;
+                io::Result::Ok(ring)
+            };
+            lanes.push(Lane {
+                ring: setup().map_err(|source| ClientError::Ring { slots, source })?,
+                first,
+                deaf: VecDeque::new(),
+            });
+        }
+        let inbox = Inbox::new(plan.sockets, plan.upgrade.accept.clone(), Arc::clone(&plan.timetable));
+        let (completions, notices, ended_why) = Default::default();
+        Ok(Self { plan, clock, lanes, inbox, started: 0, opened: 0, completions, notices, ended_why })
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.opened == self.plan.sockets
+    }
+
+    pub fn mute_doorbell(&mut self, muted: bool) {
+        self.lanes.iter_mut().for_each(|lane| lane.ring.mute_doorbell(muted));
+    }
+
+    /// Opens a few sockets more, as far as the window of unanswered upgrades allows.
+    pub fn connect_some(&mut self) -> Result<(), ClientError> {
+        for _ in 0..CONNECTS_PER_TURN {
+            if self.started == self.plan.sockets || self.started - self.opened >= self.plan.handshakes_max {
+                break;
+            }
+            let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &self.plan.upgrade.request)?;
+            let slots = self.plan.slots_per_ring;
+            let lane = &mut self.lanes[(self.started / slots) as usize];
+            let slot = self.started % slots;
+            lane.ring.adopt(slot, socket).map_err(|source| ClientError::Socket { source })?;
+            lane.ring.arm_receive(SlotRef::new(slot, 0));
+            self.started += 1;
+        }
+        Ok(())
+    }
+
+    /// Handles what the rings have; returns how many completions that was.
+    pub fn serve(&mut self) -> Result<usize, ClientError> {
+        let mut handled = 0;
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            let rearmed = lane.deaf.len().min(usize::from(RECEIVE_BUFFERS_PER_RING));
+            for at in lane.deaf.drain(..rearmed) {
+                lane.ring.arm_receive(at);
+            }
+            handled += rearmed;
+            lane.ring.reap(&mut self.completions);
+            if self.completions.is_empty() {
+                continue;
+            }
+            let now_ns = self.clock.now_ns();
+            handled += self.completions.len();
+            for completion in self.completions.drain(..) {
+                if completion.operation == Operation::Receive {
+                    take_received(lane, completion, &mut self.inbox, now_ns, &mut self.notices);
+                }
+            }
+            let delivered = self.inbox.end_batch(now_ns);
+            self.plan.tally.delivered.fetch_add(delivered, Relaxed);
+            if !self.notices.is_empty() {
+                self.heed_notices(index)?;
+            }
+        }
+        Ok(handled)
+    }
+
+    /// Says goodbye on every open socket and waits for the server's closes, at most for `patience`, and not for a
+    /// server that closes nothing.
+    pub fn close_all(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let goodbye = client_control(OPCODE_CLOSE, &1000u16.to_be_bytes());
+        for lane in &mut self.lanes {
+            let sockets = lane.first..self.started.min(lane.first.saturating_add(self.plan.slots_per_ring));
+            let open: Vec<u32> = sockets.filter(|socket| self.inbox.phase(*socket) == Phase::Open).collect();
+            let mut left = open.len();
+            for some in open.chunks(lane.ring.send_batch_max()) {
+                let frames: Vec<(u32, &[u8])> = some.iter().map(|socket| (socket - lane.first, &goodbye[..])).collect();
+                send(&mut lane.ring, &frames);
+                some.iter().for_each(|socket| self.inbox.leave(*socket));
+                left = left.saturating_sub(drain_ended(&mut lane.ring, &mut self.completions, Duration::ZERO));
+            }
+            while left > 0 && Instant::now() < deadline {
+                match drain_ended(&mut lane.ring, &mut self.completions, Duration::from_millis(CLOSING_QUIET_MS_MAX)) {
+                    0 => break,
+                    ended => left = left.saturating_sub(ended),
+                }
+            }
+        }
+    }
+
+    /// What was received, and why sockets ended early.
+    pub fn into_inbox(self) -> (Inbox, Vec<String>) {
+        (self.inbox, self.ended_why)
+    }
+
+    fn heed_notices(&mut self, index: usize) -> Result<(), ClientError> {
+        let lane = &mut self.lanes[index];
+        let address = self.plan.address;
+        let mut ended = Vec::new();
+        let mut replies: Vec<(u32, Vec<u8>)> = Vec::new();
+        for notice in self.notices.drain(..) {
+            match notice {
+                Notice::Opened => {
+                    self.opened += 1;
+                    self.plan.tally.opened.fetch_add(1, Relaxed);
+                }
+                Notice::Refused(answer) => return Err(ClientError::Refused { address, answer }),
+                Notice::Nonsense(what) => return Err(ClientError::Nonsense { address, what }),
+                Notice::Reply { socket, frame } => replies.push((socket - lane.first, frame)),
+                Notice::Ended { socket, why } => {
+                    ended.push(SlotRef::new(socket - lane.first, 0));
+                    self.plan.tally.ended.fetch_add(1, Relaxed);
+                    if self.ended_why.len() < ENDS_TOLD_MAX {
+                        self.ended_why.push(why);
+                    }
+                }
+            }
+        }
+        for some in replies.chunks(lane.ring.send_batch_max()) {
+            let frames: Vec<(u32, &[u8])> = some.iter().map(|(slot, frame)| (*slot, &frame[..])).collect();
+            send(&mut lane.ring, &frames);
+        }
+        for at in ended {
+            lane.ring.cancel(at);
+            lane.ring.close(at);
+        }
+        Ok(())
+    }
+}
+
+fn take_received(lane: &mut Lane, completion: Completion, inbox: &mut Inbox, now_ns: u64, notices: &mut Vec<Notice>) {
+    let socket = lane.first + completion.at.slot;
+    if let Some(buffer) = completion.buffer {
+        if completion.result > 0 {
+            inbox.receive(socket, lane.ring.received(buffer, completion.result as usize), now_ns, notices);
+        }
+        lane.ring.recycle(buffer);
+    }
+    let out_of_buffers = completion.result == -rustix::io::Errno::NOBUFS.raw_os_error();
+    if completion.result > 0 || out_of_buffers {
+        // Out of buffers, or the kernel ended the multishot.
+        if !completion.more && inbox.phase(socket) != Phase::Ended {
+            lane.deaf.push_back(completion.at);
+        }
+    } else if completion.result == 0 {
+        inbox.ended(socket, "the server ended the stream without a close frame", notices);
+    } else {
+        inbox.ended(socket, &io::Error::from_raw_os_error(-completion.result).to_string(), notices);
+    }
+}
+
+/// Sends small frames. What a full socket does not take is dropped: it has more urgent troubles than a pong.
+fn send(ring: &mut SocketRing, frames: &[(u32, &[u8])]) {
+    let mut batch = SendBatch::default();
+    for (slot, frame) in frames {
+        batch.begin(*slot);
+        batch.push(frame);
+    }
+    ring.send(&batch, &mut Vec::new());
+}
+
+/// Reaps, throws away what is still received, and counts the streams that ended.
+fn drain_ended(ring: &mut SocketRing, completions: &mut Vec<Completion>, wait: Duration) -> usize {
+    if wait.is_zero() {
+        ring.reap(completions);
+    } else {
+        ring.wait(wait, completions);
+    }
+    let mut ended = 0;
+    for completion in completions.drain(..) {
+        if let Some(buffer) = completion.buffer {
+            ring.recycle(buffer);
+        }
+        if completion.operation == Operation::Receive && !completion.more {
+            let out_of_buffers = completion.result == -rustix::io::Errno::NOBUFS.raw_os_error();
+            if completion.result > 0 || out_of_buffers {
+                ring.arm_receive(completion.at);
+            } else {
+                ended += 1;
+                ring.close(completion.at);
+            }
+        }
+    }
+    ended
+}
+
+/// A connected socket with the upgrade already sent.
+fn open_socket(address: SocketAddrV4, sources: Option<&mut Sources>, upgrade: &[u8]) -> Result<OwnedFd, ClientError> {
+    let mut socket = match sources {
+        None => connect(address, None).map_err(|source| refused(address, source))?,
+        Some(sources) => loop {
+            match connect(address, Some(sources.next()?)) {
+                Ok(socket) => break socket,
+                // Somebody else has that port, or a connection from it is still in TIME_WAIT.
+                Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => {}
+                Err(source) => return Err(refused(address, source)),
+            }
+        },
+    };
+    socket.write_all(upgrade).map_err(|source| ClientError::SendUpgrade { address, source })?;
+    Ok(OwnedFd::from(socket))
+}
+
+fn connect(address: SocketAddrV4, source: Option<SocketAddrV4>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    if let Some(source) = source {
+        socket.set_reuse_address(true)?;
+        socket.bind(&SockAddr::from(source))?;
+    }
+    // SO_SNDTIMEO bounds connect(2) too (socket(7)).
+    socket.set_write_timeout(Some(Duration::from_secs(CONNECT_SECONDS_MAX)))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.connect(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+fn refused(address: SocketAddrV4, source: io::Error) -> ClientError {
+    match source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        Some(rustix::io::Errno::INPROGRESS | rustix::io::Errno::AGAIN | rustix::io::Errno::TIMEDOUT) => {
+            ClientError::ConnectTimeout { address }
+        }
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => ClientError::Socket { source },
+        _ => ClientError::Connect { address, source },
+    }
+}

@@ -1,0 +1,445 @@
+//! What the sockets of one crowd receive: bytes in, checked deliveries and notices out. No ring, no clock.
+//!
+//! ```text
+//!   bytes ─▶ begins with the awaited event's frame? ─ yes ─▶ delivered, next        (the common case: one comparison)
+//!                     │ no
+//!                     ▼
+//!            carry + bytes ─▶ upgrade answer │ frame ─▶ event, ping, close, other message
+//! ```
+//! A socket owns memory beside its 24 bytes only while a frame or an upgrade answer is incomplete. A server that splits
+//! a message into fragments is read by the first one, in which the index stands.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use memchr::memmem::Finder;
+
+use crate::catalogue::Catalogue;
+use crate::event::{INDEX_MARK, index_in};
+use crate::frame::{
+    Frame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control,
+    first_frame,
+};
+use crate::handshake::{Answer, Verdict, read_upgrade};
+use crate::latency::Recorder;
+use crate::order::{Arrival, OrderCheck};
+use crate::schedule::Timetable;
+
+/// Where a socket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its upgrade was sent; the answer is awaited.
+    Upgrading,
+    /// Events are awaited.
+    Open,
+    /// It ended, by whichever side; nothing that still comes is read.
+    Ended,
+}
+
+struct Socket {
+    /// Over its timed deliveries; for the mean latency of each socket.
+    latency_sum_ns: u64,
+    /// The event that must come next.
+    expected: u32,
+    phase: Phase,
+    /// Whether `carries` holds the start of something incomplete.
+    carrying: bool,
+}
+
+/// What the caller has to know or to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The server took the upgrade.
+    Opened,
+    /// The server answered the upgrade with something else. The run is over.
+    Refused(Answer),
+    /// The server does not speak WebSocket. The run is over.
+    Nonsense(&'static str),
+    /// These bytes are to be sent on the socket.
+    Reply { socket: u32, frame: Vec<u8> },
+    /// The socket ended before it was told to.
+    Ended { socket: u32, why: String },
+}
+
+/// The receiving side of a crowd of sockets.
+pub struct Inbox {
+    sockets: Vec<Socket>,
+    carries: AHashMap<u32, Vec<u8>>,
+    catalogue: Catalogue,
+    order: OrderCheck,
+    recorder: Recorder,
+    finder: Finder<'static>,
+    accept: String,
+    damaged: u64,
+    other_messages: u64,
+}
+
+/// What came of one crowd, in the end.
+#[derive(Debug)]
+pub struct Harvest {
+    pub recorder: Recorder,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub reordered: u64,
+    /// Frames that differ from the first socket's copy of the same event.
+    pub damaged: u64,
+    /// Text and binary messages that carry no event: greetings, JSON pongs.
+    pub other_messages: u64,
+    /// Mean latency of each socket that got every event, in nanoseconds.
+    pub socket_means_ns: Vec<f64>,
+}
+
+impl Harvest {
+    /// Both threads' shares of one side.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.recorder.merge(&other.recorder);
+        self.socket_means_ns.extend(other.socket_means_ns);
+        Self {
+            recorder: self.recorder,
+            lost: self.lost + other.lost,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            damaged: self.damaged + other.damaged,
+            other_messages: self.other_messages + other.other_messages,
+            socket_means_ns: self.socket_means_ns,
+        }
+    }
+}
+
+impl Inbox {
+    pub fn new(sockets: u32, accept: String, timetable: Arc<Timetable>) -> Self {
+        let fresh = || Socket { latency_sum_ns: 0, expected: 0, phase: Phase::Upgrading, carrying: false };
+        Self {
+            sockets: (0..sockets).map(|_| fresh()).collect(),
+            carries: AHashMap::new(),
+            catalogue: Catalogue::new(timetable.schedule.events()),
+            order: OrderCheck::default(),
+            recorder: Recorder::new(timetable),
+            finder: Finder::new(INDEX_MARK),
+            accept,
+            damaged: 0,
+            other_messages: 0,
+        }
+    }
+
+    pub fn phase(&self, socket: u32) -> Phase {
+        self.sockets[socket as usize].phase
+    }
+
+    /// Takes what the kernel handed over for `socket` at `now_ns`.
+    pub fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
+        if self.sockets[socket as usize].carrying {
+            let mut carry = self.carries.remove(&socket).unwrap_or_default();
+            carry.extend_from_slice(bytes);
+            let used = self.consume(socket, &carry, now_ns, notices);
+            carry.drain(..used);
+            self.sockets[socket as usize].carrying = !carry.is_empty();
+            if !carry.is_empty() {
+                self.carries.insert(socket, carry);
+            }
+        } else {
+            let used = self.consume(socket, bytes, now_ns, notices);
+            if used < bytes.len() {
+                self.sockets[socket as usize].carrying = true;
+                self.carries.insert(socket, bytes[used..].to_vec());
+            }
+        }
+    }
+
+    /// The stream of `socket` ended, by `why`.
+    pub fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+        match self.phase(socket) {
+            Phase::Upgrading => {
+                let carry = self.carries.remove(&socket).unwrap_or_default();
+                notices.push(match read_upgrade(&carry, true, &self.accept) {
+                    Verdict::Refused(answer) => Notice::Refused(answer),
+                    Verdict::Nonsense(what) => Notice::Nonsense(what),
+                    Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),
+                });
+            }
+            Phase::Open => notices.push(Notice::Ended { socket, why: why.to_owned() }),
+            Phase::Ended => {}
+        }
+        self.forget(socket);
+    }
+
+    /// Marks a socket as ended by us: what comes after is not read.
+    pub fn leave(&mut self, socket: u32) {
+        self.forget(socket);
+    }
+
+    /// Ends the batch that came out of the kernel at `now_ns`; returns the deliveries in it.
+    pub fn end_batch(&mut self, now_ns: u64) -> u64 {
+        self.recorder.end_batch(now_ns)
+    }
+
+    /// The books, closed after `published` events.
+    pub fn harvest(self, published: u32) -> Harvest {
+        let tail: u64 = self.sockets.iter().map(|socket| u64::from(published.saturating_sub(socket.expected))).sum();
+        let schedule = self.recorder.total();
+        let timed = schedule.len() as f64 / self.sockets.len().max(1) as f64;
+        let whole = |(index, socket): &(usize, &Socket)| {
+            socket.expected == published && !self.order.has_gap(*index as u32) && timed > 0.0
+        };
+        let lost = tail + self.order.skipped();
+        let means =
+            self.sockets.iter().enumerate().filter(whole).map(|(_, socket)| socket.latency_sum_ns as f64 / timed);
+        Harvest {
+            socket_means_ns: if lost == 0 && self.order.duplicated == 0 { means.collect() } else { Vec::new() },
+            recorder: self.recorder,
+            lost,
+            duplicated: self.order.duplicated,
+            reordered: self.order.reordered,
+            damaged: self.damaged,
+            other_messages: self.other_messages,
+        }
+    }
+
+    /// Reads as much as is complete; returns how many bytes that was.
+    fn consume(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) -> usize {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            if rest.is_empty() {
+                return used;
+            }
+            match self.phase(socket) {
+                Phase::Open => {}
+                Phase::Ended => return bytes.len(),
+                Phase::Upgrading => match read_upgrade(rest, false, &self.accept) {
+                    Verdict::Partial => return used,
+                    Verdict::Upgraded { consumed } => {
+                        self.sockets[socket as usize].phase = Phase::Open;
+                        notices.push(Notice::Opened);
+                        used += consumed;
+                        continue;
+                    }
+                    Verdict::Refused(answer) => return self.give_up(socket, Notice::Refused(answer), bytes, notices),
+                    Verdict::Nonsense(what) => return self.give_up(socket, Notice::Nonsense(what), bytes, notices),
+                },
+            }
+            used += self.take_awaited(socket, rest, now_ns);
+            match first_frame(&bytes[used..]) {
+                Ok(None) => return used,
+                Ok(Some(frame)) => {
+                    used += frame.whole.len();
+                    self.take_frame(socket, frame, now_ns, notices);
+                }
+                Err(fault) => {
+                    let notice = Notice::Ended { socket, why: fault.to_string() };
+                    return self.give_up(socket, notice, bytes, notices);
+                }
+            }
+        }
+    }
+
+    /// The common case: the bytes begin with exactly the frames that this socket has to get next.
+    #[inline]
+    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let state = &mut self.sockets[socket as usize];
+        let mut rest = bytes;
+        while let Some(after) = self.catalogue.frame(state.expected).and_then(|frame| rest.strip_prefix(frame)) {
+            state.latency_sum_ns += self.recorder.delivered(state.expected, now_ns);
+            state.expected += 1;
+            rest = after;
+        }
+        bytes.len() - rest.len()
+    }
+
+    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
+        match frame.opcode {
+            OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.finder, frame.payload) {
+                Some(event) if event < self.recorder.events() => self.take_event(socket, event, frame.whole, now_ns),
+                _ => self.other_messages += 1,
+            },
+            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
+            OPCODE_CLOSE => {
+                let (code, reason) = frame.payload.split_at_checked(2).unwrap_or((&[], &[]));
+                notices.push(Notice::Reply { socket, frame: client_control(OPCODE_CLOSE, code) });
+                let code = code.try_into().map(u16::from_be_bytes).map_or("none".to_owned(), |code| code.to_string());
+                let reason = String::from_utf8_lossy(reason);
+                notices.push(Notice::Ended { socket, why: format!("the server closed it (code {code}) {reason}") });
+                self.sockets[socket as usize].phase = Phase::Ended;
+            }
+            OPCODE_PONG | OPCODE_CONTINUATION => {}
+            other => unreachable!("first_frame lets no opcode {other} through"),
+        }
+    }
+
+    fn take_event(&mut self, socket: u32, event: u32, whole: &[u8], now_ns: u64) {
+        match self.catalogue.frame(event) {
+            Some(known) if known != whole => self.damaged += 1,
+            Some(_) => {}
+            None => self.catalogue.learn(event, whole),
+        }
+        let state = &mut self.sockets[socket as usize];
+        if self.order.arrived(socket, &mut state.expected, event) != Arrival::Duplicate {
+            state.latency_sum_ns += self.recorder.delivered(event, now_ns);
+        }
+    }
+
+    fn give_up(&mut self, socket: u32, notice: Notice, bytes: &[u8], notices: &mut Vec<Notice>) -> usize {
+        notices.push(notice);
+        self.sockets[socket as usize].phase = Phase::Ended;
+        bytes.len()
+    }
+
+    fn forget(&mut self, socket: u32) {
+        let state = &mut self.sockets[socket as usize];
+        state.phase = Phase::Ended;
+        state.carrying = false;
+        self.carries.remove(&socket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventWriter;
+    use crate::handshake::accept_upgrade;
+    use crate::schedule::Schedule;
+
+    const SCHEDULE: Schedule = Schedule { burst: 1, interval_ns: 1000, rounds: 1, warmup_steps: 0, timed_steps: 6 };
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nSec-WebSocket-Key: BwcHBwcHBwcHBwcHBwcHBw==\r\n\r\n";
+
+    struct Bench {
+        inbox: Inbox,
+        notices: Vec<Notice>,
+        writer: EventWriter,
+    }
+
+    impl Bench {
+        fn new(sockets: u32) -> Self {
+            let answer = accept_upgrade(REQUEST).unwrap();
+            let accept = tungstenite::handshake::derive_accept_key(b"BwcHBwcHBwcHBwcHBwcHBw==");
+            let timetable = Arc::new(Timetable::new(SCHEDULE));
+            timetable.begin_round(0, 0);
+            let mut bench = Self {
+                inbox: Inbox::new(sockets, accept, timetable),
+                notices: Vec::new(),
+                writer: EventWriter::new("wallet", 300, 100).unwrap(),
+            };
+            for socket in 0..sockets {
+                bench.receive(socket, &answer);
+            }
+            assert_eq!(std::mem::take(&mut bench.notices), (0..sockets).map(|_| Notice::Opened).collect::<Vec<_>>());
+            bench
+        }
+
+        fn receive(&mut self, socket: u32, bytes: &[u8]) {
+            self.inbox.receive(socket, bytes, 5_000_000, &mut self.notices);
+        }
+
+        fn frames(&self, events: impl IntoIterator<Item = u32>) -> Vec<u8> {
+            events.into_iter().flat_map(|event| self.writer.sent_frame(event, u64::from(event) + 100)).collect()
+        }
+
+        fn harvest(mut self) -> (u64, Harvest) {
+            (self.inbox.end_batch(5_000_000), self.inbox.harvest(6))
+        }
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_delivers_every_event_once() {
+        for cut in 1..=400 {
+            let mut bench = Bench::new(2);
+            let stream = bench.frames(0..6);
+            for socket in [0, 1] {
+                for piece in stream.chunks(cut) {
+                    bench.receive(socket, piece);
+                }
+            }
+            assert!(bench.notices.is_empty() && bench.inbox.carries.is_empty());
+            let (delivered, harvest) = bench.harvest();
+            assert_eq!(delivered, 12, "cut every {cut}");
+            assert_eq!((harvest.lost, harvest.duplicated, harvest.reordered, harvest.damaged), (0, 0, 0, 0));
+            assert_eq!(harvest.socket_means_ns.len(), 2);
+        }
+    }
+
+    #[test]
+    fn frames_in_the_same_bytes_as_the_upgrade_answer_count() {
+        let mut bench = Bench::new(1);
+        let mut bytes = accept_upgrade(REQUEST).unwrap();
+        bytes.extend(bench.frames(0..2));
+        bench.inbox.sockets[0].phase = Phase::Upgrading;
+        bench.receive(0, &bytes);
+        assert_eq!(bench.notices, [Notice::Opened]);
+        assert_eq!(bench.harvest().0, 2);
+    }
+
+    #[test]
+    fn losses_duplicates_and_reorderings_are_counted_per_socket() {
+        let mut bench = Bench::new(3);
+        for (socket, events) in [(0, vec![0, 1, 2, 3, 4, 5]), (1, vec![0, 2, 1, 3, 3, 5]), (2, vec![0, 1])] {
+            let bytes = bench.frames(events);
+            bench.receive(socket, &bytes);
+        }
+        let (delivered, harvest) = bench.harvest();
+        assert_eq!((harvest.lost, harvest.duplicated, harvest.reordered), (1 + 4, 1, 1));
+        assert_eq!(delivered, 6 + 5 + 2, "a duplicate is no delivery");
+    }
+
+    #[test]
+    fn a_frame_that_differs_from_the_first_copy_is_damaged() {
+        let mut bench = Bench::new(2);
+        let mut bytes = bench.frames(0..1);
+        bench.receive(0, &bytes);
+        let last = bytes.len() - 30;
+        bytes[last] ^= 1;
+        bench.receive(1, &bytes);
+        assert_eq!(bench.harvest().1.damaged, 1);
+    }
+
+    #[test]
+    fn pings_between_events_are_answered_and_greetings_do_not_count() {
+        let mut bench = Bench::new(1);
+        let mut bytes = crate::frame::server_text(br#"{"type":"connected","seq":9}"#);
+        bytes.extend(bench.frames(0..1));
+        bytes.extend([0x89, 2, b'h', b'i']);
+        bytes.extend(bench.frames(1..2));
+        bench.receive(0, &bytes);
+        assert_eq!(bench.notices, [Notice::Reply { socket: 0, frame: client_control(OPCODE_PONG, b"hi") }]);
+        let (delivered, harvest) = bench.harvest();
+        assert_eq!((delivered, harvest.other_messages), (2, 1));
+    }
+
+    #[test]
+    fn a_close_frame_is_answered_and_told_with_its_code_and_reason() {
+        let mut bench = Bench::new(1);
+        bench.receive(0, b"\x88\x06\x11\x39slow");
+        let [Notice::Reply { frame, .. }, Notice::Ended { why, .. }] = &bench.notices[..] else { panic!() };
+        assert_eq!(frame, &client_control(OPCODE_CLOSE, &[0x11, 0x39]));
+        assert!(why.contains("4409") && why.contains("slow"), "{why}");
+        bench.notices.clear();
+        bench.inbox.ended(0, "end of stream", &mut bench.notices);
+        assert!(bench.notices.is_empty(), "told once");
+    }
+
+    #[test]
+    fn a_broken_stream_ends_the_socket_and_nothing_more_is_read() {
+        let mut bench = Bench::new(1);
+        bench.receive(0, &[0x81, 0x80, 0, 0, 0, 0]);
+        assert!(matches!(&bench.notices[..], [Notice::Ended { why, .. }] if why.contains("masked")));
+        let more = bench.frames(0..1);
+        bench.receive(0, &more);
+        assert_eq!(bench.harvest().0, 0);
+    }
+
+    #[test]
+    fn a_refused_upgrade_is_told_with_its_body_even_when_cut_short() {
+        for (bytes, ends) in [
+            (&b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 7\r\n\r\nbad key"[..], false),
+            (b"HTTP/1.1 401 Unauthorized\r\n\r\nbad key", true),
+        ] {
+            let mut bench = Bench::new(1);
+            bench.inbox.sockets[0].phase = Phase::Upgrading;
+            bench.receive(0, bytes);
+            if ends {
+                bench.inbox.ended(0, "end of stream", &mut bench.notices);
+            }
+            let [Notice::Refused(answer)] = &bench.notices[..] else { panic!("{:?}", bench.notices) };
+            assert_eq!((answer.status, answer.body.as_str()), (401, "bad key"));
+        }
+    }
+}

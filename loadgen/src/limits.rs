@@ -1,0 +1,67 @@
+//! Every bound of the load generator, with its unit in its name and its reason beside it.
+
+/// Upgrades sent and not yet answered, over all client threads. Far below the smallest accept queue in use
+/// (`somaxconn` is 4096 on a stock kernel), so that no SYN is dropped and retried a second later.
+pub const HANDSHAKES_IN_FLIGHT_MAX: u32 = 256;
+
+/// Sockets of one run, both sides of a pair together.
+pub const SOCKETS_MAX: u32 = 4_000_000;
+
+/// Direct descriptors of one ring. The kernel's own bound is RLIMIT_NOFILE; this one keeps a ring's table modest where
+/// that limit is very high.
+pub const RING_SLOTS_MAX: u32 = 65_536;
+
+/// Submissions of one `io_uring_enter`: re-armed receives and pongs, which are few.
+pub const RING_SUBMISSION_ENTRIES: u32 = 256;
+
+/// Completions that a ring holds between two looks. The kernel runs about 20 deferred receives an enter, so this is
+/// ample; past it, it queues them itself.
+pub const RING_COMPLETION_ENTRIES: u32 = 4096;
+
+/// Receive buffers of one ring: 2 MiB in all. The kernel fills about 20 an enter and gets them back before the next.
+pub const RECEIVE_BUFFERS_PER_RING: u16 = 64;
+
+/// One receive buffer. A burst of 100 frames of 300 bytes fits in one, so it costs one receive.
+pub const RECEIVE_BUFFER_BYTES: u32 = 32 * 1024;
+
+/// The longest frame taken from a server; a longer one is told as a broken stream. Stentor's events end at 64 KiB.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// The longest answer to a handshake or a publish, head and body: a refusal's JSON is far shorter.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// What the checker keeps of each event's frame, to compare every socket's copy with. Past it, it starts anew.
+pub const CATALOGUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Gaps remembered (over all sockets) to tell a late event from a duplicate. Past it, late ones count as duplicates.
+pub const GAPS_REMEMBERED_MAX: usize = 1_000_000;
+
+/// Events of one run and side: 20 bytes of bookkeeping each.
+pub const EVENTS_MAX: u64 = 10_000_000;
+
+/// Events of one burst, which is one request.
+pub const BURST_EVENTS_MAX: u32 = 10_000;
+
+/// The longest published event, as Stentor takes it.
+pub const EVENT_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest latency that a histogram tells apart; longer ones count as this.
+pub const LATENCY_NS_MAX: u64 = 600 * 1_000_000_000;
+
+/// How long a sleeping client thread may miss a command.
+pub const CLIENT_SLEEP_MS_MAX: u64 = 10;
+
+/// How long the closing handshakes of all sockets may take at the end.
+pub const CLOSING_MS_MAX: u64 = 5_000;
+
+/// After this long without a close by the server, the rest is closed from our side.
+pub const CLOSING_QUIET_MS_MAX: u64 = 300;
+
+/// How long the floor's server waits for one client's upgrade request.
+pub const FLOOR_HANDSHAKE_MS_MAX: u64 = 5_000;
+
+/// Descriptors left for everything that is not a floor socket: standard streams, rings, listeners, the publisher.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// A waiter sleeps until this long before its time and spins the rest: a timer wakes tens of microseconds late.
+pub const SPIN_BEFORE_NS: u64 = 60_000;

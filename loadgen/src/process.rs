@@ -1,0 +1,107 @@
+//! What `/proc` tells of a server process and of the kernel's sockets.
+
+use std::io;
+
+use serde::Serialize;
+
+/// Memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// All resident pages.
+    pub rss_bytes: u64,
+    /// Those that are its own data: no program text, no files.
+    pub anonymous_bytes: u64,
+}
+
+/// `/proc/net/sockstat`: every TCP socket of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TcpMemory {
+    pub sockets: u64,
+    /// Bytes in socket buffers; what `net.ipv4.tcp_mem` bounds. The sockets themselves are not in it.
+    pub buffer_bytes: u64,
+}
+
+const PAGE_BYTES: u64 = 4096;
+
+pub fn memory(pid: u32) -> io::Result<Memory> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    parse_status(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/status has no VmRSS")))
+}
+
+pub fn tcp_memory() -> Option<TcpMemory> {
+    parse_sockstat(&std::fs::read_to_string("/proc/net/sockstat").ok()?)
+}
+
+/// Bytes that the kernel holds in slab caches, which is where sockets live.
+pub fn slab_bytes() -> Option<u64> {
+    kilobytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "Slab:")
+}
+
+/// CPU time of all living threads of a process, user and system, in nanoseconds.
+pub fn cpu_ns(pid: u32) -> io::Result<u64> {
+    let mut total = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        total += parse_schedstat(&text).ok_or_else(|| io::Error::other(format!("odd schedstat: {text}")))?;
+    }
+    Ok(total)
+}
+
+fn parse_status(text: &str) -> Option<Memory> {
+    let rss_bytes = kilobytes(text, "VmRSS:")?;
+    Some(Memory { rss_bytes, anonymous_bytes: kilobytes(text, "RssAnon:")? })
+}
+
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+fn parse_sockstat(text: &str) -> Option<TcpMemory> {
+    let words: Vec<&str> = text.lines().find_map(|line| line.strip_prefix("TCP:"))?.split_whitespace().collect();
+    let value = |name: &str| {
+        let at = words.iter().position(|word| *word == name)?;
+        words.get(at + 1)?.parse::<u64>().ok()
+    };
+    Some(TcpMemory { sockets: value("alloc")?, buffer_bytes: value("mem")? * PAGE_BYTES })
+}
+
+/// Time on a CPU, time waiting for one, and how often (Documentation/scheduler/sched-stats.rst); all in nanoseconds,
+/// where `stat` counts in hundredths of a second.
+fn parse_schedstat(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let text = "Name:\tstentor\nVmRSS:\t  123456 kB\nRssAnon:\t  100000 kB\nRssFile:\t 1 kB\n";
+        assert_eq!(parse_status(text), Some(Memory { rss_bytes: 123_456 * 1024, anonymous_bytes: 100_000 * 1024 }));
+        assert_eq!(parse_status("Name: kthread\n"), None);
+    }
+
+    #[test]
+    fn sockets_and_their_buffers_are_read() {
+        let text = "sockets: used 14\nTCP: inuse 1 orphan 0 tw 0 alloc 7 mem 321\nUDP: inuse 0 mem 5\n";
+        assert_eq!(parse_sockstat(text), Some(TcpMemory { sockets: 7, buffer_bytes: 321 * 4096 }));
+    }
+
+    #[test]
+    fn cpu_time_is_the_first_figure_of_schedstat() {
+        assert_eq!(parse_schedstat("123456789 42 7\n"), Some(123_456_789));
+        assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn this_process_has_memory_and_cpu_time() {
+        let pid = std::process::id();
+        assert!(memory(pid).unwrap().rss_bytes > 100_000);
+        assert!(cpu_ns(pid).unwrap() > 0);
+        tcp_memory().unwrap();
+        assert!(slab_bytes().unwrap() > 0);
+    }
+}

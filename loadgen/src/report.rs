@@ -1,0 +1,378 @@
+//! The results of a run, as they are written to JSON. Units are in the names.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::args::Load;
+use crate::inbox::Harvest;
+use crate::latency::{latency_histogram, median};
+use crate::run::{Footprint, RoundBook};
+
+/// A side whose books are closed.
+pub struct Closed {
+    pub name: &'static str,
+    pub address: String,
+    pub connect_seconds: f64,
+    pub ended: u64,
+    pub before: Footprint,
+    pub connected: Footprint,
+    pub after: Footprint,
+    pub rounds: Vec<RoundBook>,
+    pub harvest: Harvest,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub machine: Machine,
+    pub settings: Settings,
+    pub sides: Vec<SideReport>,
+    /// The first side divided by the second, round by round.
+    pub pair: Option<Pair>,
+    pub interrupted: bool,
+    /// What did not hold; empty where every delivery came, once, in order and whole.
+    pub broken: Vec<String>,
+    /// Why sockets ended before they were told to: the first few.
+    pub ended_why: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Machine {
+    pub kernel: String,
+    pub cpus: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Settings {
+    pub sockets: u32,
+    pub payload_bytes: usize,
+    pub burst: u32,
+    pub interval_ms: f64,
+    pub rounds: u32,
+    pub timed_steps_per_round: u32,
+    pub warmup_steps_per_round: u32,
+    pub client_threads: u32,
+    pub client_cpus: Vec<usize>,
+    pub server_cpu_of_floor: usize,
+    pub linger_us: f64,
+}
+
+/// The middle and the ends of some figures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Span {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Quantiles {
+    pub count: u64,
+    pub mean_us: f64,
+    pub p50_us: f64,
+    pub p90_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub p9999_us: f64,
+    pub max_us: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SideReport {
+    pub name: &'static str,
+    pub address: String,
+    pub connect_seconds: f64,
+    /// Published, warm-ups and all.
+    pub events: u32,
+    pub timed_steps: usize,
+    /// Timed steps that some socket never got whole.
+    pub incomplete_steps: usize,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub reordered: u64,
+    pub damaged: u64,
+    pub ended: u64,
+    pub other_messages: u64,
+    /// Of every timed delivery, from the intended publish time.
+    pub latency: Quantiles,
+    /// From a step's intended time until the first socket has something of it.
+    pub first_delivery_us: Option<Span>,
+    /// From a step's intended time until the last socket has all of it.
+    pub full_fanout_us: Option<Span>,
+    /// Sockets × events of a step ÷ its full fan-out.
+    pub deliveries_per_second: Option<Span>,
+    /// Mean latency of each socket, over the sockets: how evenly the server treats them.
+    pub socket_mean_us: Option<Span>,
+    /// How late the publisher (or the floor's loop) itself began a step.
+    pub publish_late_us: Span,
+    /// From a step's intended time until the server's answer.
+    pub publish_answered_us: Option<Span>,
+    pub client_cpu_seconds: f64,
+    pub server_cpu_seconds: Option<f64>,
+    pub server_cpu_ns_per_delivery: Option<f64>,
+    pub memory: MemoryReport,
+    pub rounds: Vec<RoundReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RoundReport {
+    pub full_fanout_median_us: Option<f64>,
+    pub deliveries_per_second_median: Option<f64>,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub server_cpu_ns_per_delivery: Option<f64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct MemoryReport {
+    pub server_rss_before_bytes: Option<u64>,
+    pub server_rss_connected_bytes: Option<u64>,
+    pub server_rss_after_bytes: Option<u64>,
+    pub server_anonymous_connected_bytes: Option<u64>,
+    /// What the server's resident memory grew by while the sockets connected, per socket.
+    pub server_bytes_per_socket: Option<f64>,
+    pub tcp_sockets_connected: Option<u64>,
+    pub tcp_buffers_connected_bytes: Option<u64>,
+    pub tcp_buffers_after_bytes: Option<u64>,
+    /// Growth of the kernel's slab caches per socket, both ends of it together.
+    pub slab_bytes_per_socket: Option<f64>,
+}
+
+/// Ratios of the first side to the second.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pair {
+    pub full_fanout: Option<Span>,
+    pub deliveries_per_second: Option<Span>,
+    pub p50: Option<Span>,
+    pub p99: Option<Span>,
+    /// The steadiest on a machine that does other things too.
+    pub server_cpu_per_delivery: Option<Span>,
+}
+
+impl Report {
+    pub fn new(load: &Load, closed: Vec<Closed>, ended_why: Vec<String>, interrupted: bool) -> Self {
+        let schedule = load.schedule;
+        let sides: Vec<SideReport> = closed.into_iter().map(|side| SideReport::new(load, side)).collect();
+        let broken = sides.iter().flat_map(SideReport::broken).collect();
+        let pair = match &sides[..] {
+            [first, second] => Some(Pair::new(&first.rounds, &second.rounds)),
+            _ => None,
+        };
+        Self {
+            machine: Machine {
+                kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+                cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            },
+            settings: Settings {
+                sockets: load.sockets,
+                payload_bytes: load.payload_bytes,
+                burst: schedule.burst,
+                interval_ms: schedule.interval_ns as f64 / 1e6,
+                rounds: schedule.rounds,
+                timed_steps_per_round: schedule.timed_steps,
+                warmup_steps_per_round: schedule.warmup_steps,
+                client_threads: load.threads,
+                client_cpus: load.client_cpus.clone(),
+                server_cpu_of_floor: load.server_cpu,
+                linger_us: load.linger.as_secs_f64() * 1e6,
+            },
+            sides,
+            pair,
+            interrupted,
+            broken,
+            ended_why,
+        }
+    }
+}
+
+impl SideReport {
+    fn new(load: &Load, side: Closed) -> Self {
+        let (schedule, recorder) = (load.schedule, &side.harvest.recorder);
+        let steps: Vec<(u32, Option<u64>, Option<u64>)> = schedule
+            .timed()
+            .filter(|(round, _)| (*round as usize) < side.rounds.len())
+            .map(|(round, step)| {
+                let (first, whole) = recorder.step_ns(round, step, load.sockets);
+                (round, first, whole)
+            })
+            .collect();
+        let first: Vec<f64> = steps.iter().filter_map(|(_, first, _)| first.map(us)).collect();
+        let whole_of = |wanted: Option<u32>| -> Vec<f64> {
+            let of_round = steps.iter().filter(|(round, ..)| wanted.is_none_or(|wanted| *round == wanted));
+            of_round.filter_map(|(.., whole)| whole.map(us)).collect()
+        };
+        let per_step = f64::from(load.sockets) * f64::from(schedule.burst);
+        let rates = |whole: &[f64]| -> Vec<f64> { whole.iter().map(|us| per_step / us * 1e6).collect() };
+        let whole = whole_of(None);
+        let mut late = latency_histogram();
+        let mut answered = latency_histogram();
+        for round in &side.rounds {
+            late.add(&round.outcome.late).expect("histograms of the same bounds");
+            answered.add(&round.outcome.answered).expect("histograms of the same bounds");
+        }
+        let server_cpu_ns: Option<u64> = side.rounds.iter().map(|round| round.server_cpu_ns).sum();
+        let events = schedule.events_per_round() * side.rounds.len() as u32;
+        let deliveries = f64::from(events) * f64::from(load.sockets);
+        Self {
+            name: side.name,
+            connect_seconds: side.connect_seconds,
+            events,
+            timed_steps: steps.len(),
+            incomplete_steps: steps.len() - whole.len(),
+            lost: side.harvest.lost,
+            duplicated: side.harvest.duplicated,
+            reordered: side.harvest.reordered,
+            damaged: side.harvest.damaged,
+            ended: side.ended,
+            other_messages: side.harvest.other_messages,
+            latency: Quantiles::of(&recorder.total()),
+            first_delivery_us: Span::of(&first),
+            deliveries_per_second: Span::of(&rates(&whole)),
+            full_fanout_us: Span::of(&whole),
+            socket_mean_us: Span::of(&side.harvest.socket_means_ns).map(|span| span.scaled(1e-3)),
+            publish_late_us: Span::of_histogram(&late).unwrap_or(Span { median: 0.0, min: 0.0, max: 0.0 }),
+            publish_answered_us: Span::of_histogram(&answered),
+            client_cpu_seconds: side.rounds.iter().map(|round| round.client_cpu_ns as f64 / 1e9).sum(),
+            server_cpu_seconds: server_cpu_ns.map(|ns| ns as f64 / 1e9),
+            server_cpu_ns_per_delivery: server_cpu_ns.map(|ns| ns as f64 / deliveries),
+            memory: MemoryReport::new(load.sockets, &side),
+            rounds: (0..side.rounds.len() as u32)
+                .map(|round| {
+                    let whole = whole_of(Some(round));
+                    RoundReport {
+                        full_fanout_median_us: median(&whole),
+                        deliveries_per_second_median: median(&rates(&whole)),
+                        p50_us: us(recorder.round(round).value_at_quantile(0.5)),
+                        p99_us: us(recorder.round(round).value_at_quantile(0.99)),
+                        server_cpu_ns_per_delivery: side.rounds[round as usize]
+                            .server_cpu_ns
+                            .map(|ns| ns as f64 / (per_step * f64::from(schedule.steps_per_round()))),
+                    }
+                })
+                .collect(),
+            address: side.address,
+        }
+    }
+
+    fn broken(&self) -> Vec<String> {
+        let counts = [
+            ("deliveries lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("reordered", self.reordered),
+            ("damaged", self.damaged),
+            ("sockets ended early", self.ended),
+        ];
+        let told = counts.into_iter().filter(|(_, count)| *count > 0);
+        told.map(|(what, count)| format!("{}: {count} {what}", self.name)).collect()
+    }
+}
+
+impl MemoryReport {
+    fn new(sockets: u32, side: &Closed) -> Self {
+        let rss = |at: &Footprint| at.server.map(|memory| memory.rss_bytes);
+        let grown =
+            |before: Option<u64>, after: Option<u64>| Some((after? as f64 - before? as f64) / f64::from(sockets));
+        Self {
+            server_rss_before_bytes: rss(&side.before),
+            server_rss_connected_bytes: rss(&side.connected),
+            server_rss_after_bytes: rss(&side.after),
+            server_anonymous_connected_bytes: side.connected.server.map(|memory| memory.anonymous_bytes),
+            server_bytes_per_socket: grown(rss(&side.before), rss(&side.connected)),
+            tcp_sockets_connected: side.connected.tcp.map(|tcp| tcp.sockets),
+            tcp_buffers_connected_bytes: side.connected.tcp.map(|tcp| tcp.buffer_bytes),
+            tcp_buffers_after_bytes: side.after.tcp.map(|tcp| tcp.buffer_bytes),
+            slab_bytes_per_socket: grown(side.before.slab_bytes, side.connected.slab_bytes),
+        }
+    }
+}
+
+impl Pair {
+    fn new(first: &[RoundReport], second: &[RoundReport]) -> Self {
+        let ratios = |of: fn(&RoundReport) -> Option<f64>| {
+            let rounds = first.iter().zip(second);
+            let ratios: Vec<f64> =
+                rounds.filter_map(|(a, b)| Some(of(a)? / of(b)?)).filter(|x| x.is_finite()).collect();
+            Span::of(&ratios)
+        };
+        Self {
+            full_fanout: ratios(|round| round.full_fanout_median_us),
+            deliveries_per_second: ratios(|round| round.deliveries_per_second_median),
+            p50: ratios(|round| Some(round.p50_us)),
+            p99: ratios(|round| Some(round.p99_us)),
+            server_cpu_per_delivery: ratios(|round| round.server_cpu_ns_per_delivery),
+        }
+    }
+}
+
+impl Span {
+    fn of(values: &[f64]) -> Option<Self> {
+        Some(Self {
+            median: median(values)?,
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        })
+    }
+
+    fn of_histogram(histogram: &Histogram<u64>) -> Option<Self> {
+        let median = us(histogram.value_at_quantile(0.5));
+        (!histogram.is_empty()).then(|| Self { median, min: us(histogram.min()), max: us(histogram.max()) })
+    }
+
+    fn scaled(self, by: f64) -> Self {
+        Self { median: self.median * by, min: self.min * by, max: self.max * by }
+    }
+}
+
+impl Quantiles {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| us(histogram.value_at_quantile(quantile));
+        Self {
+            count: histogram.len(),
+            mean_us: histogram.mean() / 1e3,
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            p9999_us: at(0.9999),
+            max_us: us(histogram.max()),
+        }
+    }
+}
+
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(full: f64, p50: f64) -> RoundReport {
+        RoundReport {
+            full_fanout_median_us: Some(full),
+            deliveries_per_second_median: Some(1e9 / full),
+            p50_us: p50,
+            p99_us: p50,
+            server_cpu_ns_per_delivery: None,
+        }
+    }
+
+    #[test]
+    fn a_pairs_ratio_is_taken_round_by_round_so_that_a_slow_minute_hits_both() {
+        let first = [round(105.0, 50.0), round(1050.0, 500.0), round(110.0, 55.0)];
+        let second = [round(100.0, 50.0), round(1000.0, 500.0), round(100.0, 50.0)];
+        let pair = Pair::new(&first, &second);
+        let full = pair.full_fanout.unwrap();
+        assert!((full.median - 1.05).abs() < 1e-9 && (full.min - 1.05).abs() < 1e-9 && (full.max - 1.1).abs() < 1e-9);
+        assert_eq!(pair.p50.unwrap().median, 1.0);
+        assert!(pair.deliveries_per_second.unwrap().median < 1.0);
+    }
+
+    #[test]
+    fn rounds_without_a_figure_are_left_out_of_the_ratio() {
+        let none = RoundReport { full_fanout_median_us: None, ..round(1.0, 0.0) };
+        let pair = Pair::new(&[none.clone(), round(4.0, 1.0)], &[round(2.0, 0.0), round(2.0, 1.0)]);
+        assert_eq!(pair.full_fanout, Some(Span { median: 2.0, min: 2.0, max: 2.0 }));
+        assert_eq!(pair.p50.unwrap().median, 1.0);
+        assert!(Pair::new(&[none], &[round(1.0, 1.0)]).full_fanout.is_none());
+    }
+}

@@ -1,0 +1,145 @@
+//! The report as a person reads it: one column a side, the ratios last.
+
+use std::fmt::Write;
+
+use crate::report::{Report, SideReport, Span};
+
+/// Width of the first column and of the others.
+const NAME: usize = 34;
+const CELL: usize = 26;
+
+type Cell = fn(&SideReport) -> Option<String>;
+
+/// The rows that every side fills; one that no side can fill is left out.
+const ROWS: &[(&str, Cell)] = &[
+    ("connected in", |side| Some(format!("{:.2} s", side.connect_seconds))),
+    ("events published", |side| Some(thousands(f64::from(side.events)))),
+    ("timed deliveries", |side| Some(thousands(side.latency.count as f64))),
+    ("latency p50", |side| Some(time(side.latency.p50_us))),
+    ("        p90", |side| Some(time(side.latency.p90_us))),
+    ("        p99", |side| Some(time(side.latency.p99_us))),
+    ("        p99.9", |side| Some(time(side.latency.p999_us))),
+    ("        p99.99", |side| Some(time(side.latency.p9999_us))),
+    ("        max", |side| Some(time(side.latency.max_us))),
+    ("first socket reached, median", |side| side.first_delivery_us.map(|span| time(span.median))),
+    ("full fan-out, median", |side| side.full_fanout_us.map(|span| time(span.median))),
+    ("              least", |side| side.full_fanout_us.map(|span| time(span.min))),
+    ("              most", |side| side.full_fanout_us.map(|span| time(span.max))),
+    ("deliveries/s, median", |side| side.deliveries_per_second.map(|span| thousands(span.median))),
+    ("              best", |side| side.deliveries_per_second.map(|span| thousands(span.max))),
+    ("mean latency of a socket, least", |side| side.socket_mean_us.map(|span| time(span.min))),
+    ("                         most", |side| side.socket_mean_us.map(|span| time(span.max))),
+    ("publisher late, median", |side| Some(time(side.publish_late_us.median))),
+    ("                most", |side| Some(time(side.publish_late_us.max))),
+    ("publish answered, median", |side| side.publish_answered_us.map(|span| time(span.median))),
+    ("server CPU", |side| side.server_cpu_seconds.map(|seconds| format!("{seconds:.2} s"))),
+    ("server CPU per delivery", |side| side.server_cpu_ns_per_delivery.map(|ns| format!("{ns:.0} ns"))),
+    ("client CPU", |side| Some(format!("{:.2} s", side.client_cpu_seconds))),
+    ("server memory, empty", |side| side.memory.server_rss_before_bytes.map(megabytes)),
+    ("               connected", |side| side.memory.server_rss_connected_bytes.map(megabytes)),
+    ("               in the end", |side| side.memory.server_rss_after_bytes.map(megabytes)),
+    ("               per socket", |side| side.memory.server_bytes_per_socket.map(|bytes| format!("{bytes:.0} B"))),
+    ("kernel slab per socket, both ends", |side| {
+        side.memory.slab_bytes_per_socket.map(|bytes| format!("{bytes:.0} B"))
+    }),
+    ("kernel TCP buffers, connected", |side| side.memory.tcp_buffers_connected_bytes.map(megabytes)),
+    ("lost", |side| Some(thousands(side.lost as f64))),
+    ("duplicated", |side| Some(thousands(side.duplicated as f64))),
+    ("reordered", |side| Some(thousands(side.reordered as f64))),
+    ("damaged", |side| Some(thousands(side.damaged as f64))),
+    ("sockets ended early", |side| Some(thousands(side.ended as f64))),
+];
+
+/// The whole report, ending with a line break.
+pub fn render(report: &Report) -> String {
+    let settings = &report.settings;
+    let mut text = String::new();
+    let what = match settings.burst {
+        1 => format!("single events of {} bytes", settings.payload_bytes),
+        burst => format!("bursts of {burst} events of {} bytes", settings.payload_bytes),
+    };
+    let _ = writeln!(
+        text,
+        "\n{} sockets, {what}, {} rounds of {} timed (+ {} to warm up), every {} ms",
+        thousands(f64::from(settings.sockets)),
+        settings.rounds,
+        settings.timed_steps_per_round,
+        settings.warmup_steps_per_round,
+        settings.interval_ms
+    );
+    let header: String = report.sides.iter().map(|side| cell(&format!("{} {}", side.name, side.address))).collect();
+    let _ = writeln!(text, "{:NAME$}{header}", "");
+    for (name, of) in ROWS {
+        let cells: Vec<Option<String>> = report.sides.iter().map(of).collect();
+        if cells.iter().any(Option::is_some) {
+            let line: String = cells.iter().map(|value| cell(value.as_deref().unwrap_or("-"))).collect();
+            let _ = writeln!(text, "{name:NAME$}{line}");
+        }
+    }
+    for (index, why) in report.ended_why.iter().enumerate() {
+        let _ = writeln!(text, "{}{why}", if index == 0 { "ended because: " } else { "               " });
+    }
+    if let (Some(pair), [first, second]) = (&report.pair, &report.sides[..]) {
+        let _ = writeln!(text, "{} ÷ {}, median of {} rounds (least … most)", first.name, second.name, settings.rounds);
+        for (name, ratio) in [
+            ("  full fan-out", pair.full_fanout),
+            ("  deliveries/s", pair.deliveries_per_second),
+            ("  latency p50", pair.p50),
+            ("  latency p99", pair.p99),
+            ("  server CPU per delivery", pair.server_cpu_per_delivery),
+        ] {
+            let _ = writeln!(text, "{name:NAME$}{}", ratio.map_or("-".into(), ratio_text));
+        }
+    }
+    text
+}
+
+fn ratio_text(Span { median, min, max }: Span) -> String {
+    format!("{median:.3}  ({min:.3} … {max:.3})")
+}
+
+fn cell(text: &str) -> String {
+    format!("{text:>CELL$}")
+}
+
+fn time(us: f64) -> String {
+    match us {
+        short if short < 1e3 => format!("{short:.1} µs"),
+        middle if middle < 1e6 => format!("{:.2} ms", middle / 1e3),
+        long => format!("{:.2} s", long / 1e6),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
+}
+
+/// A whole number with its thousands set apart.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_readable_units() {
+        assert_eq!(
+            (time(12.34), time(1234.0), time(2_500_000.0)),
+            ("12.3 µs".into(), "1.23 ms".into(), "2.50 s".into())
+        );
+        assert_eq!(
+            (thousands(0.0), thousands(999.0), thousands(5_500_000.0)),
+            ("0".into(), "999".into(), "5,500,000".into())
+        );
+    }
+}
