@@ -33,8 +33,8 @@ pub struct Inbox {
     marks: VecDeque<(u64, Nanos)>,
     /// The log's head at which the full sockets are searched next.
     next_sweep: u64,
-    /// Rotates the order in which an audience's members are queued.
-    rotation: usize,
+    /// Rotates the order in which an audience's members are queued; a fraction of them, of 2^32.
+    rotation: u32,
     /// Scratch: audiences with matched frames that their members don't have yet.
     touched: Vec<AudienceId>,
 }
@@ -128,8 +128,10 @@ impl Sessions {
     }
 
     fn push_to_members(&mut self, members: &[u32], range: LogRange, events: u32) {
-        self.inbox.rotation = self.inbox.rotation.wrapping_add(limits::SEND_BATCH_SOCKETS + 1);
-        let (before, from_here) = members.split_at(self.inbox.rotation % members.len());
+        // Steps of the golden ratio: successive passes begin as far apart as can be, whatever the number of members.
+        self.inbox.rotation = self.inbox.rotation.wrapping_add(0x9e37_79b9);
+        let first = (u64::from(self.inbox.rotation) * members.len() as u64) >> 32;
+        let (before, from_here) = members.split_at(first as usize);
         for &slot in from_here.iter().chain(before) {
             let socket = &mut self.slots[slot];
             socket.output.push_range(range, &mut self.pool);

@@ -14,6 +14,8 @@
 //! * A socket that the kernel takes bytes for never loses an event to the log's wrapping ([`fanout`]).
 //! * A turn is bounded, and between turns everything else on the executor may run ([`plane`]).
 
+#[cfg(test)]
+mod fake_kernel;
 mod fanout;
 mod heartbeat;
 mod index;
@@ -21,6 +23,8 @@ mod input;
 mod log;
 mod output;
 mod plane;
+#[cfg(test)]
+mod plane_tests;
 mod runner;
 mod sessions;
 mod socket;
