@@ -1,12 +1,14 @@
 //! Which source address and port each client socket gets.
 //!
-//! One source address has about 28,000 ports, so a large crowd is spread over neighbouring addresses of 127.0.0.0/8. The
+//! One source address has about 27,000 ports, so a large crowd is spread over neighbouring addresses of 127.0.0.0/8. The
 //! port is chosen here and not by the kernel: its search slows down more and more past 20,000 sockets an address. Each
 //! run begins at an address of its own, so that it meets neither another run's sockets nor those that the last one left
 //! in TIME_WAIT.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
+
+use crate::limits::PORTS_LEFT;
 
 /// The ports used where the kernel's own range can't be read; it is the stock range.
 pub const STOCK_PORTS: RangeInclusive<u16> = 32_768..=60_999;
@@ -63,8 +65,17 @@ impl Sources {
     }
 }
 
+/// The ports that a run may take of the kernel's own range: all but the last [`PORTS_LEFT`]. A port that is bound with
+/// any source address is passed over when the kernel chooses one, so taking them all would leave every other program
+/// of the machine, and our own publisher, unable to connect (`EADDRNOTAVAIL`).
+pub fn usable_ports(port_range: &str) -> RangeInclusive<u16> {
+    let ports = parse_port_range(port_range).unwrap_or(STOCK_PORTS);
+    let left = PORTS_LEFT.min((*ports.end() - *ports.start()) / 2);
+    *ports.start()..=*ports.end() - left
+}
+
 /// Reads `/proc/sys/net/ipv4/ip_local_port_range`: two numbers.
-pub fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
+fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let mut numbers = text.split_whitespace().map(str::parse::<u16>);
     match (numbers.next()?.ok()?, numbers.next()?.ok()?) {
         (first, last) if 0 < first && first <= last => Some(first..=last),
@@ -115,5 +126,13 @@ mod tests {
         assert_eq!(parse_port_range("32768\t60999\n"), Some(32_768..=60_999));
         assert_eq!(parse_port_range("60999 32768"), None);
         assert_eq!(parse_port_range("junk"), None);
+    }
+
+    #[test]
+    fn some_ports_are_left_to_the_rest_of_the_machine() {
+        assert_eq!(usable_ports("32768 60999"), 32_768..=59_975);
+        assert_eq!(usable_ports("junk"), 32_768..=59_975);
+        assert_eq!(usable_ports("40000 40009"), 40_000..=40_005);
+        assert_eq!(usable_ports("40000 40000"), 40_000..=40_000);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::addresses::{STOCK_PORTS, parse_port_range};
+use crate::addresses::usable_ports;
 use crate::cpu;
 use crate::event::{EventError, EventWriter};
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
@@ -237,7 +237,7 @@ impl LoadArguments {
             client_cpus,
             server_cpu: known(floor.server_cpu.unwrap_or(first))?,
             floor_coalesces: floor.floor_coalesces,
-            ports: parse_port_range(&port_range).unwrap_or(STOCK_PORTS),
+            ports: usable_ports(&port_range),
             linger: self.linger,
             settle: self.settle,
             drain: self.drain,

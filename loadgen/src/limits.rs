@@ -7,6 +7,9 @@ pub const HANDSHAKES_IN_FLIGHT_MAX: u32 = 256;
 /// Sockets of one run, both sides of a pair together.
 pub const SOCKETS_MAX: u32 = 4_000_000;
 
+/// Ports of the kernel's range that a run leaves free, so that other programs can still connect.
+pub const PORTS_LEFT: u16 = 1024;
+
 /// Direct descriptors of one ring. The kernel's own bound is RLIMIT_NOFILE; this one keeps a ring's table modest where
 /// that limit is very high.
 pub const RING_SLOTS_MAX: u32 = 65_536;

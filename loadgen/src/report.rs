@@ -151,7 +151,8 @@ pub struct Pair {
 impl Report {
     pub fn new(load: &Load, closed: Vec<Closed>, ended_why: Vec<String>, interrupted: bool) -> Self {
         let schedule = load.schedule;
-        let sides: Vec<SideReport> = closed.into_iter().map(|side| SideReport::new(load, side)).collect();
+        let alone = closed.len() == 1;
+        let sides: Vec<SideReport> = closed.into_iter().map(|side| SideReport::new(load, side, alone)).collect();
         let broken = sides.iter().flat_map(SideReport::broken).collect();
         let pair = match &sides[..] {
             [first, second] => Some(Pair::new(&first.rounds, &second.rounds)),
@@ -185,7 +186,7 @@ impl Report {
 }
 
 impl SideReport {
-    fn new(load: &Load, side: Closed) -> Self {
+    fn new(load: &Load, side: Closed, alone: bool) -> Self {
         let (schedule, recorder) = (load.schedule, &side.harvest.recorder);
         let steps: Vec<(u32, Option<u64>, Option<u64>)> = schedule
             .timed()
@@ -234,7 +235,7 @@ impl SideReport {
             client_cpu_seconds: side.rounds.iter().map(|round| round.client_cpu_ns as f64 / 1e9).sum(),
             server_cpu_seconds: server_cpu_ns.map(|ns| ns as f64 / 1e9),
             server_cpu_ns_per_delivery: server_cpu_ns.map(|ns| ns as f64 / deliveries),
-            memory: MemoryReport::new(load.sockets, &side),
+            memory: MemoryReport::new(load.sockets, &side, alone),
             rounds: (0..side.rounds.len() as u32)
                 .map(|round| {
                     let whole = whole_of(Some(round));
@@ -267,8 +268,10 @@ impl SideReport {
 }
 
 impl MemoryReport {
-    fn new(sockets: u32, side: &Closed) -> Self {
+    /// The kernel's figures count the sockets of both sides, so a pair has none of them.
+    fn new(sockets: u32, side: &Closed, alone: bool) -> Self {
         let rss = |at: &Footprint| at.server.map(|memory| memory.rss_bytes);
+        let kernel = |at: &Footprint| at.tcp.filter(|_| alone);
         let grown =
             |before: Option<u64>, after: Option<u64>| Some((after? as f64 - before? as f64) / f64::from(sockets));
         Self {
@@ -277,10 +280,10 @@ impl MemoryReport {
             server_rss_after_bytes: rss(&side.after),
             server_anonymous_connected_bytes: side.connected.server.map(|memory| memory.anonymous_bytes),
             server_bytes_per_socket: grown(rss(&side.before), rss(&side.connected)),
-            tcp_sockets_connected: side.connected.tcp.map(|tcp| tcp.sockets),
-            tcp_buffers_connected_bytes: side.connected.tcp.map(|tcp| tcp.buffer_bytes),
-            tcp_buffers_after_bytes: side.after.tcp.map(|tcp| tcp.buffer_bytes),
-            slab_bytes_per_socket: grown(side.before.slab_bytes, side.connected.slab_bytes),
+            tcp_sockets_connected: kernel(&side.connected).map(|tcp| tcp.sockets),
+            tcp_buffers_connected_bytes: kernel(&side.connected).map(|tcp| tcp.buffer_bytes),
+            tcp_buffers_after_bytes: kernel(&side.after).map(|tcp| tcp.buffer_bytes),
+            slab_bytes_per_socket: grown(side.before.slab_bytes, side.connected.slab_bytes).filter(|_| alone),
         }
     }
 }

@@ -42,6 +42,9 @@ const ROWS: &[(&str, Cell)] = &[
     ("kernel slab per socket, both ends", |side| {
         side.memory.slab_bytes_per_socket.map(|bytes| format!("{bytes:.0} B"))
     }),
+    ("kernel TCP sockets, connected", |side| {
+        side.memory.tcp_sockets_connected.map(|sockets| thousands(sockets as f64))
+    }),
     ("kernel TCP buffers, connected", |side| side.memory.tcp_buffers_connected_bytes.map(megabytes)),
     ("lost", |side| Some(thousands(side.lost as f64))),
     ("duplicated", |side| Some(thousands(side.duplicated as f64))),
