@@ -1,5 +1,7 @@
 //! Every bound of the server, with its unit in its name and its reason beside it.
 
+use crate::ws::frame::SERVER_HEADER_BYTES_MAX;
+
 // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// The resolution of every timer of a shard.
@@ -84,11 +86,6 @@ const _: () = assert!(EVENT_BYTES_MAX * 16 <= SHARD_LOG_BYTES);
 const _: () = assert!(SEND_PIECES_MAX * 2 <= 1024 && OUTPUT_PIECES_MAX < SEND_PIECES_MAX);
 const _: () = assert!(SEND_BATCH_SOCKETS <= RING_SUBMISSION_ENTRIES as usize);
 
-// ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// An event as it is published (design §2).
-pub const EVENT_BYTES_MAX: usize = 64 << 10;
-
 // ── Threads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Registered I/O memory of one executor; glommio's least.
@@ -161,3 +158,216 @@ pub const REFUSALS_MAX: usize = 1 << 16;
 
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
+
+// ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// An event as it is published, and its `data` once it is canonical (`1e20` grows to 21 digits).
+pub const EVENT_BYTES_MAX: usize = 64 << 10;
+
+/// How deep an event may nest, the event's own object counted. Real ones stay under ten; the canonical writer recurses
+/// this far at most.
+pub const EVENT_DEPTH_MAX: usize = 64;
+
+/// The most events in one request: at 250 bytes each, 25 MB, and every one of them is held until the last has parsed.
+pub const BATCH_EVENTS_MAX: usize = 100_000;
+
+/// A topic with its namespace. A wallet address is under 100 bytes, a user id of an identity provider under 200.
+pub const TOPIC_BYTES_MAX: usize = 256;
+
+/// An event's `type`: it is also an HTTP header's value (webhooks) and is repeated in every frame.
+pub const EVENT_TYPE_BYTES_MAX: usize = 64;
+
+/// `channel` of the rooms envelope: repeated in every frame.
+pub const EVENT_CHANNEL_BYTES_MAX: usize = 64;
+
+/// The conflation key, held for each key in the latest-only policy.
+pub const EVENT_KEY_BYTES_MAX: usize = 128;
+
+/// A publisher's own id of an event, held for the whole dedupe window. A UUID has 36.
+pub const EVENT_ID_BYTES_MAX: usize = 128;
+
+/// `owner` and `marketSymbol` of a trade, each. An address has 44 (Solana) to 66 (Ethereum) bytes.
+pub const TRADE_TEXT_BYTES_MAX: usize = 128;
+
+/// The largest integer literal taken: 2^53. Past it, JavaScript's numbers skip integers, so digits would be lost.
+pub const INTEGER_MAX: u64 = 1 << 53;
+
+/// How much of a field's path an error repeats, in characters: keys come from the publisher.
+pub const FIELD_PATH_CHARS_MAX: usize = 128;
+
+/// The longest frame: the header, the longest `data`, and what the envelope puts around it (a type and a channel of 64
+/// bytes each, which are tokens and so need no escapes, a number of 20 digits, and under 64 bytes of names).
+pub const FRAME_BYTES_MAX: usize = SERVER_HEADER_BYTES_MAX + EVENT_BYTES_MAX + 256;
+
+// ── Accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// An account's name, in bytes: room for an e-mail address, short enough for a table.
+pub const ACCOUNT_NAME_BYTES_MAX: usize = 64;
+
+/// A grant's name or prefix, in bytes. The longest names that the protocols know are wallet addresses (44) and bot ids.
+pub const GRANT_NAME_BYTES_MAX: usize = 128;
+
+/// A subscribe looks at each grant of the account in turn; 256 short comparisons are a few microseconds.
+pub const GRANTS_PER_ACCOUNT_MAX: usize = 256;
+
+/// An owner, in bytes. Wallet addresses have 32 to 66; the rest is room for publishers with names of their own.
+pub const OWNER_BYTES_MAX: usize = 128;
+
+/// Owners in one watchlist: what a copy-trader can plausibly follow, and a reload of which takes about 5 ms.
+pub const WATCHLIST_OWNERS_MAX: usize = 10_000;
+
+/// How long a change waits for another process to finish its own, in milliseconds. A change takes about 4, a whole
+/// new watchlist about 35.
+pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// How often opening is tried again inside that time, in milliseconds: about what the other's opening takes.
+pub const OPEN_RETRY_MS: u64 = 10;
+
+/// An account's keys in force: a few programs and people, each with its own.
+pub const LIVE_KEYS_PER_ACCOUNT_MAX: usize = 100;
+
+/// Revoked keys that are still listed; the oldest are forgotten first, so that rotating keys can't fill the disk.
+pub const REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX: usize = 100;
+
+/// Commands that wait for the accounts thread. One takes about 4 ms, a whole new watchlist 35: a full queue is at most some
+/// two seconds of work, and some 50 MB of owners.
+pub const ACCOUNT_COMMANDS_QUEUED_MAX: usize = 64;
+
+/// How often another process's change is looked for, in milliseconds: it is to be live within a second, and a look costs
+/// a few microseconds.
+pub const FOREIGN_CHANGE_POLL_MS: u64 = 200;
+
+/// What is read from standard input, in bytes: a full watchlist of the longest owners, each on its line.
+pub const OWNERS_INPUT_BYTES_MAX: u64 = (WATCHLIST_OWNERS_MAX * (OWNER_BYTES_MAX + 2)) as u64;
+
+// ── The plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Shards of one process. More than any machine has CPUs for; past it a typing mistake is likelier than a wish.
+pub const SHARDS_MAX: usize = 256;
+
+/// Process descriptors that a shard holds before its first connection: glommio's three rings, its event and timer
+/// descriptors, our ring and its doorbell (measured: 7.5 a shard), and the listening socket.
+pub const OWN_DESCRIPTORS_PER_SHARD: u32 = 9;
+
+/// Connections that one shard's front desk serves at a time, each with a process descriptor of its own until its
+/// socket moves into the ring. Handshakes take about a millisecond, so this many are a storm.
+pub const DESK_CONNECTIONS_MAX: u32 = 1024;
+
+/// Fewer than this and a handful of slow clients would keep everyone else out of a shard.
+pub const DESK_CONNECTIONS_MIN: u32 = 16;
+
+/// Process descriptors kept for everything that isn't a shard: journal segments, SQLite and its WAL, webhook
+/// connections, the standard streams.
+pub const DESCRIPTORS_RESERVED: u32 = 512;
+
+/// From this many CPUs the hub moves off shard 0 and shares the delivery CPU. Below it, the only CPU beside the
+/// shards' is also where the machine's other work runs (webhook workers, a load generator), and each event would
+/// wait there for a time slice. This constant is the whole rule: change it when a measurement says otherwise.
+pub const HUB_BESIDE_DELIVERY_CPUS_MIN: usize = 3;
+
+/// Submission and completion queues of a shard's ring, the message headers beside them, and glommio's own rings.
+pub const RING_BYTES_PER_SHARD: u64 = 1 << 20;
+
+/// One entry of the ring's table of direct descriptors: a pointer.
+pub const RING_BYTES_PER_SLOT: u64 = 8;
+
+/// The target for a connected, idle socket in user space (design: 0.6 KB measured, 0.4 KB wanted).
+pub const USER_BYTES_PER_SOCKET: u64 = 400;
+
+/// What the kernel keeps for one end of an idle TCP connection (measured): socket, file, inode, hash entries.
+pub const KERNEL_BYTES_PER_SOCKET: u64 = 3_500;
+
+/// While an event is on its way the kernel charges `tcp_mem` a page a socket: it counts in whole pages.
+pub const QUEUED_BYTES_PER_SOCKET: u64 = 4_096;
+
+/// The highest CPU number. `sched_setaffinity` masks hold 1,024 CPUs (`CPU_SETSIZE`), which also bounds what a range
+/// like `0-4000000000` can make of memory.
+pub const CPU_NUMBER_MAX: usize = 1023;
+
+// ── The doctor ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Room for a few journal segments and the accounts; below it the journal would stop within minutes.
+pub const DISK_AVAILABLE_BYTES_MIN: u64 = 256 << 20;
+
+/// Room that lets retention keep a useful stretch of events.
+pub const DISK_AVAILABLE_BYTES_WANTED: u64 = 2 << 30;
+
+/// The share of the available memory, in percent, past which the server would leave the machine nothing to breathe.
+pub const MEMORY_PERCENT_MAX: u64 = 80;
+
+/// Connections that wait to be accepted. A reconnect storm brings thousands within one accept round, and one that
+/// finds the queue full is told nothing: it tries again after a second.
+pub const LISTEN_BACKLOG_MIN: u64 = 4096;
+
+/// Files that the machine's other processes are left with when the sockets have theirs.
+pub const SYSTEM_FILES_RESERVED: u64 = 10_000;
+
+/// A default larger than this lets each idle-looking socket take that much before anything bounds it.
+pub const SOCKET_BUFFER_DEFAULT_BYTES_MAX: u64 = 1 << 20;
+
+/// Client ports an address of 127.0.0.0/8 should have, so that a local load test gets by with few addresses.
+pub const LOCAL_PORTS_MIN: u64 = 20_000;
+
+/// More sockets than one machine's memory could hold; past it the figures mean nothing.
+pub const DOCTOR_SOCKETS_MAX: u64 = 1_000_000_000;
+
+// ── The command line ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Events of one request. At most as many as the server would rather parse between two rounds of its sockets.
+pub const PUBLISH_BATCH_EVENTS_MAX: usize = 10_000;
+
+/// How long a line may wait for company: `tail -f | stentor publish -` has to feel immediate.
+pub const PUBLISH_BATCH_HOLD_MS_MAX: u64 = 50;
+
+/// Body of one NDJSON request; far below what the server takes, and plenty for 500 events of any usual size.
+pub const PUBLISH_BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// An event has at most 64 KiB; twice that leaves room for blanks and still says in time that a file isn't NDJSON.
+pub const PUBLISH_LINE_BYTES_MAX: usize = 128 << 10;
+
+/// A JSON document travels as one request, so this is what one request may carry.
+pub const PUBLISH_DOCUMENT_BYTES_MAX: usize = 8 << 20;
+
+/// Lines read ahead of the sender: 32 MiB where every one is as long as allowed.
+pub const PUBLISH_LINES_AHEAD_MAX: usize = 256;
+
+/// Tries of one batch, the first included. With the waits below, a server may be away for about half a minute.
+pub const PUBLISH_TRIES_MAX: u32 = 8;
+
+/// The longest wait that a server's `Retry-After` is honoured for; one that wants longer is told to the user.
+pub const PUBLISH_RETRY_AFTER_S_MAX: u64 = 30;
+
+/// The wait after the first failure where the server names none; it doubles with each further one.
+pub const PUBLISH_RETRY_FIRST_MS: u64 = 250;
+
+/// The longest wait of our own choosing.
+pub const PUBLISH_RETRY_MS_MAX: u64 = 8_000;
+
+/// A connection to a machine that is there takes milliseconds.
+pub const PUBLISH_CONNECT_TIMEOUT_S: u64 = 5;
+
+/// A batch is answered when the journal holds it; a server that needs longer than this is not well.
+pub const PUBLISH_ANSWER_TIMEOUT_S: u64 = 60;
+
+/// A kept connection older than this may be closed by the server at the moment when it is used again.
+pub const PUBLISH_IDLE_CONNECTION_S: u64 = 5;
+
+/// An answer is a line of JSON.
+pub const PUBLISH_ANSWER_BYTES_MAX: u64 = 64 << 10;
+
+/// One event in a thousand seconds; slower is a mistake.
+pub const PUBLISH_RATE_EVENTS_PER_S_MIN: f64 = 0.001;
+
+/// How often a line is written where stderr is no terminal.
+pub const PUBLISH_PROGRESS_LINE_EVERY_S: u64 = 5;
+
+/// Past it the demo would be a load test, which `loadgen` does better.
+pub const DEMO_RATE_EVENTS_PER_S_MAX: f64 = 100_000.0;
+
+// ── WebSocket clients of tools and tests ────────────────────────────────────────────────────────────────────────────────
+
+/// An answer's head longer than this is not from a server that we would talk to.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Headers in an answer; servers behind proxies send about twenty.
+pub const RESPONSE_HEADERS_MAX: usize = 64;

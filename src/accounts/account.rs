@@ -4,11 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Grants, KeyHash, KeyId, KeyNumber, Role, Tier, Watchlist};
-
-// limits:
-
-/// An account's name, in bytes: room for an e-mail address, short enough for a table.
-pub const ACCOUNT_NAME_BYTES_MAX: usize = 64;
+use crate::limits::ACCOUNT_NAME_BYTES_MAX;
 
 /// An account's row in the database; never used again for another account, even one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,13 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::{InvalidGrant, InvalidName, InvalidOwner, KeyId};
+use crate::limits::{GRANTS_PER_ACCOUNT_MAX, LIVE_KEYS_PER_ACCOUNT_MAX, WATCHLIST_OWNERS_MAX};
 use http::StatusCode;
 use rusqlite::ErrorCode;
-
-use super::grant::GRANTS_PER_ACCOUNT_MAX;
-use super::store::LIVE_KEYS_PER_ACCOUNT_MAX;
-use super::watchlist::WATCHLIST_OWNERS_MAX;
-use super::{InvalidGrant, InvalidName, InvalidOwner, KeyId};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -1,15 +1,9 @@
 //! Which channels an account may subscribe to: `namespace:name`, `namespace:prefix*` or `namespace:*`.
 
+use crate::limits::GRANT_NAME_BYTES_MAX;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-
-// limits:
-
-/// A grant's name or prefix, in bytes. The longest names that the protocols know are wallet addresses (44) and bot ids.
-pub const GRANT_NAME_BYTES_MAX: usize = 128;
-/// A subscribe looks at each grant of the account in turn; 256 short comparisons are a few microseconds.
-pub const GRANTS_PER_ACCOUNT_MAX: usize = 256;
 
 /// The namespaces of topics that need a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

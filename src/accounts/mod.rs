@@ -29,23 +29,18 @@ mod store;
 mod tier;
 mod watchlist;
 
-pub use account::{ACCOUNT_NAME_BYTES_MAX, Account, AccountId, AccountName, InvalidName, LiveKey};
+pub use account::{Account, AccountId, AccountName, InvalidName, LiveKey};
 pub use command::{
     ChangeAccount, Command, CreateKey, DeleteAccount, GetAccount, GetWatchlist, ListAccounts, ListKeys,
     ReplaceWatchlist, RevokeKey, Unwatch, Watch,
 };
 pub use directory::Directory;
 pub use error::StoreError;
-pub use grant::{GRANT_NAME_BYTES_MAX, GRANTS_PER_ACCOUNT_MAX, Grant, GrantNamespace, Grants, InvalidGrant};
+pub use grant::{Grant, GrantNamespace, Grants, InvalidGrant};
 pub use key::{ApiKey, KeyHash, KeyId, KeyNumber, KeyPrefix, NotAKeyId};
 pub use role::{Role, UnknownRole};
-pub use service::{
-    ACCOUNT_COMMANDS_QUEUED_MAX, AccountsClient, AccountsService, FOREIGN_CHANGE_POLL_MS, Hooks, OnChange, SubmitError,
-};
+pub use service::{AccountsClient, AccountsService, Hooks, OnChange, SubmitError};
 pub use snapshot::{Identity, Snapshot};
-pub use store::{
-    AccountChange, AccountRecord, CreatedKey, GrantChange, KeyRecord, LIVE_KEYS_PER_ACCOUNT_MAX, NewAccount,
-    REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX, STORE_BUSY_TIMEOUT_MS, Store, WatchlistEdit,
-};
+pub use store::{AccountChange, AccountRecord, CreatedKey, GrantChange, KeyRecord, NewAccount, Store, WatchlistEdit};
 pub use tier::{Tier, UnknownTier};
-pub use watchlist::{InvalidOwner, OWNER_BYTES_MAX, Owner, WATCHLIST_OWNERS_MAX, Watchlist, WatchlistDiff};
+pub use watchlist::{InvalidOwner, Owner, Watchlist, WatchlistDiff};

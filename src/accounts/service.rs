@@ -22,15 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Command, Directory, Snapshot, Store, StoreError};
-
-// limits:
-
-/// Commands that wait for the accounts thread. One takes about 4 ms, a whole new watchlist 35: a full queue is at most some
-/// two seconds of work, and some 50 MB of owners.
-pub const ACCOUNT_COMMANDS_QUEUED_MAX: usize = 64;
-/// How often another process's change is looked for, in milliseconds: it is to be live within a second, and a look costs
-/// a few microseconds.
-pub const FOREIGN_CHANGE_POLL_MS: u64 = 200;
+use crate::limits::{ACCOUNT_COMMANDS_QUEUED_MAX, FOREIGN_CHANGE_POLL_MS};
 
 /// Why a command was not taken. Its answer will not be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

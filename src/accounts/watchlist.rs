@@ -1,17 +1,11 @@
 //! The owners (wallets) whose trades an account wants to see.
 
+use crate::limits::OWNER_BYTES_MAX;
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
-
-// limits:
-
-/// An owner, in bytes. Wallet addresses have 32 to 66; the rest is room for publishers with names of their own.
-pub const OWNER_BYTES_MAX: usize = 128;
-/// Owners in one watchlist: what a copy-trader can plausibly follow, and a reload of which takes about 5 ms.
-pub const WATCHLIST_OWNERS_MAX: usize = 10_000;
 
 /// One owner: 1 to [`OWNER_BYTES_MAX`] bytes of printable ASCII without blanks, compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,14 +8,9 @@ use jiff::Timestamp;
 use super::Failure;
 use super::console::Console;
 use crate::accounts::{
-    AccountChange, AccountName, AccountRecord, Grant, GrantChange, Grants, NewAccount, OWNER_BYTES_MAX, Owner, Store,
-    StoreError, Tier, WATCHLIST_OWNERS_MAX,
+    AccountChange, AccountName, AccountRecord, Grant, GrantChange, Grants, NewAccount, Owner, Store, StoreError, Tier,
 };
-
-// limits:
-
-/// What is read from standard input, in bytes: a full watchlist of the longest owners, each on its line.
-pub const OWNERS_INPUT_BYTES_MAX: u64 = (WATCHLIST_OWNERS_MAX * (OWNER_BYTES_MAX + "\r\n".len())) as u64;
+use crate::limits::OWNERS_INPUT_BYTES_MAX;
 
 /// Make, change, list and delete accounts, and edit their watchlists
 #[derive(Debug, Args)]

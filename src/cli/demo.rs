@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::Failure;
 use super::serve::{ServeArgs, stop_signals, wait_for_stop};
-use crate::demo::{DemoAccount, Generator, RATE_MAX, StatusLine, welcome};
+use crate::demo::{DemoAccount, Generator, StatusLine, welcome};
+use crate::limits::DEMO_RATE_EVENTS_PER_S_MAX;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
@@ -38,7 +39,7 @@ impl DemoArgs {
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= RATE_MAX => Ok(rate),
-        _ => Err(format!("a rate is a number above 0 and at most {RATE_MAX}")),
+        Ok(rate) if rate > 0.0 && rate <= DEMO_RATE_EVENTS_PER_S_MAX => Ok(rate),
+        _ => Err(format!("a rate is a number above 0 and at most {DEMO_RATE_EVENTS_PER_S_MAX}")),
     }
 }

@@ -4,17 +4,13 @@ use std::io::{self, Write};
 
 use super::{DataDir, Failure};
 use crate::doctor::{Colour, Host, Needs, Report, examine};
-
-// limits:
-
-/// More sockets than one machine's memory could hold; past it the figures mean nothing.
-pub const SOCKETS_MAX: u64 = 1_000_000_000;
+use crate::limits::DOCTOR_SOCKETS_MAX;
 
 /// Examine this machine: kernel, io_uring, limits and sysctls, with the remedy for what is short
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// How many sockets the machine is to hold
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=SOCKETS_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=DOCTOR_SOCKETS_MAX))]
     pub sockets: u64,
     /// Print one JSON document instead of the table
     #[arg(long)]

@@ -10,9 +10,6 @@ use super::market::Market;
 use crate::event::EventParser;
 use crate::hub::HubHandle;
 
-/// Past it the demo would be a load test, which `loadgen` does better.
-pub const RATE_MAX: f64 = 100_000.0;
-
 pub struct Generator {
     market: Market,
     rate: f64,

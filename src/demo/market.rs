@@ -19,8 +19,6 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use serde::Serialize;
 
-// limits:
-
 /// Wallets that trade. Each has up to three favourite markets, so that some hundreds of positions are open.
 pub const WALLETS: usize = 200;
 

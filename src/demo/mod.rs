@@ -12,6 +12,6 @@ mod status;
 mod welcome;
 
 pub use account::{DemoAccount, DemoError};
-pub use generator::{Generator, RATE_MAX};
+pub use generator::Generator;
 pub use status::StatusLine;
 pub use welcome::welcome;

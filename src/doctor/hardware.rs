@@ -3,21 +3,11 @@
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::{Finding, Host, Needs};
-use crate::plan::{
-    JOURNAL_WINDOW_BYTES, KERNEL_BYTES_PER_SOCKET, USER_BYTES_PER_SOCKET, cpu_quota, fixed_bytes_per_shard,
-    memory_limit, shards_for, slots_per_shard,
+use crate::limits::{
+    DISK_AVAILABLE_BYTES_MIN, DISK_AVAILABLE_BYTES_WANTED, KERNEL_BYTES_PER_SOCKET, MEMORY_PERCENT_MAX,
+    USER_BYTES_PER_SOCKET, WINDOW_BYTES_MAX,
 };
-
-// limits:
-
-/// Room for a few journal segments and the accounts; below it the journal would stop within minutes.
-pub const DISK_AVAILABLE_BYTES_MIN: u64 = 256 << 20;
-
-/// Room that lets retention keep a useful stretch of events.
-pub const DISK_AVAILABLE_BYTES_WANTED: u64 = 2 << 30;
-
-/// The share of the available memory, in percent, past which the server would leave the machine nothing to breathe.
-pub const MEMORY_PERCENT_MAX: u64 = 80;
+use crate::plan::{cpu_quota, fixed_bytes_per_shard, memory_limit, shards_for, slots_per_shard};
 
 pub(super) fn checks(host: &Host, needs: Needs) -> Vec<Finding> {
     vec![
@@ -94,7 +84,7 @@ fn memory(host: &Host, needs: Needs) -> Finding {
     let descriptors = host.limit("Max open files").map_or(host.machine.descriptors_max, |limit| limit.hard);
     let shards = shards_for(needs.sockets, descriptors);
     // A table of descriptors is as long as the limit allows, however few sockets come.
-    let fixed = shards.saturating_mul(fixed_bytes_per_shard(slots_per_shard(descriptors))) + JOURNAL_WINDOW_BYTES;
+    let fixed = shards.saturating_mul(fixed_bytes_per_shard(slots_per_shard(descriptors))) + WINDOW_BYTES_MAX as u64;
     let wanted = needs.sockets.saturating_mul(USER_BYTES_PER_SOCKET + KERNEL_BYTES_PER_SOCKET).saturating_add(fixed);
     let available = host.machine.memory_available_bytes;
     let value = format!(

@@ -3,7 +3,8 @@
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::{Finding, Host, Needs};
-use crate::plan::{RING_BYTES_PER_SHARD, shards_for};
+use crate::limits::RING_BYTES_PER_SHARD;
+use crate::plan::shards_for;
 use crate::ring::probe::check_release;
 
 pub(super) fn checks(host: &Host, needs: Needs) -> Vec<Finding> {

@@ -3,22 +3,11 @@
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::{Finding, Host, Needs};
-use crate::plan::{Plan, QUEUED_BYTES_PER_SOCKET, Wishes, shards_for, slots_per_shard};
-
-// limits:
-
-/// Connections that wait to be accepted. A reconnect storm brings thousands within one accept round, and one that
-/// finds the queue full is told nothing: it tries again after a second.
-pub const LISTEN_BACKLOG_MIN: u64 = 4096;
-
-/// Files that the machine's other processes are left with when the sockets have theirs.
-pub const SYSTEM_FILES_RESERVED: u64 = 10_000;
-
-/// A default larger than this lets each idle-looking socket take that much before anything bounds it.
-pub const SOCKET_BUFFER_DEFAULT_BYTES_MAX: u64 = 1 << 20;
-
-/// Client ports an address of 127.0.0.0/8 should have, so that a local load test gets by with few addresses.
-pub const LOCAL_PORTS_MIN: u64 = 20_000;
+use crate::limits::{
+    LISTEN_BACKLOG_MIN, LOCAL_PORTS_MIN, QUEUED_BYTES_PER_SOCKET, SOCKET_BUFFER_DEFAULT_BYTES_MAX,
+    SYSTEM_FILES_RESERVED,
+};
+use crate::plan::{Plan, Wishes, shards_for, slots_per_shard};
 
 pub(super) fn checks(host: &Host, needs: Needs) -> Vec<Finding> {
     vec![

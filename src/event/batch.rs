@@ -1,7 +1,8 @@
 //! A whole publish body becomes events, in steps, all or nothing.
 
 use super::split::{Format, Next, Splitter};
-use super::{BATCH_EVENTS_MAX, Event, EventParser, InvalidEvent, Reason, Refusal};
+use super::{Event, EventParser, InvalidEvent, Reason, Refusal};
+use crate::limits::BATCH_EVENTS_MAX;
 
 /// Parses one body in pieces, so that the task that drives it can yield to its shard's sockets in between.
 pub struct BatchParser {

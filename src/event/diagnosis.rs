@@ -6,7 +6,8 @@
 use std::ops::Range;
 
 use super::invalid::cut_path;
-use super::{EVENT_DEPTH_MAX, INTEGER_MAX, Reason, Refusal};
+use super::{Reason, Refusal};
+use crate::limits::{EVENT_DEPTH_MAX, INTEGER_MAX};
 
 /// The first mistake in `text`. What it finds no fault with is still refused, as not valid at its first byte: the fast
 /// path has the last word.
@@ -265,7 +266,7 @@ impl Scan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FIELD_PATH_CHARS_MAX;
+    use crate::limits::FIELD_PATH_CHARS_MAX;
 
     fn of(text: &str) -> (Option<String>, Reason) {
         let Refusal { field, reason } = diagnose(text.as_bytes());

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{
-    BATCH_EVENTS_MAX, CHANNEL_BYTES_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX, FIELD_PATH_CHARS_MAX, InvalidTopic,
-    TYPE_BYTES_MAX, TradeKind,
+use super::{InvalidTopic, TradeKind};
+use crate::limits::{
+    BATCH_EVENTS_MAX, EVENT_BYTES_MAX, EVENT_CHANNEL_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_TYPE_BYTES_MAX,
+    FIELD_PATH_CHARS_MAX,
 };
 
 /// The one event of a batch that made the server refuse it all, and why.
@@ -93,9 +94,11 @@ pub enum Reason {
     TextTooLong { bytes_max: usize },
     #[error("control characters are not allowed")]
     ControlCharacter,
-    #[error("must be at most {TYPE_BYTES_MAX} bytes, start with a letter and hold only letters, digits and `_.-:/`")]
+    #[error(
+        "must be at most {EVENT_TYPE_BYTES_MAX} bytes, start with a letter and hold only letters, digits and `_.-:/`"
+    )]
     TypeNotToken,
-    #[error("must be at most {CHANNEL_BYTES_MAX} bytes and hold only letters, digits and `_.-:/`")]
+    #[error("must be at most {EVENT_CHANNEL_BYTES_MAX} bytes and hold only letters, digits and `_.-:/`")]
     ChannelNotToken,
     #[error("expected a number that is 0 or more")]
     Negative,

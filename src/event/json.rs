@@ -8,8 +8,9 @@ use std::mem;
 
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape, fill_tape_padded};
 
+use super::Refusal;
 use super::diagnosis::diagnose;
-use super::{EVENT_DEPTH_MAX, Refusal};
+use crate::limits::EVENT_DEPTH_MAX;
 
 pub(super) struct JsonReader {
     text: Vec<u8>,

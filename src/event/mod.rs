@@ -42,33 +42,6 @@ pub use trade::TradeKind;
 
 pub(crate) use canonical::append_string;
 
-// limits:
-
-/// The longest event, as its text in the request and again as canonical `data` (numbers such as `1e20` grow when
-/// written out). Everything behind (frames, journal records, a socket's backlog) is sized by it.
-pub const EVENT_BYTES_MAX: usize = 64 * 1024;
-/// How deep an event may nest, the event's own object counted. Real ones stay under ten; the canonical writer recurses
-/// this far at most.
-pub const EVENT_DEPTH_MAX: usize = 64;
-/// The most events in one request: at 250 bytes each, 25 MB, and every one of them is held until the last has parsed.
-pub const BATCH_EVENTS_MAX: usize = 100_000;
-/// A topic with its namespace. A wallet address is under 100 bytes, a user id of an identity provider under 200.
-pub const TOPIC_BYTES_MAX: usize = 256;
-/// An event's `type`: it is also an HTTP header's value (webhooks) and is repeated in every frame.
-pub const TYPE_BYTES_MAX: usize = 64;
-/// `channel` of the rooms envelope: repeated in every frame.
-pub const CHANNEL_BYTES_MAX: usize = 64;
-/// The conflation key, held for each key in the latest-only policy.
-pub const KEY_BYTES_MAX: usize = 128;
-/// A publisher's own id of an event, held for the whole dedupe window. A UUID has 36.
-pub const ID_BYTES_MAX: usize = 128;
-/// `owner` and `marketSymbol` of a trade, each. An address has 44 (Solana) to 66 (Ethereum) bytes.
-pub const TRADE_TEXT_BYTES_MAX: usize = 128;
-/// The largest integer literal taken: 2^53. Past it, JavaScript's numbers skip integers, so digits would be lost.
-pub const INTEGER_MAX: u64 = 1 << 53;
-/// How much of a field's path an error repeats, in characters: keys come from the publisher.
-pub const FIELD_PATH_CHARS_MAX: usize = 128;
-
 /// One published event, checked and ready to be numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

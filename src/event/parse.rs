@@ -6,9 +6,9 @@ use super::invalid::cut_path;
 use super::json::{Json, JsonReader};
 use super::topic::{Envelope, Topic, check_type};
 use super::trade::{self, TRADE_TYPE};
-use super::{
-    CHANNEL_BYTES_MAX, EVENT_BYTES_MAX, Event, ID_BYTES_MAX, InvalidEvent, KEY_BYTES_MAX, Reason, Refusal,
-    TYPE_BYTES_MAX,
+use super::{Event, InvalidEvent, Reason, Refusal};
+use crate::limits::{
+    EVENT_BYTES_MAX, EVENT_CHANNEL_BYTES_MAX, EVENT_ID_BYTES_MAX, EVENT_KEY_BYTES_MAX, EVENT_TYPE_BYTES_MAX,
 };
 
 /// Parses events one after the other, in buffers that it keeps.
@@ -96,7 +96,7 @@ impl<'t> Fields<'t> {
         let [kind, topic, data, channel, key, id] = values;
         let required = |name, value: Option<Json<'t>>| value.ok_or_else(|| Refusal::of(name, Reason::Missing));
         let kind = text("type", required("type", kind)?)?;
-        if kind.len() > TYPE_BYTES_MAX
+        if kind.len() > EVENT_TYPE_BYTES_MAX
             || !is_token(kind)
             || !kind.starts_with(|first: char| first.is_ascii_alphabetic())
         {
@@ -107,7 +107,7 @@ impl<'t> Fields<'t> {
             return Err(Refusal::of("data", Reason::WrongType { expected: "an object", got: data.type_name() }));
         }
         let channel = optional("channel", channel)?;
-        if channel.is_some_and(|channel| channel.len() > CHANNEL_BYTES_MAX || !is_token(channel)) {
+        if channel.is_some_and(|channel| channel.len() > EVENT_CHANNEL_BYTES_MAX || !is_token(channel)) {
             return Err(Refusal::of("channel", Reason::ChannelNotToken));
         }
         Ok(Self {
@@ -115,8 +115,8 @@ impl<'t> Fields<'t> {
             topic: optional("topic", topic)?,
             data,
             channel,
-            key: bounded("key", key, KEY_BYTES_MAX)?,
-            id: bounded("id", id, ID_BYTES_MAX)?,
+            key: bounded("key", key, EVENT_KEY_BYTES_MAX)?,
+            id: bounded("id", id, EVENT_ID_BYTES_MAX)?,
         })
     }
 }

@@ -12,7 +12,8 @@
 
 use std::ops::Range;
 
-use super::{EVENT_BYTES_MAX, InvalidEvent, Reason, Refusal};
+use super::{InvalidEvent, Reason, Refusal};
+use crate::limits::EVENT_BYTES_MAX;
 
 /// How a body holds its events: by its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::trade::TradeKind;
-use super::{Reason, Refusal, TOPIC_BYTES_MAX};
+use super::{Reason, Refusal};
+use crate::limits::TOPIC_BYTES_MAX;
 
 /// A checked topic such as `wallet:DRVRvzf8…` or `alerts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 
 use super::json::Json;
-use super::{Reason, Refusal, TRADE_TEXT_BYTES_MAX};
+use super::{Reason, Refusal};
+use crate::limits::TRADE_TEXT_BYTES_MAX;
 
 /// What a trade did to its position. A partial close is a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,13 +7,8 @@
 //! | `bot:`, `price:`, `transactions:` | `{"type":T,"seq":N,…the fields of data}` |
 //! | `user:`, `market:`, `admin:`, `system` | `{"type":T,"channel":C,"seq":N,"data":{…}}` |
 
-use crate::event::{EVENT_BYTES_MAX, Envelope, Event, Namespace, Topic, TradeKind, append_string};
-
-// limits:
-
-/// The longest frame: the header, the longest `data`, and what the envelope puts around it (a type and a channel of 64
-/// bytes each, which are tokens and so need no escapes, a number of 20 digits, and under 64 bytes of names).
-pub const FRAME_BYTES_MAX: usize = HEADER_BYTES_MAX + EVENT_BYTES_MAX + 256;
+use crate::event::{Envelope, Event, Namespace, Topic, TradeKind, append_string};
+use crate::limits::FRAME_BYTES_MAX;
 
 /// RFC 6455 §5.2: two bytes, and eight of length; a server does not mask.
 const HEADER_BYTES_MAX: usize = 10;
@@ -137,7 +132,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::{CHANNEL_BYTES_MAX, EventParser, TYPE_BYTES_MAX};
+    use crate::event::EventParser;
+    use crate::limits::{EVENT_BYTES_MAX, EVENT_CHANNEL_BYTES_MAX, EVENT_TYPE_BYTES_MAX};
 
     fn frame(text: &str, seq: u64) -> Vec<u8> {
         let event = EventParser::new().parse(text.as_bytes(), 1, None).unwrap();
@@ -237,10 +233,10 @@ mod tests {
     #[test]
     fn the_longest_event_stays_within_the_longest_frame() {
         let event = Event {
-            kind: "t".repeat(TYPE_BYTES_MAX).into(),
+            kind: "t".repeat(EVENT_TYPE_BYTES_MAX).into(),
             topic: Topic::parse("system").unwrap(),
             data: format!(r#"{{"a":"{}"}}"#, "x".repeat(EVENT_BYTES_MAX - 8)).into_bytes().into(),
-            channel: Some("c".repeat(CHANNEL_BYTES_MAX).into()),
+            channel: Some("c".repeat(EVENT_CHANNEL_BYTES_MAX).into()),
             key: None,
             id: None,
         };

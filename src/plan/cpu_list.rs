@@ -1,13 +1,8 @@
 //! A set of CPU numbers, written as the kernel writes it: `0-3,6`.
 
+use crate::limits::CPU_NUMBER_MAX;
 use std::fmt;
 use std::str::FromStr;
-
-// limits:
-
-/// The highest CPU number. `sched_setaffinity` masks hold 1,024 CPUs (`CPU_SETSIZE`), which also bounds what a range
-/// like `0-4000000000` can make of memory.
-pub const CPU_NUMBER_MAX: usize = 1023;
 
 /// CPU numbers in rising order, each once, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]

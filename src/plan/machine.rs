@@ -6,7 +6,8 @@ use std::{fs, io};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
-use super::{CPU_NUMBER_MAX, CpuList, memory_limit};
+use super::{CpuList, memory_limit};
+use crate::limits::CPU_NUMBER_MAX;
 
 /// The machine as this process sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,35 +5,10 @@ use std::fmt;
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::Machine;
-
-// limits:
-
-/// One shard's log: the frames that its sockets have yet to be sent.
-pub const SHARD_LOG_BYTES: u64 = 4 << 20;
-
-/// Receive buffers that all sockets of a shard draw from.
-pub const RECEIVE_BUFFERS_PER_SHARD: u64 = 256;
-
-/// A client's messages are short; a page holds any of them.
-pub const RECEIVE_BUFFER_BYTES: u64 = 4096;
-
-/// Submission and completion queues of a shard's ring, the message headers beside them, and glommio's own rings.
-pub const RING_BYTES_PER_SHARD: u64 = 1 << 20;
-
-/// One entry of the ring's table of direct descriptors: a pointer.
-pub const RING_BYTES_PER_SLOT: u64 = 8;
-
-/// The target for a connected, idle socket in user space (design: 0.6 KB measured, 0.4 KB wanted).
-pub const USER_BYTES_PER_SOCKET: u64 = 400;
-
-/// What the kernel keeps for one end of an idle TCP connection (measured): socket, file, inode, hash entries.
-pub const KERNEL_BYTES_PER_SOCKET: u64 = 3_500;
-
-/// While an event is on its way the kernel charges `tcp_mem` a page a socket: it counts in whole pages.
-pub const QUEUED_BYTES_PER_SOCKET: u64 = 4_096;
-
-/// The newest part of the journal, which stays in memory for sessions that resume.
-pub const JOURNAL_WINDOW_BYTES: u64 = 64 << 20;
+use crate::limits::{
+    KERNEL_BYTES_PER_SOCKET, QUEUED_BYTES_PER_SOCKET, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS, RING_BYTES_PER_SHARD,
+    RING_BYTES_PER_SLOT, SHARD_LOG_BYTES, USER_BYTES_PER_SOCKET, WINDOW_BYTES_MAX,
+};
 
 /// Memory at full load: every slot of every shard taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +46,7 @@ impl MemoryPlan {
     pub(super) fn new(machine: &Machine, shards: usize, slots_per_shard: u32) -> Self {
         let shards = shards as u64;
         let slots = shards * u64::from(slots_per_shard);
-        let fixed_bytes = JOURNAL_WINDOW_BYTES + shards * fixed_bytes_per_shard(slots_per_shard);
+        let fixed_bytes = WINDOW_BYTES_MAX as u64 + shards * fixed_bytes_per_shard(slots_per_shard);
         let tcp_queue_bytes_max = machine.tcp_queue_bytes_max();
 
         let left = machine.memory_available_bytes.saturating_sub(fixed_bytes);
@@ -132,8 +107,8 @@ impl fmt::Display for FirstLimit {
 
 /// What one shard takes before its first socket.
 pub fn fixed_bytes_per_shard(slots_per_shard: u32) -> u64 {
-    SHARD_LOG_BYTES
-        + RECEIVE_BUFFERS_PER_SHARD * RECEIVE_BUFFER_BYTES
+    SHARD_LOG_BYTES as u64
+        + u64::from(RECEIVE_BUFFERS) * u64::from(RECEIVE_BUFFER_BYTES)
         + RING_BYTES_PER_SHARD
         + RING_BYTES_PER_SLOT * u64::from(slots_per_shard)
 }

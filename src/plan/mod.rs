@@ -22,42 +22,19 @@ mod machine;
 mod memory;
 mod placement;
 
+use crate::limits::{
+    DESCRIPTORS_RESERVED, DESK_CONNECTIONS_MAX, DESK_CONNECTIONS_MIN, OWN_DESCRIPTORS_PER_SHARD, SHARD_SLOTS_MAX,
+    SHARDS_MAX,
+};
 use std::fmt;
 
 use indicatif::HumanCount;
 
 pub use cgroup::{CgroupMemory, cpu_quota, memory_limit};
-pub use cpu_list::{CPU_NUMBER_MAX, CpuList, CpuListError};
+pub use cpu_list::{CpuList, CpuListError};
 pub use machine::{Machine, MachineError, raise_descriptor_limit};
-pub use memory::{
-    FirstLimit, JOURNAL_WINDOW_BYTES, KERNEL_BYTES_PER_SOCKET, MemoryPlan, QUEUED_BYTES_PER_SOCKET,
-    RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_SHARD, RING_BYTES_PER_SHARD, RING_BYTES_PER_SLOT, Resource,
-    SHARD_LOG_BYTES, USER_BYTES_PER_SOCKET, fixed_bytes_per_shard,
-};
-pub use placement::{HUB_BESIDE_DELIVERY_CPUS_MIN, Placement};
-
-// limits:
-
-/// Shards of one process. More than any machine has CPUs for; past it a typing mistake is likelier than a wish.
-pub const SHARDS_MAX: usize = 256;
-
-/// The kernel's own bound on a ring's table of direct descriptors (`IORING_MAX_FIXED_FILES`).
-pub const SLOTS_PER_SHARD_MAX: u32 = 1 << 20;
-
-/// Process descriptors that a shard holds before its first connection: glommio's three rings, its event and timer
-/// descriptors, our ring and its doorbell (measured: 7.5 a shard), and the listening socket.
-pub const OWN_DESCRIPTORS_PER_SHARD: u32 = 9;
-
-/// Connections that one shard's front desk serves at a time, each with a process descriptor of its own until its
-/// socket moves into the ring. Handshakes take about a millisecond, so this many are a storm.
-pub const DESK_CONNECTIONS_MAX: u32 = 1024;
-
-/// Fewer than this and a handful of slow clients would keep everyone else out of a shard.
-pub const DESK_CONNECTIONS_MIN: u32 = 16;
-
-/// Process descriptors kept for everything that isn't a shard: journal segments, SQLite and its WAL, webhook
-/// connections, the standard streams.
-pub const DESCRIPTORS_RESERVED: u32 = 512;
+pub use memory::{FirstLimit, MemoryPlan, Resource, fixed_bytes_per_shard};
+pub use placement::Placement;
 
 /// What was asked for on the command line or in `stentor.toml`. All absent: the machine decides.
 #[derive(Clone, Debug, Default)]
@@ -200,7 +177,7 @@ impl DescriptorPlan {
 
 /// The kernel refuses a descriptor table larger than RLIMIT_NOFILE, or than its own bound.
 pub fn slots_per_shard(descriptors_max: u64) -> u32 {
-    descriptors_max.min(SLOTS_PER_SHARD_MAX.into()) as u32
+    descriptors_max.min(SHARD_SLOTS_MAX.into()) as u32
 }
 
 /// The shards that it takes to have a slot for each of `sockets`.
@@ -314,7 +291,7 @@ mod tests {
     #[test]
     fn slots_follow_the_limit_up_to_the_kernels_bound() {
         assert_eq!(slots_per_shard(20_000), 20_000);
-        assert_eq!(slots_per_shard(u64::MAX), SLOTS_PER_SHARD_MAX);
+        assert_eq!(slots_per_shard(u64::MAX), SHARD_SLOTS_MAX);
         assert_eq!(shards_for(200_000, 20_000), 10);
         assert_eq!(shards_for(200_001, 20_000), 11);
         assert_eq!(shards_for(0, 0), 1);

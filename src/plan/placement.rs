@@ -1,13 +1,7 @@
 //! Which CPUs the shards, the hub and the delivery core get.
 
 use super::{CpuList, PlanError, Wishes};
-
-// limits:
-
-/// From this many CPUs the hub moves off shard 0 and shares the delivery CPU. Below it, the only CPU beside the
-/// shards' is also where the machine's other work runs (webhook workers, a load generator), and each event would
-/// wait there for a time slice. This constant is the whole rule: change it when a measurement says otherwise.
-pub const HUB_BESIDE_DELIVERY_CPUS_MIN: usize = 3;
+use crate::limits::HUB_BESIDE_DELIVERY_CPUS_MIN;
 
 /// The CPUs of a plan, before shards are dealt out to them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::Opcode;
 use super::frame::append_masked_frame;
 use super::handshake::KEY_BYTES;
-
-// limits:
-
-/// An answer's head longer than this is not from a server that we would talk to.
-pub const RESPONSE_HEAD_BYTES_MAX: usize = 16 * 1024;
-
-/// Headers in an answer; servers behind proxies send about twenty.
-pub const RESPONSE_HEADERS_MAX: usize = 64;
+use crate::limits::{RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX};
 
 /// Why an answer did not open a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,6 @@
 use super::ProtocolError;
 use super::frame::{CONTROL_PAYLOAD_BYTES_MAX, Opcode, append_frame};
 
-// limits:
-
 /// What a close frame's reason can hold: a control frame's payload less the two bytes of code.
 pub const CLOSE_REASON_BYTES_MAX: usize = CONTROL_PAYLOAD_BYTES_MAX - 2;
 

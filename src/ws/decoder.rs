@@ -19,8 +19,6 @@ use super::close::{CloseCode, parse_close};
 use super::frame::{ClientHeader, Opcode};
 use super::partial::{Message, OpenFrame, Partial};
 
-// limits:
-
 /// What a decoder takes for a socket between frames, heap included: with hundreds of thousands of idle sockets, each
 /// byte here costs hundreds of kilobytes.
 pub const IDLE_DECODER_BYTES_MAX: usize = 16;

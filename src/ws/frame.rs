@@ -10,8 +10,6 @@
 use super::ProtocolError;
 use super::mask::Mask;
 
-// limits:
-
 /// What a control frame may carry (RFC 6455 §5.5).
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 

@@ -5,8 +5,6 @@ use super::frame::{CLIENT_HEADER_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, ClientHea
 use super::mask::Mask;
 use super::utf8::Utf8Carry;
 
-// limits:
-
 /// What a partial takes beside the message's payload, which the message limit bounds: itself and one control payload.
 pub const PARTIAL_OVERHEAD_BYTES_MAX: usize = size_of::<Partial>() + CONTROL_PAYLOAD_BYTES_MAX;
 

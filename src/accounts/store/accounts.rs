@@ -5,7 +5,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction};
 
 use super::columns::Moment;
 use super::{Store, Touched, next_version, stamp};
-use crate::accounts::{AccountId, AccountName, GRANTS_PER_ACCOUNT_MAX, Grant, Grants, StoreError, Tier};
+use crate::accounts::{AccountId, AccountName, Grant, Grants, StoreError, Tier};
+use crate::limits::GRANTS_PER_ACCOUNT_MAX;
 
 /// An account to be made.
 #[derive(Clone, Debug)]

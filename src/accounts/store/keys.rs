@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::columns::Moment;
-use super::{LIVE_KEYS_PER_ACCOUNT_MAX, REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX, Store, Touched, require_account, stamp};
+use super::{Store, Touched, require_account, stamp};
 use crate::accounts::{AccountId, AccountName, ApiKey, KeyId, KeyNumber, KeyPrefix, LiveKey, Role, StoreError};
+use crate::limits::{LIVE_KEYS_PER_ACCOUNT_MAX, REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX};
 
 /// A key as lists show it. The key itself is in no list.
 #[derive(Clone, Debug, PartialEq, Eq)]

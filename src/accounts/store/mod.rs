@@ -28,23 +28,12 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::{AccountId, StoreError};
+use crate::limits::{OPEN_RETRY_MS, STORE_BUSY_TIMEOUT_MS};
 use columns::Version;
 
 pub use accounts::{AccountChange, AccountRecord, GrantChange, NewAccount};
 pub use keys::{CreatedKey, KeyRecord};
 pub use watchlists::WatchlistEdit;
-
-// limits:
-
-/// How long a change waits for another process to finish its own, in milliseconds. A change takes about 4, a whole
-/// new watchlist about 35.
-pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
-/// How often opening is tried again inside that time, in milliseconds: about what the other's opening takes.
-pub const OPEN_RETRY_MS: u64 = 10;
-/// An account's keys in force: a few programs and people, each with its own.
-pub const LIVE_KEYS_PER_ACCOUNT_MAX: usize = 100;
-/// Revoked keys that are still listed; the oldest are forgotten first, so that rotating keys can't fill the disk.
-pub const REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX: usize = 100;
 
 const DATABASE_FILE: &str = "accounts.db";
 /// All statements of this part, with room: each is compiled once.

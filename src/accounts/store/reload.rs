@@ -76,7 +76,8 @@ fn account(view: &Connection, row: &Row<'_>, held: &Snapshot) -> Result<Account,
 mod tests {
     use super::*;
     use crate::accounts::fixture::{Fixture, now, owner, owners};
-    use crate::accounts::{AccountChange, Owner, Role, Tier, WATCHLIST_OWNERS_MAX};
+    use crate::accounts::{AccountChange, Owner, Role, Tier};
+    use crate::limits::WATCHLIST_OWNERS_MAX;
 
     fn reload(store: &mut Store, held: &Snapshot) -> Snapshot {
         store.reload(held).expect("reload").expect("something has changed")

@@ -92,7 +92,8 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::{OWNER_BYTES_MAX, Role, Tier};
+    use crate::accounts::{Role, Tier};
+    use crate::limits::OWNER_BYTES_MAX;
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("in memory");

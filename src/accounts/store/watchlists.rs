@@ -3,7 +3,8 @@
 use rusqlite::{Connection, Transaction};
 
 use super::{Store, Touched, require_account, stamp};
-use crate::accounts::{AccountId, Owner, StoreError, WATCHLIST_OWNERS_MAX, Watchlist};
+use crate::accounts::{AccountId, Owner, StoreError, Watchlist};
+use crate::limits::WATCHLIST_OWNERS_MAX;
 
 /// What a change did to a watchlist, in owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,23 +8,10 @@ use std::time::{Duration, Instant};
 use serde::de::IgnoredAny;
 
 use super::Format;
-
-// limits:
-
-/// How long a line may wait for company: `tail -f | stentor publish -` has to feel immediate.
-pub const BATCH_HOLD_MS_MAX: u64 = 50;
-
-/// Body of one NDJSON request; far below what the server takes, and plenty for 500 events of any usual size.
-pub const BATCH_BYTES_MAX: usize = 1 << 20;
-
-/// An event has at most 64 KiB; twice that leaves room for blanks and still says in time that a file isn't NDJSON.
-pub const LINE_BYTES_MAX: usize = 128 << 10;
-
-/// A JSON document travels as one request, so this is what one request may carry.
-pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
-
-/// Lines read ahead of the sender: 32 MiB where every one is as long as allowed.
-pub const LINES_AHEAD_MAX: usize = 256;
+use crate::limits::{
+    PUBLISH_BATCH_BYTES_MAX, PUBLISH_BATCH_HOLD_MS_MAX, PUBLISH_DOCUMENT_BYTES_MAX, PUBLISH_LINE_BYTES_MAX,
+    PUBLISH_LINES_AHEAD_MAX,
+};
 
 /// One request's worth of events.
 #[derive(Debug, Default)]
@@ -50,9 +37,13 @@ pub enum BatchFormat {
 pub enum InputError {
     #[error("reading failed: {0}")]
     Read(#[from] io::Error),
-    #[error("line {line} is longer than {LINE_BYTES_MAX} bytes: write one JSON object a line, of 64 KiB at most")]
+    #[error(
+        "line {line} is longer than {PUBLISH_LINE_BYTES_MAX} bytes: write one JSON object a line, of 64 KiB at most"
+    )]
     LineTooLong { line: u64 },
-    #[error("the JSON document is larger than {DOCUMENT_BYTES_MAX} bytes: write NDJSON, which is sent in batches")]
+    #[error(
+        "the JSON document is larger than {PUBLISH_DOCUMENT_BYTES_MAX} bytes: write NDJSON, which is sent in batches"
+    )]
     DocumentTooLarge,
     #[error("this is neither NDJSON nor one JSON document: {0}")]
     NoDocument(serde_json::Error),
@@ -96,7 +87,7 @@ impl Batch {
 
     fn takes(&self, piece: &Piece) -> bool {
         self.body.is_empty()
-            || (piece.format == BatchFormat::Ndjson && self.body.len() + piece.bytes.len() < BATCH_BYTES_MAX)
+            || (piece.format == BatchFormat::Ndjson && self.body.len() + piece.bytes.len() < PUBLISH_BATCH_BYTES_MAX)
     }
 
     fn push(&mut self, piece: Piece) {
@@ -113,7 +104,7 @@ impl Batch {
 impl Batches {
     /// Reads `input` on a thread of its own, because a pipe may block for ever while lines wait to be sent.
     pub fn read(input: Box<dyn Read + Send>, format: Option<Format>, events_max: usize) -> Self {
-        let (sender, pieces) = sync_channel(LINES_AHEAD_MAX);
+        let (sender, pieces) = sync_channel(PUBLISH_LINES_AHEAD_MAX);
         thread::spawn(move || {
             if let Err(error) = read_pieces(BufReader::with_capacity(64 << 10, input), format, &sender) {
                 // Where the receiver is gone, nobody is left to be told.
@@ -135,7 +126,7 @@ impl Batches {
                 Err(_) => return Ok(None),
             },
         };
-        let deadline = first.came + Duration::from_millis(BATCH_HOLD_MS_MAX);
+        let deadline = first.came + Duration::from_millis(PUBLISH_BATCH_HOLD_MS_MAX);
         let mut batch = Batch::default();
         batch.push(first);
         while batch.format == BatchFormat::Ndjson && batch.lines.len() < self.events_max {
@@ -167,7 +158,8 @@ fn read_pieces(
     for line in 1.. {
         let mut bytes = Vec::new();
         // A document may be one long line, so the bound on lines holds only once the format is NDJSON.
-        let bytes_max = if format == Some(Format::Ndjson) { LINE_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
+        let bytes_max =
+            if format == Some(Format::Ndjson) { PUBLISH_LINE_BYTES_MAX } else { PUBLISH_DOCUMENT_BYTES_MAX };
         let input_bytes = (&mut input).take(bytes_max as u64 + 1).read_until(b'\n', &mut bytes)? as u64;
         if input_bytes == 0 {
             return Ok(());
@@ -180,7 +172,7 @@ fn read_pieces(
         let format = *format.get_or_insert_with(|| format_of(text));
         let piece = match format {
             Format::Json => document(line, bytes, &mut input)?,
-            Format::Ndjson if bytes.len() > LINE_BYTES_MAX => return Err(InputError::LineTooLong { line }),
+            Format::Ndjson if bytes.len() > PUBLISH_LINE_BYTES_MAX => return Err(InputError::LineTooLong { line }),
             Format::Ndjson => {
                 Piece { line, bytes: text.to_vec(), format: BatchFormat::Ndjson, input_bytes, came: Instant::now() }
             }
@@ -195,9 +187,9 @@ fn read_pieces(
 
 /// The rest of the input after its first line, in one piece.
 fn document(line: u64, mut bytes: Vec<u8>, input: &mut impl BufRead) -> Result<Piece, InputError> {
-    let room = (DOCUMENT_BYTES_MAX + 1).saturating_sub(bytes.len());
+    let room = (PUBLISH_DOCUMENT_BYTES_MAX + 1).saturating_sub(bytes.len());
     input.take(room as u64).read_to_end(&mut bytes)?;
-    if bytes.len() > DOCUMENT_BYTES_MAX {
+    if bytes.len() > PUBLISH_DOCUMENT_BYTES_MAX {
         return Err(InputError::DocumentTooLarge);
     }
     serde_json::from_slice::<IgnoredAny>(&bytes).map_err(InputError::NoDocument)?;
@@ -269,7 +261,7 @@ mod tests {
         let mut batches = batches(&line.repeat(25), Some(Format::Ndjson), 500);
         let mut lines = 0;
         while let Some(batch) = batches.next().expect("readable") {
-            assert!(batch.body.len() <= BATCH_BYTES_MAX, "{}", batch.body.len());
+            assert!(batch.body.len() <= PUBLISH_BATCH_BYTES_MAX, "{}", batch.body.len());
             assert_eq!(batch.source_line(1), Some(lines + 1));
             lines += batch.events() as u64;
         }
@@ -278,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_refused_before_it_is_read_whole() {
-        let mut lines = batches(&format!("{{}}\n{}", "x".repeat(LINE_BYTES_MAX + 1)), None, 500);
+        let mut lines = batches(&format!("{{}}\n{}", "x".repeat(PUBLISH_LINE_BYTES_MAX + 1)), None, 500);
         assert_eq!(next(&mut lines).body, b"{}\n");
         assert!(matches!(lines.next(), Err(InputError::LineTooLong { line: 2 })));
 

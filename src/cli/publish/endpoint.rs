@@ -10,32 +10,10 @@ use serde::Deserialize;
 use ureq::{Agent, Body};
 
 use super::batches::{Batch, BatchFormat};
-
-// limits:
-
-/// Tries of one batch, the first included. With the waits below, a server may be away for about half a minute.
-pub const TRIES_MAX: u32 = 8;
-
-/// The longest wait that a server's `Retry-After` is honoured for; one that wants longer is told to the user.
-pub const RETRY_AFTER_S_MAX: u64 = 30;
-
-/// The wait after the first failure where the server names none; it doubles with each further one.
-pub const RETRY_FIRST_MS: u64 = 250;
-
-/// The longest wait of our own choosing.
-pub const RETRY_MS_MAX: u64 = 8_000;
-
-/// A connection to a machine that is there takes milliseconds.
-pub const CONNECT_TIMEOUT_S: u64 = 5;
-
-/// A batch is answered when the journal holds it; a server that needs longer than this is not well.
-pub const ANSWER_TIMEOUT_S: u64 = 60;
-
-/// A kept connection older than this may be closed by the server at the moment when it is used again.
-pub const IDLE_CONNECTION_S: u64 = 5;
-
-/// An answer is a line of JSON.
-pub const ANSWER_BYTES_MAX: u64 = 64 << 10;
+use crate::limits::{
+    PUBLISH_ANSWER_BYTES_MAX, PUBLISH_ANSWER_TIMEOUT_S, PUBLISH_CONNECT_TIMEOUT_S, PUBLISH_IDLE_CONNECTION_S,
+    PUBLISH_RETRY_AFTER_S_MAX, PUBLISH_RETRY_FIRST_MS, PUBLISH_RETRY_MS_MAX, PUBLISH_TRIES_MAX,
+};
 
 /// Where batches go.
 pub struct Endpoint {
@@ -134,9 +112,9 @@ impl Endpoint {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_connect(Some(Duration::from_secs(CONNECT_TIMEOUT_S)))
-            .timeout_per_call(Some(Duration::from_secs(ANSWER_TIMEOUT_S)))
-            .max_idle_age(Duration::from_secs(IDLE_CONNECTION_S))
+            .timeout_connect(Some(Duration::from_secs(PUBLISH_CONNECT_TIMEOUT_S)))
+            .timeout_per_call(Some(Duration::from_secs(PUBLISH_ANSWER_TIMEOUT_S)))
+            .max_idle_age(Duration::from_secs(PUBLISH_IDLE_CONNECTION_S))
             .user_agent(concat!("stentor-publish/", env!("CARGO_PKG_VERSION")))
             .build();
         Ok(Self { agent: config.new_agent(), url: format!("{address}/api/events"), key })
@@ -151,7 +129,7 @@ impl Endpoint {
                 Answer::Accepted(accepted) => return Ok(accepted),
                 Answer::Later { wait, why } => (wait.unwrap_or_else(|| own_wait(tries)), why),
             };
-            if tries == TRIES_MAX {
+            if tries == PUBLISH_TRIES_MAX {
                 return Err(why);
             }
             let reason = match &why {
@@ -188,14 +166,17 @@ impl Endpoint {
     fn read_answer(&self, mut response: Response<Body>, tries: u32) -> Result<Answer, EndpointError> {
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let body = response.body_mut().with_config().limit(PUBLISH_ANSWER_BYTES_MAX).read_to_vec();
         let strange = || EndpointError::Strange { url: self.url.clone(), status };
         match status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => match retry_after {
-                Some(seconds) if seconds > RETRY_AFTER_S_MAX => Err(EndpointError::BusyForLong { status, seconds }),
+                Some(seconds) if seconds > PUBLISH_RETRY_AFTER_S_MAX => {
+                    Err(EndpointError::BusyForLong { status, seconds })
+                }
                 // "At once" still leaves the server a moment.
                 wait => Ok(Answer::Later {
-                    wait: wait.map(|seconds| Duration::from_secs(seconds).max(Duration::from_millis(RETRY_FIRST_MS))),
+                    wait: wait
+                        .map(|seconds| Duration::from_secs(seconds).max(Duration::from_millis(PUBLISH_RETRY_FIRST_MS))),
                     why: EndpointError::Busy { status, tries },
                 }),
             },
@@ -228,8 +209,8 @@ fn seconds(value: &HeaderValue) -> Option<u64> {
 
 /// The wait after the failed try number `tries`, counted from 1.
 fn own_wait(tries: u32) -> Duration {
-    let doubled = RETRY_FIRST_MS.saturating_mul(1 << (tries - 1).min(16));
-    Duration::from_millis(doubled.min(RETRY_MS_MAX))
+    let doubled = PUBLISH_RETRY_FIRST_MS.saturating_mul(1 << (tries - 1).min(16));
+    Duration::from_millis(doubled.min(PUBLISH_RETRY_MS_MAX))
 }
 
 #[cfg(test)]
@@ -295,8 +276,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_their_bound() {
-        let waits: Vec<u64> = (1..=TRIES_MAX).map(|tries| own_wait(tries).as_millis() as u64).collect();
+        let waits: Vec<u64> = (1..=PUBLISH_TRIES_MAX).map(|tries| own_wait(tries).as_millis() as u64).collect();
         assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
-        assert_eq!(own_wait(u32::MAX), Duration::from_millis(RETRY_MS_MAX));
+        assert_eq!(own_wait(u32::MAX), Duration::from_millis(PUBLISH_RETRY_MS_MAX));
     }
 }

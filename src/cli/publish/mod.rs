@@ -30,11 +30,7 @@ use self::endpoint::{Endpoint, EndpointError, Refusal};
 use self::pace::{Pace, Rate};
 use self::progress::Progress;
 use super::Failure;
-
-// limits:
-
-/// Events of one request. At most as many as the server would rather parse between two rounds of its sockets.
-pub const BATCH_EVENTS_MAX: usize = 10_000;
+use crate::limits::PUBLISH_BATCH_EVENTS_MAX;
 
 /// Publish events from a file or a pipe: NDJSON, or one JSON document
 #[derive(Clone, Debug, clap::Args)]
@@ -158,8 +154,8 @@ fn events(count: u64) -> String {
 
 fn batch_size(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(size) if (1..=BATCH_EVENTS_MAX).contains(&size) => Ok(size),
-        _ => Err(format!("a batch holds 1 to {BATCH_EVENTS_MAX} events")),
+        Ok(size) if (1..=PUBLISH_BATCH_EVENTS_MAX).contains(&size) => Ok(size),
+        _ => Err(format!("a batch holds 1 to {PUBLISH_BATCH_EVENTS_MAX} events")),
     }
 }
 
@@ -172,6 +168,7 @@ mod tests {
 
     use super::responder::{Reply, Responder};
     use super::*;
+    use crate::limits::PUBLISH_LINE_BYTES_MAX;
 
     #[derive(Parser)]
     struct Line {
@@ -299,7 +296,7 @@ mod tests {
     #[test]
     fn an_input_that_breaks_off_tells_what_was_accepted() {
         let responder = Responder::accepting();
-        let text = event(1) + &"x".repeat(batches::LINE_BYTES_MAX + 1);
+        let text = event(1) + &"x".repeat(PUBLISH_LINE_BYTES_MAX + 1);
         let failure = publish_text(&responder, &[], &text).expect_err("too long a line").to_string();
         assert!(failure.contains("line 2") && failure.contains("accepted before: 1 event,"), "{failure}");
     }

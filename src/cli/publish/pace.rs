@@ -1,16 +1,10 @@
 //! How fast events go out.
 
+use crate::limits::{PUBLISH_BATCH_HOLD_MS_MAX, PUBLISH_RATE_EVENTS_PER_S_MIN};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use super::batches::BATCH_HOLD_MS_MAX;
-
-// limits:
-
-/// One event in a thousand seconds; slower is a mistake.
-pub const RATE_EVENTS_PER_S_MIN: f64 = 0.001;
-
-/// Events a second; finite and at least [`RATE_EVENTS_PER_S_MIN`].
+/// Events a second; finite and at least [`PUBLISH_RATE_EVENTS_PER_S_MIN`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate(f64);
 
@@ -19,8 +13,8 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<f64>() {
-            Ok(rate) if rate.is_finite() && rate >= RATE_EVENTS_PER_S_MIN => Ok(Self(rate)),
-            _ => Err(format!("a rate is a number of events a second, {RATE_EVENTS_PER_S_MIN} or more")),
+            Ok(rate) if rate.is_finite() && rate >= PUBLISH_RATE_EVENTS_PER_S_MIN => Ok(Self(rate)),
+            _ => Err(format!("a rate is a number of events a second, {PUBLISH_RATE_EVENTS_PER_S_MIN} or more")),
         }
     }
 }
@@ -43,7 +37,7 @@ impl Pace {
         match self.rate {
             None => wanted,
             Some(Rate(rate)) => {
-                let in_a_hold = rate * BATCH_HOLD_MS_MAX as f64 / 1000.0;
+                let in_a_hold = rate * PUBLISH_BATCH_HOLD_MS_MAX as f64 / 1000.0;
                 // A float that is too large becomes usize::MAX.
                 wanted.min((in_a_hold.ceil() as usize).max(1))
             }

@@ -1,14 +1,10 @@
 //! What `stentor publish` tells on stderr while it works.
 
+use crate::limits::PUBLISH_PROGRESS_LINE_EVERY_S;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-
-// limits:
-
-/// How often a line is written where stderr is no terminal.
-pub const PROGRESS_LINE_EVERY_S: u64 = 5;
 
 /// A bar on a terminal, a line now and then elsewhere.
 pub struct Progress {
@@ -39,7 +35,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.inc(input_bytes);
             bar.set_message(words());
-        } else if self.lines && self.last_line.elapsed() >= Duration::from_secs(PROGRESS_LINE_EVERY_S) {
+        } else if self.lines && self.last_line.elapsed() >= Duration::from_secs(PUBLISH_PROGRESS_LINE_EVERY_S) {
             self.last_line = Instant::now();
             eprintln!("{}", words());
         }
