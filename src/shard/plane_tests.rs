@@ -443,6 +443,19 @@ fn a_key_that_was_revoked_between_handshake_and_slot_opens_nothing() {
 }
 
 #[test]
+fn a_receive_that_found_no_buffer_is_armed_again() {
+    let mut bench = Bench::new(1, 50);
+    let clients: Vec<_> = (0..50).map(|_| bench.enter(1, ROOMY)).collect();
+    for round in 0..5_u8 {
+        // Ten times as many at once as the fake kernel has buffers.
+        clients.iter().for_each(|client| client.send(&client_frame(Opcode::Ping, &[round])));
+        bench.settle();
+    }
+    let all: Vec<_> = (0..5).map(|round| Got::Pong(vec![round])).collect();
+    assert!(clients.iter().all(|client| got(client) == all));
+}
+
+#[test]
 fn a_full_table_says_so_and_a_freed_slot_is_used_again() {
     let mut bench = Bench::new(1, 1);
     let first = bench.enter(1, ROOMY);
