@@ -17,4 +17,5 @@ pub mod protocol;
 pub mod ring;
 pub mod server;
 pub mod shard;
+pub mod watchman;
 pub mod ws;

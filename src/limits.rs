@@ -91,11 +91,15 @@ const _: () = assert!(SEND_BATCH_SOCKETS <= RING_SUBMISSION_ENTRIES as usize);
 /// Registered I/O memory of one executor; glommio's least.
 pub const EXECUTOR_IO_BYTES: usize = 64 << 10;
 
-/// Entries of an executor's own rings, which serve the front desk.
-pub const EXECUTOR_RING_ENTRIES: usize = 256;
+/// Entries of an executor's own rings, which serve the front desk. More than the desk can have in flight, because
+/// glommio interrupts itself when that many complete between two looks (see `executor`).
+pub const EXECUTOR_RING_ENTRIES: usize = 2048;
 
-/// The longest that a pass keeps the executor from accepting and reading, besides the batch under way.
-pub const PREEMPT_US: u64 = 500;
+/// The longest that a pass or a parse keeps the executor from accepting and reading, besides the step under way.
+pub const BREATH_US: u64 = 1_000;
+
+/// How often the watchman looks whether every thread still takes turns. Each takes one every tick.
+pub const WATCH_MS: u64 = 250;
 
 // ── The hub ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,6 +24,7 @@ use crate::plan::{Machine, MachineError, Plan, PlanError, Wishes};
 use crate::ring::probe::Unsupported;
 use crate::ring::{self, RingOptions, SocketRing};
 use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram};
+use crate::watchman::Watchman;
 use crate::{executor, limits};
 
 #[derive(Clone, Debug)]
@@ -68,6 +69,7 @@ pub struct Server {
     hub: HubHandle,
     accounts: AccountsService,
     shard_threads: Vec<ExecutorJoinHandle<()>>,
+    _watchman: Watchman,
     /// Held for the life of the process.
     _lock: File,
 }
@@ -111,7 +113,9 @@ impl Server {
             sizes: ShardSizes { slots: plan.slots_per_shard, log_bytes: limits::SHARD_LOG_BYTES },
         };
         let shard_threads = start_shards(&plan, parts, listeners)?;
-        Ok(Self { address, plan, shards, hub: handle, accounts, shard_threads, _lock: lock })
+        let watched = shards.iter().enumerate().map(|(index, shard)| (format!("shard-{index}"), shard.pulse.clone()));
+        let watchman = Watchman::start(watched.collect())?;
+        Ok(Self { address, plan, shards, hub: handle, accounts, shard_threads, _watchman: watchman, _lock: lock })
     }
 
     pub fn hub(&self) -> HubHandle {
@@ -222,11 +226,8 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Se
         answers: answers.clone(),
         connections_max: parts.connections_max,
     });
-    let queue = glommio::executor().create_task_queue(
-        glommio::Shares::default(),
-        glommio::Latency::Matters(Duration::from_micros(limits::PREEMPT_US)),
-        "desk",
-    );
+    let queue =
+        glommio::executor().create_task_queue(glommio::Shares::default(), glommio::Latency::NotImportant, "desk");
     let accepting = desk::accept(desk, ring::glommio_listener(listener));
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
     let _ = ready.send(Ok(()));

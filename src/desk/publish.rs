@@ -10,7 +10,7 @@ use super::{Desk, auth, body};
 use crate::accounts::Role;
 use crate::event::{BatchParser, Event, Format};
 use crate::hub::Accepted;
-use crate::limits;
+use crate::{executor, limits};
 
 pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
     let admitted = auth::identify(desk, request.headers())
@@ -42,7 +42,7 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
 async fn parse(body: Vec<u8>, format: Format) -> Result<Vec<Event>, RestError> {
     let mut parser = BatchParser::new(body, format);
     while !parser.step(limits::PARSE_STEP_BYTES)? {
-        glommio::executor().yield_task_queue_now().await;
+        executor::breathe().await;
     }
     Ok(parser.finish())
 }

@@ -8,6 +8,7 @@
 //! [`SEND_BATCH_SOCKETS`](crate::limits::SEND_BATCH_SOCKETS) sockets (half a millisecond); then the caller lets others
 //! run. Each socket is sent whatever it has at that moment, so events that arrive during a pass ride along.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::sessions::{Queued, Request, Sessions};
@@ -20,7 +21,7 @@ use crate::clock::Nanos;
 use crate::hub::EncodedBatch;
 use crate::limits;
 use crate::protocol::Admission;
-use crate::ring::{Completion, Operation, SendBatch};
+use crate::ring::{Completion, Operation, SendBatch, SlotRef};
 use crate::ws::CloseCode;
 
 /// Why a socket could not enter.
@@ -41,6 +42,8 @@ pub struct Plane<S: Sockets> {
     visited: Vec<(u32, usize)>,
     results: Vec<i32>,
     due: Vec<u32>,
+    /// Sockets whose receive found no buffer, to be armed again.
+    deaf: VecDeque<SlotRef>,
 }
 
 impl<S: Sockets> Plane<S> {
@@ -53,6 +56,7 @@ impl<S: Sockets> Plane<S> {
             visited: Vec::new(),
             results: Vec::new(),
             due: Vec::new(),
+            deaf: VecDeque::new(),
         }
     }
 
@@ -98,12 +102,13 @@ impl<S: Sockets> Plane<S> {
     /// call from outside, or the next tick.
     pub fn turn(&mut self, tick: Tick, now: impl Fn() -> Nanos) -> bool {
         self.reap();
+        self.listen_again();
         self.sessions.advance(tick, &mut self.due);
         self.sessions.ingest();
         self.send_batch();
         self.sessions.record_finished(now());
         self.submit();
-        self.sessions.has_work() || !self.completions.is_empty()
+        self.sessions.has_work() || !self.completions.is_empty() || !self.deaf.is_empty()
     }
 
     fn reap(&mut self) {
@@ -165,11 +170,22 @@ impl<S: Sockets> Plane<S> {
         if matches!(socket.state, State::Terminating | State::Releasing) {
             return;
         }
-        if result > 0 || result == -libc::ENOBUFS || result == -libc::EINTR || result == -libc::EAGAIN {
-            socket.armed.receive = true;
-            self.sessions.requests.push(Request::ArmReceive(self.sessions.slots[slot].at(slot)));
-        } else {
-            self.sessions.terminate(slot);
+        match -result {
+            ..0 | libc::EINTR | libc::EAGAIN => self.sessions.arm_receive(slot),
+            libc::ENOBUFS => self.deaf.push_back(socket.at(slot)),
+            _ => self.sessions.terminate(slot),
+        }
+    }
+
+    /// Arms receives again that found no buffer, no more at a time than there are buffers: if thousands were armed at
+    /// once, all but a few would only fail again.
+    fn listen_again(&mut self) {
+        for _ in 0..self.deaf.len().min(limits::RECEIVE_BUFFERS.into()) {
+            let at = self.deaf.pop_front().expect("as many as were counted");
+            let listens = |state| matches!(state, State::Open | State::Closing | State::Draining);
+            if self.sessions.slots.current(at).is_some_and(|socket| listens(socket.state)) {
+                self.sessions.arm_receive(at.slot);
+            }
         }
     }
 

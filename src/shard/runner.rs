@@ -11,13 +11,13 @@ use super::plane::Plane;
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::Directory;
-use crate::clock;
 use crate::journal::{Journal, Window};
-use crate::limits;
 use crate::mailbox::Mailbox;
 use crate::protocol::Admission;
 use crate::ring::{Doorbell, SocketRing};
+use crate::watchman::Pulse;
 use crate::ws::CloseCode;
+use crate::{clock, executor, limits};
 
 /// An upgraded socket on its way into a shard's ring, from its own front desk or another's.
 pub struct Arrival {
@@ -42,6 +42,7 @@ pub enum ShardMail {
 pub struct ShardHandle {
     pub mailbox: Arc<Mailbox<ShardMail>>,
     pub stats: Arc<ShardStats>,
+    pub pulse: Arc<Pulse>,
     seats: Arc<AtomicU32>,
 }
 
@@ -53,6 +54,7 @@ impl ShardHandle {
         Ok(Self {
             mailbox: Arc::new(Mailbox::new(Doorbell::new()?)),
             stats: Arc::default(),
+            pulse: Arc::default(),
             seats: Arc::new(AtomicU32::new(slots)),
         })
     }
@@ -124,10 +126,11 @@ impl Shard {
         self.plane.borrow_mut().sockets().mute_doorbell(true);
         let listener = doorbell.listen().expect("a descriptor for the shard's doorbell");
         let _ticker = glommio::spawn_local(ticker(doorbell));
+        let _listening = glommio::spawn_local(self.handle.pulse.clone().listen());
         let mut mail = Vec::new();
         while !self.is_over() {
             if self.turn(&mut mail) {
-                glommio::executor().yield_task_queue_now().await;
+                executor::breathe().await;
                 continue;
             }
             // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.
@@ -140,6 +143,7 @@ impl Shard {
     }
 
     fn turn(&mut self, mail: &mut Vec<ShardMail>) -> bool {
+        self.handle.pulse.beat();
         self.handle.mailbox.collect(mail);
         for message in mail.drain(..) {
             self.receive(message);

@@ -111,8 +111,7 @@ impl Sessions {
         let socket = &mut self.slots[at.slot];
         socket.state = State::Open;
         socket.protocol = admission.protocol();
-        socket.armed.receive = true;
-        self.requests.push(Request::ArmReceive(at));
+        self.arm_receive(at.slot);
         ShardStats::add(&self.stats.sockets, 1);
         match admission {
             Admission::Watchlist { account, key } => {
@@ -120,6 +119,7 @@ impl Sessions {
                 let accounts = self.accounts.clone();
                 match accounts.account(account).filter(|_| accounts.key_is_live(key)) {
                     Some(account) => {
+                        let socket = &mut self.slots[at.slot];
                         socket.key = Some(key);
                         socket.membership = Some(self.index.join(account, at.slot));
                         self.start_heartbeat(at.slot);
@@ -134,6 +134,13 @@ impl Sessions {
         if !leftover.is_empty() {
             self.input(at, leftover);
         }
+    }
+
+    pub(super) fn arm_receive(&mut self, slot: u32) {
+        let socket = &mut self.slots[slot];
+        debug_assert!(!socket.armed.receive, "slot {slot} would have two receives armed");
+        socket.armed.receive = true;
+        self.requests.push(Request::ArmReceive(socket.at(slot)));
     }
 
     /// Starts the closing handshake from our side: the close frame goes out at the next frame boundary, everything else

@@ -1,0 +1,128 @@
+//! A thread that sees to it that no executor sleeps while it has work.
+//!
+//! Every executor counts its turns, at least one a tick. Where a count stands still between two rounds, the watchman wakes
+//! that executor from outside, which works even when nothing of its own is armed any more (see
+//! [`executor`](crate::executor)), and says so in the log.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::limits;
+
+/// What an executor shows the watchman.
+#[derive(Default)]
+pub struct Pulse {
+    turns: AtomicU64,
+    waker: Mutex<Option<Waker>>,
+    /// How often it had to be woken.
+    rescues: AtomicU64,
+}
+
+impl Pulse {
+    /// Counts a turn.
+    pub fn beat(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn rescues(&self) -> u64 {
+        self.rescues.load(Ordering::Relaxed)
+    }
+
+    /// A task for the executor, whose waker is how the watchman reaches it. It never ends.
+    pub async fn listen(self: Arc<Self>) {
+        poll_fn(|context| {
+            *self.waker.lock().expect("no holder panics") = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn wake(&self) {
+        // Cloned, because the woken task locks it again.
+        let waker = self.waker.lock().expect("no holder panics").clone();
+        if let Some(waker) = waker {
+            self.rescues.fetch_add(1, Ordering::Relaxed);
+            waker.wake();
+        }
+    }
+}
+
+/// The running watchman. Dropped, it ends.
+pub struct Watchman {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchman {
+    /// Watches executors by their names.
+    pub fn start(watched: Vec<(String, Arc<Pulse>)>) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let round = Duration::from_millis(limits::WATCH_MS);
+        let thread = std::thread::Builder::new().name("watchman".into()).spawn(move || {
+            let mut seen = vec![0; watched.len()];
+            while stopped.recv_timeout(round) == Err(RecvTimeoutError::Timeout) {
+                for ((name, pulse), seen) in watched.iter().zip(&mut seen) {
+                    let turns = pulse.turns.load(Ordering::Relaxed);
+                    if turns == *seen {
+                        tracing::warn!(executor = name, "an executor stood still and was woken");
+                        pulse.wake();
+                    }
+                    *seen = turns;
+                }
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchman {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // It can end badly only by a panic, which the panic hook has told already.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Wake;
+    use std::time::Instant;
+
+    struct Woken(AtomicU64);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn sleeper() -> (Arc<Pulse>, Arc<Woken>) {
+        let (pulse, woken) = (Arc::new(Pulse::default()), Arc::new(Woken(AtomicU64::new(0))));
+        *pulse.waker.lock().unwrap() = Some(Waker::from(woken.clone()));
+        (pulse, woken)
+    }
+
+    #[test]
+    fn one_that_stands_still_is_woken_and_one_that_moves_is_left_alone() {
+        let ((still, still_woken), (moving, moving_woken)) = (sleeper(), sleeper());
+        let watchman =
+            Watchman::start(vec![("still".into(), still.clone()), ("moving".into(), moving.clone())]).unwrap();
+        let started = Instant::now();
+        while still_woken.0.load(Ordering::Relaxed) == 0 && started.elapsed() < Duration::from_secs(30) {
+            moving.beat();
+            std::thread::yield_now();
+        }
+        drop(watchman);
+        assert!(still.rescues() > 0);
+        assert_eq!(moving_woken.0.load(Ordering::Relaxed), 0);
+        assert_eq!(moving.rescues(), 0);
+    }
+}
