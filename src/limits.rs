@@ -36,7 +36,7 @@ pub const SHARD_LOG_BYTES: usize = 4 << 20;
 
 /// Sends of one `io_uring_enter`. At 7 µs each a batch takes half a millisecond, and between two batches the shard
 /// reads, accepts and answers.
-pub const SEND_BATCH_SOCKETS: usize = 64;
+pub const SEND_BATCH_SOCKETS: usize = 128;
 
 /// Pieces of one send. The kernel takes at most 1,024 slices (UIO_MAXIOV), and a piece may be two.
 pub const SEND_PIECES_MAX: usize = 512;
@@ -96,7 +96,7 @@ pub const EXECUTOR_IO_BYTES: usize = 64 << 10;
 pub const EXECUTOR_RING_ENTRIES: usize = 2048;
 
 /// The longest that a pass or a parse keeps the executor from accepting and reading, besides the step under way.
-pub const BREATH_US: u64 = 1_000;
+pub const BREATH_US: u64 = 5_000;
 
 /// How often the watchman looks whether every thread still takes turns. Each takes one every tick.
 pub const WATCH_MS: u64 = 250;
