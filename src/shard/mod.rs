@@ -9,10 +9,10 @@
 //! ```
 //!
 //! Invariants worth naming:
-//! * An event is in the log once; outputs are ranges of it ([`output`]).
-//! * A slot is vacant again only after its last completion ([`socket`]).
-//! * A socket that the kernel takes bytes for never loses an event to the log's wrapping ([`fanout`]).
-//! * A turn is bounded, and between turns everything else on the executor may run ([`plane`]).
+//! * An event is in the log once; outputs are ranges of it (`output`).
+//! * A slot is vacant again only after its last completion (`socket`).
+//! * A socket that the kernel takes bytes for never loses an event to the log's wrapping (`fanout`).
+//! * A turn is bounded, and between turns everything else on the executor may run (`plane`).
 
 mod fanout;
 mod heartbeat;
