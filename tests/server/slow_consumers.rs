@@ -22,8 +22,9 @@ const PAD_BYTES: usize = (40 << 10) - 300;
 const ROUND_EVENTS: usize = 16;
 const ROUNDS: usize = 40;
 
-/// What the server may grow by once its log is in use. The backlogs of the stalled sockets would be 100 × 25 MiB.
-const GROWTH_BYTES_MAX: u64 = 16 << 20;
+/// What the server may grow by once its log is in use: 4 MiB for the rests of half-sent frames, which are kept until the
+/// stalled sockets have read them, and what the allocator holds back. Their backlogs would be 100 × 20 MiB.
+const GROWTH_BYTES_MAX: u64 = 40 << 20;
 
 /// The kernel doubles it.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 10;
