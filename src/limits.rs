@@ -26,6 +26,10 @@ pub const CLOSE_DRAIN_MS: u32 = 5_000;
 /// The same for a slow consumer, whose close frame waits behind what it has not read.
 pub const SLOW_CONSUMER_DRAIN_MS: u32 = 30_000;
 
+/// The longest that a shutdown waits for sockets to end. Past the closing deadline there are only slow consumers and
+/// clients that came back meanwhile, which can hold it up for ever.
+pub const SHUTDOWN_MS_MAX: u32 = CLOSE_DRAIN_MS + 1_000;
+
 /// How long a connection that vanished may leave sent bytes unacknowledged (TCP_USER_TIMEOUT).
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 60_000;
 

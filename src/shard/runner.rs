@@ -79,6 +79,9 @@ impl Drop for Seat {
     }
 }
 
+/// What a client reads beside 1012.
+const SHUTTING_DOWN: &str = "the server is shutting down";
+
 /// One shard, on its own thread.
 pub struct Shard {
     pub index: usize,
@@ -92,7 +95,8 @@ pub struct Shard {
     occupied: u32,
     position: u64,
     accounts_version: u64,
-    shutdown: bool,
+    /// While a shutdown is under way: when it ends, whoever is still there.
+    ends: Option<Tick>,
 }
 
 impl Shard {
@@ -115,11 +119,11 @@ impl Shard {
             occupied: 0,
             position,
             accounts_version: 0,
-            shutdown: false,
+            ends: None,
         }
     }
 
-    /// Runs until every session has been closed after a shutdown.
+    /// Runs until every session has been closed after a shutdown, or its time is over.
     pub async fn run(mut self) {
         let doorbell = self.handle.mailbox.doorbell().clone();
         self.plane.borrow_mut().sockets().attach_doorbell(doorbell.as_fd()).expect("an eventfd for the ring");
@@ -171,14 +175,18 @@ impl Shard {
             ShardMail::Arrival(arrival) => self.enter(arrival),
             ShardMail::Answer(ticket, answer) => self.answers.resolve(ticket, answer),
             ShardMail::Shutdown => {
-                self.shutdown = true;
-                self.plane.borrow_mut().close_all(CloseCode::SERVICE_RESTART, "the server is shutting down");
+                self.ends = Some(tick() + limits::SHUTDOWN_MS_MAX / limits::TICK_MS);
+                self.plane.borrow_mut().close_all(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
             }
         }
     }
 
     fn enter(&mut self, arrival: Arrival) {
-        let Arrival { socket, admission, leftover, seat } = arrival;
+        let Arrival { socket, mut admission, leftover, seat } = arrival;
+        if self.ends.is_some() {
+            // Its handshake overlapped with the shutdown: it was not there when the others were closed.
+            admission = Admission::Refused { code: CloseCode::SERVICE_RESTART, reason: SHUTTING_DOWN.to_owned() };
+        }
         let mut plane = self.plane.borrow_mut();
         match plane.enter(socket, admission, leftover) {
             Ok(()) => {
@@ -191,7 +199,7 @@ impl Shard {
     }
 
     fn is_over(&self) -> bool {
-        self.shutdown && self.plane.borrow().occupied() == 0
+        self.ends.is_some_and(|ends| self.plane.borrow().occupied() == 0 || tick() >= ends)
     }
 }
 

@@ -1,0 +1,31 @@
+//! The built `stentor`, run as its users run it: every test starts the real binary with a data directory of its own and
+//! talks to it over sockets, the command line and signals.
+//!
+//! ```text
+//!   a behaviour a file ──▶ process (the server)  ◀── socket (WebSocket), http ──▶ 127.0.0.1, a port that the kernel chose
+//!                     └──▶ data_dir (accounts, keys) ──▶ the same binary's command line
+//! ```
+//!
+//! Every wait has a deadline, and a server ends with the test that started it, also where that fails. One program holds
+//! all the files, so that the slow ones (a heartbeat is a minute) run beside the others.
+
+// What the tests stand on.
+mod data_dir;
+mod http;
+mod process;
+mod socket;
+mod trade;
+mod wait;
+
+// What they hold.
+mod churn;
+mod cli;
+mod close;
+#[cfg(feature = "conformance")]
+mod echo;
+mod heartbeat;
+mod many_shards;
+mod publish;
+mod slow_consumers;
+mod start;
+mod watchlist;

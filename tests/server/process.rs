@@ -1,0 +1,124 @@
+//! A running server, which ends with its guard.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::data_dir::DataDir;
+use crate::http::{Reply, Request};
+use crate::socket::Socket;
+use crate::wait::{SOON, until};
+
+/// The binary under test.
+pub const STENTOR: &str = env!("CARGO_BIN_EXE_stentor");
+
+/// The owner that the account of [`Server::start`] watches.
+pub const OWNER: &str = "DRVRvzf8pSiMJi5BY1NmZu5STahBYKMVcfkPp3vxPump";
+
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    pub data_dir: DataDir,
+    /// A key of `watcher`, an elite account that watches [`OWNER`].
+    pub subscriber: String,
+    /// A key of `feed`.
+    pub publisher: String,
+}
+
+impl Server {
+    /// A server of two shards with the accounts `watcher` and `feed`.
+    pub fn start() -> Self {
+        Self::start_with(&["--shards", "2"], |_| {})
+    }
+
+    /// The same with other flags, and a chance to prepare the process.
+    pub fn start_with(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        let data_dir = DataDir::new();
+        data_dir.account("watcher", "elite");
+        data_dir.account("feed", "free");
+        data_dir.watch("watcher", &[OWNER]);
+        let subscriber = data_dir.key("watcher", "subscriber");
+        let publisher = data_dir.key("feed", "publisher");
+        let mut command = Command::new(STENTOR);
+        command.arg("--data-dir").arg(data_dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+        prepare(&mut command);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stderr = child.stderr.take().expect("a pipe");
+        let (listens, address) = channel();
+        std::thread::spawn(move || relay(stderr, &listens));
+        let Ok(address) = address.recv_timeout(SOON) else {
+            let _ = child.kill();
+            panic!("the server does not listen: {:?}", child.wait());
+        };
+        Self { child, address, data_dir, subscriber, publisher }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A socket of the account `watcher`.
+    pub fn connect(&self) -> Socket {
+        Socket::open(self.address, &self.alerts_path()).expect("an upgrade")
+    }
+
+    pub fn alerts_path(&self) -> String {
+        format!("/ws/alerts?apiKey={}", self.subscriber)
+    }
+
+    /// Publishes a JSON document or NDJSON, as `content_type` says.
+    pub fn post_events(&self, content_type: &str, body: &str) -> Reply {
+        Request::post("/api/events")
+            .header("X-API-Key", &self.publisher)
+            .header("Content-Type", content_type)
+            .body(body)
+            .send(self.address)
+    }
+
+    /// Publishes events that must be accepted, as NDJSON; returns the first and the last number.
+    pub fn publish(&self, events: &[Value]) -> (u64, u64) {
+        let body: String = events.iter().map(|event| format!("{event}\n")).collect();
+        let reply = self.post_events("application/x-ndjson", &body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let answer = reply.json();
+        assert_eq!(answer["accepted"], events.len());
+        let number = |name: &str| answer[name].as_u64().expect("a number");
+        (number("first_seq"), number("last_seq"))
+    }
+
+    /// The newest number, as `/readyz` tells it.
+    pub fn last_seq(&self) -> u64 {
+        Request::get("/readyz").send(self.address).json()["last_seq"].as_u64().expect("a number")
+    }
+
+    /// Asks it to stop, as a service manager does.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal to our own child");
+    }
+
+    pub fn wait_for_exit(&mut self, patience: Duration) -> ExitStatus {
+        until("the server's end", patience, || self.child.try_wait().expect("our own child"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Finds the address in what the server says, and passes its words on to the test's own output.
+fn relay(stderr: ChildStderr, listens: &Sender<SocketAddr>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some((address, _)) = line.strip_prefix("stentor listens on ").and_then(|rest| rest.split_once(',')) {
+            let _ = listens.send(address.parse().expect("an address"));
+        }
+        eprintln!("server: {line}");
+    }
+}

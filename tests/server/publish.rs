@@ -1,0 +1,227 @@
+//! `POST /api/events`: what is accepted, what is refused by which name, and that a refusal disturbs nobody.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use stentor::ws::CloseCode;
+
+use crate::http::{Reply, Request};
+use crate::process::{OWNER, Server};
+use crate::socket::{Received, Socket};
+use crate::trade::{numbered, trade};
+use crate::wait::SOON;
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// A connected session that must notice nothing of what others do wrong.
+struct Bystander<'a> {
+    server: &'a Server,
+    socket: Socket,
+    last_seq: u64,
+}
+
+impl<'a> Bystander<'a> {
+    fn new(server: &'a Server) -> Self {
+        let mut bystander = Self { server, socket: server.connect(), last_seq: 0 };
+        bystander.last_seq = server.last_seq();
+        bystander.undisturbed();
+        bystander
+    }
+
+    /// Nothing was numbered and nothing has come since the last time, and the next event comes as ever.
+    fn undisturbed(&mut self) {
+        assert_eq!(self.server.last_seq(), self.last_seq, "a refused event was numbered");
+        let (seq, _) = self.server.publish(&[trade("trade.open", OWNER)]);
+        assert_eq!(seq, self.last_seq + 1);
+        assert_eq!(self.socket.trade()["seq"], seq, "something came in between");
+        self.last_seq = seq;
+    }
+}
+
+fn assert_refused(what: &str, reply: &Reply, status: u16, code: &str) -> Value {
+    let error = reply.error();
+    assert_eq!((reply.status, error["code"].as_str()), (status, Some(code)), "{what}: {error}");
+    error
+}
+
+#[test]
+fn an_object_an_array_and_ndjson_are_accepted_and_numbered() {
+    let server = Server::start();
+    let mut socket = server.connect();
+    let [a, b, c] = [1, 2, 3].map(|number| numbered(OWNER, number));
+    let mut expected = server.last_seq();
+    for (content_type, body, count) in [
+        (JSON, a.to_string(), 1),
+        (JSON, json!([a, b, c]).to_string(), 3),
+        (JSON, serde_json::to_string_pretty(&json!([a, b])).expect("JSON"), 2),
+        (NDJSON, format!("{a}\r\n\n{b}\n{c}"), 3),
+        ("application/x-www-form-urlencoded", a.to_string(), 1),
+    ] {
+        let reply = server.post_events(content_type, &body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let numbers = json!({ "accepted": count, "first_seq": expected + 1, "last_seq": expected + count });
+        assert_eq!(reply.json(), numbers, "{content_type}: {body}");
+        for number in 1..=count {
+            let trade = socket.trade();
+            assert_eq!((&trade["seq"], &trade["data"]["number"]), (&json!(expected + number), &json!(number)));
+        }
+        expected += count;
+        assert_eq!(server.last_seq(), expected);
+    }
+}
+
+#[test]
+fn a_bearer_token_is_as_good_as_the_key_header() {
+    let server = Server::start();
+    let request = Request::post("/api/events").header("Authorization", &format!("Bearer {}", server.publisher));
+    let reply = request.body(trade("trade.open", OWNER).to_string()).send(server.address);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[test]
+fn a_bad_event_is_named_by_line_and_field_and_nothing_of_its_batch_is_published() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let good = trade("trade.open", OWNER);
+    let mut missing = good.clone();
+    missing["data"].as_object_mut().expect("an object").remove("leverage");
+    let mut mistyped = good.clone();
+    mistyped["data"]["sizeUsd"] = "15000.50".into();
+    let mut disagreeing = good.clone();
+    disagreeing["data"]["tradeType"] = "close".into();
+    let topicless = json!({ "type": "price_update", "data": { "price": 1 } });
+    let unsafe_integer = good.to_string().replace("15000.5", "9007199254740993");
+    let cases: [(&str, &str, String, Value); 9] = [
+        (
+            "malformed JSON at line 3",
+            NDJSON,
+            format!("{good}\n{good}\n{{\"type\" 1}}\n{good}\n"),
+            json!([3, null, null]),
+        ),
+        ("a missing field", NDJSON, format!("{good}\n\n{missing}\n"), json!([3, null, "data.leverage"])),
+        ("a missing field", JSON, missing.to_string(), json!([1, null, "data.leverage"])),
+        ("a number sent as text", JSON, format!("[{good},\n{mistyped}]"), json!([2, 1, "data.sizeUsd"])),
+        ("no type", NDJSON, "{\"data\":{}}\n".to_owned(), json!([1, null, "type"])),
+        ("no topic follows and none is given", NDJSON, format!("{good}\n{topicless}"), json!([2, null, "topic"])),
+        ("another tradeType", JSON, disagreeing.to_string(), json!([1, null, "data.tradeType"])),
+        ("an integer past 2^53", NDJSON, unsafe_integer, json!([1, null, "data.sizeUsd"])),
+        ("no event at all", NDJSON, "\n\n".to_owned(), json!([3, null, null])),
+    ];
+    for (what, content_type, body, place) in cases {
+        let reply = server.post_events(content_type, &body);
+        let error = assert_refused(what, &reply, 400, "INVALID_EVENT");
+        assert_eq!(json!([error["line"], error["index"], error["field"]]), place, "{what}: {error}");
+        assert!(error["reason"].is_string(), "{what}: {error}");
+        bystander.undisturbed();
+    }
+}
+
+#[test]
+fn a_wrong_key_role_type_or_route_is_refused_by_its_name() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let event = trade("trade.open", OWNER).to_string();
+    let post = |key: Option<&str>, content_type: &str| {
+        let request = Request::post("/api/events").header("Content-Type", content_type);
+        let request = key.into_iter().fold(request, |request, key| request.header("X-API-Key", key));
+        request.body(event.clone()).send(server.address)
+    };
+    let none = post(None, JSON);
+    assert_refused("no key", &none, 401, "AUTHENTICATION_FAILED");
+    assert_eq!(none.header("www-authenticate"), Some("Bearer"));
+    assert_refused("a bad key", &post(Some("stn_nobody"), JSON), 401, "AUTHENTICATION_FAILED");
+    assert_refused("a subscriber's key", &post(Some(&server.subscriber), JSON), 403, "FORBIDDEN");
+    assert_refused("XML", &post(Some(&server.publisher), "text/xml"), 415, "UNSUPPORTED_MEDIA_TYPE");
+    let wrong_method = Request::get("/api/events").send(server.address);
+    assert_refused("GET", &wrong_method, 405, "METHOD_NOT_ALLOWED");
+    assert_eq!(wrong_method.header("allow"), Some("POST"));
+    let nowhere = Request::post("/api/event").body(event.clone()).send(server.address);
+    assert_refused("another route", &nowhere, 404, "NOT_FOUND");
+    bystander.undisturbed();
+}
+
+#[test]
+fn a_body_of_ten_megabytes_is_refused_to_a_client_that_sends_all_of_it() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let event = trade("trade.open", OWNER).to_string() + "\n";
+    let body = event.repeat((10 << 20) / event.len() + 1);
+    assert_refused("10 MB", &server.post_events(NDJSON, &body), 413, "BODY_TOO_LARGE");
+    bystander.undisturbed();
+
+    // One who asks first is told before it has sent anything.
+    let mut asking = TcpStream::connect(server.address).expect("a connection");
+    let head = format!(
+        "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        server.publisher,
+        body.len()
+    );
+    asking.write_all(head.as_bytes()).expect("a head");
+    assert_refused("10 MB, announced", &Reply::read(&mut asking), 413, "BODY_TOO_LARGE");
+    bystander.undisturbed();
+}
+
+#[test]
+fn an_event_past_its_bound_is_refused_and_one_at_it_is_not() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let with_pad = |bytes: usize| {
+        let bare = json!({ "type": "alert", "data": { "pad": "" } }).to_string();
+        json!({ "type": "alert", "data": { "pad": "x".repeat(bytes - bare.len()) } }).to_string()
+    };
+    let reply = server.post_events(JSON, &with_pad((64 << 10) + 1));
+    assert_eq!(assert_refused("64 KiB and a byte", &reply, 400, "INVALID_EVENT")["line"], 1);
+    bystander.undisturbed();
+    assert_eq!(server.post_events(JSON, &with_pad(64 << 10)).status, 200);
+}
+
+#[test]
+fn half_a_handshake_is_answered_408_after_ten_seconds() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let half = |text: &str| {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        stream.write_all(text.as_bytes()).expect("half a request");
+        stream
+    };
+    let began = Instant::now();
+    let mut hanging = [
+        half("GET /ws/alerts?apiKey=x HTTP/1.1\r\nHost: stentor\r\nUpgrade: websocket\r\n"),
+        half("GET /ws/al"),
+        half("POST /api/events HTTP/1.1\r\nHost: st"),
+    ];
+    bystander.undisturbed();
+    for stream in &mut hanging {
+        assert_refused("half a head", &Reply::read(stream), 408, "REQUEST_TIMEOUT");
+    }
+    let took = began.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(15)).contains(&took), "answered after {took:?}");
+    bystander.undisturbed();
+}
+
+#[test]
+fn garbage_behind_the_upgrade_closes_that_socket_and_no_other() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    // In the same segment as the request, and later.
+    let stream = TcpStream::connect(server.address).expect("a connection");
+    let mut early =
+        Socket::open_on(stream, &server.alerts_path(), b"\xff\xfe garbage, not a frame").expect("an upgrade");
+    early.expect_close(CloseCode::PROTOCOL_ERROR);
+    let mut late = server.connect();
+    late.send_raw(b"GET / HTTP/1.1\r\n\r\n");
+    late.expect_close(CloseCode::PROTOCOL_ERROR);
+    bystander.undisturbed();
+}
+
+#[test]
+fn a_frame_in_the_same_segment_as_the_upgrade_is_not_lost() {
+    let server = Server::start();
+    let stream = TcpStream::connect(server.address).expect("a connection");
+    let ping = [0x89, 0x82, 0, 0, 0, 0, b'h', b'i'];
+    let mut socket = Socket::open_on(stream, &server.alerts_path(), &ping).expect("an upgrade");
+    assert_eq!(socket.receive_past_pings(SOON), Some(Received::Pong(b"hi".to_vec())));
+}
