@@ -131,8 +131,9 @@ pub struct LoadArguments {
     /// The publisher's CPU [default: the client's, so that the server keeps its own]
     #[arg(long, value_name = "CPU")]
     pub publisher_cpu: Option<usize>,
-    /// How long a client thread spins without news before it sleeps, where waking it costs the server's CPU much
-    #[arg(long, default_value = "0s", value_parser = parse_duration)]
+    /// How long a client thread spins without news before it sleeps. On one machine the sender pays for waking it, and in
+    /// a virtual machine most of a send can be that; with 0s the figures then tell more of the idle loop than of the server
+    #[arg(long, default_value = "200us", value_parser = parse_duration)]
     pub linger: Duration,
     /// How long to wait between connecting and the first event
     #[arg(long, default_value = "300ms", value_parser = parse_duration)]

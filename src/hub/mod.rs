@@ -93,11 +93,16 @@ impl Hub {
             let batch = EncodedBatch::encode(events, first_seq, accepted_at);
             let accepted = Accepted { accepted: batch.len() as u64, first_seq, last_seq: batch.next_seq() - 1 };
             journal.append(Arc::new(batch));
-            self.shards.iter().for_each(Doorbell::ring);
             accepted
         });
         self.handle.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let published = answer.is_ok();
+        // The answer first: where the hub shares a shard's CPU, the first ring may cost it that CPU for the length of a
+        // pass's time slice, and by then everything has been said.
         reply(answer);
+        if published {
+            self.shards.iter().for_each(Doorbell::ring);
+        }
     }
 }
 
