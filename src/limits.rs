@@ -45,9 +45,18 @@ pub const SEND_BATCH_SOCKETS: usize = 128;
 /// Pieces of one send. The kernel takes at most 1,024 slices (UIO_MAXIOV), and a piece may be two.
 pub const SEND_PIECES_MAX: usize = 512;
 
-/// Scattered ranges that one socket may have waiting (16 bytes each). A socket that the kernel takes bytes for is
-/// served before it has more; one that it doesn't is a slow consumer.
+/// Scattered ranges that a full socket may have waiting (32 bytes each); past them it is a slow consumer.
 pub const OUTPUT_PIECES_MAX: usize = 256;
+
+/// Scattered ranges at which a socket that the kernel takes bytes for gets its turn before more is taken in.
+pub const SCATTERED_PIECES_MAX: usize = 64;
+
+/// Ranges handed to sockets before the next batch of sends: at 10 ns each, a fifth of a millisecond. One event's audience
+/// is always served whole.
+pub const INGEST_PUSHES_MAX: usize = 20_000;
+
+/// Entries of the topic index that no longer count, before it is cleaned: then, and whenever they are the greater part.
+pub const DEAD_LISTINGS_MIN: usize = 4096;
 
 /// How far into a backlog a waiting pong is looked for. It sits at the first or second frame boundary.
 pub const PONG_SEARCH_PIECES_MAX: usize = 4;
@@ -76,8 +85,9 @@ pub const SHARD_SLOTS_MAX: u32 = 1 << 20;
 
 // ── A session ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// A message from a client. None of the protocols needs more than a JWT and a list of topics.
-pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// A client's message on the watchlist protocol, which has none: what is there to be read as a sign of life may be no more
+/// than a command of another protocol. A hundred thousand sockets can hold this much each.
+pub const WATCHLIST_MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// The echo route of conformance builds takes what the public suites send.
 #[cfg(feature = "conformance")]

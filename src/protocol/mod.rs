@@ -50,7 +50,7 @@ impl Protocol {
     /// The largest message that a peer may send, in bytes.
     pub fn message_bytes_max(self) -> usize {
         match self {
-            Self::Watchlist => limits::CLIENT_MESSAGE_BYTES_MAX,
+            Self::Watchlist => limits::WATCHLIST_MESSAGE_BYTES_MAX,
             #[cfg(feature = "conformance")]
             Self::Echo => limits::ECHO_MESSAGE_BYTES_MAX,
         }

@@ -91,6 +91,8 @@ pub struct FakeKernel {
     random: fastrand::Rng,
     /// Sends, by the slots of each batch.
     pub batches: Vec<Vec<u32>>,
+    /// The most sends of one batch.
+    pub batch_max: usize,
     /// Sends take at most a random part of what is lent.
     pub writes_short: bool,
     /// Completions come late and in any order.
@@ -115,6 +117,7 @@ impl FakeKernel {
             buffers: vec![None; BUFFERS],
             random: fastrand::Rng::with_seed(seed),
             batches: Vec::new(),
+            batch_max: 64,
             writes_short: false,
             answers_late: false,
         }
@@ -194,7 +197,7 @@ impl Sockets for FakeKernel {
     type Socket = FakeClient;
 
     fn send_batch_max(&self) -> usize {
-        64
+        self.batch_max
     }
 
     fn adopt(&mut self, slot: u32, socket: FakeClient) -> io::Result<()> {

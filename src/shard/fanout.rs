@@ -2,8 +2,8 @@
 //!
 //! Flow control: an event is only taken in while every socket that the kernel takes bytes for can still be served from
 //! the log. If the queue of the pass lags half a log behind, or a socket's scattered ranges reach their bound, the inbox
-//! waits for the pass. So a batch of any size reaches the healthy, and only a socket that the kernel refused bytes for
-//! can fall off the log.
+//! waits for the pass. So a batch of any size reaches the healthy, and only a socket that the kernel refused bytes for,
+//! and that has not caught up since, can fall off the log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,8 +33,12 @@ pub struct Inbox {
     marks: VecDeque<(u64, Nanos)>,
     /// The log's head at which the full sockets are searched next.
     next_sweep: u64,
-    /// Rotates the order in which an audience's members are queued; a fraction of them, of 2^32.
+    /// Rotates the order in which audiences and their members are queued; a fraction of them, of 2^32.
     rotation: u32,
+    /// Ranges handed to sockets in the ingest under way.
+    pushes: usize,
+    /// Scratch: audiences of the event under way.
+    matched: Vec<AudienceId>,
     /// Scratch: audiences with matched frames that their members don't have yet.
     touched: Vec<AudienceId>,
 }
@@ -43,12 +47,20 @@ impl Inbox {
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
+
+    /// Where of `count` to begin. Steps of the golden ratio: successive passes begin as far apart as can be, whatever the
+    /// count.
+    fn rotate(&mut self, count: usize) -> usize {
+        self.rotation = self.rotation.wrapping_add(0x9e37_79b9);
+        ((u64::from(self.rotation) * count as u64) >> 32) as usize
+    }
 }
 
 impl Sessions {
     /// Takes in as many events as the flow control lets through.
     pub(super) fn ingest(&mut self) {
         let began_at = self.log.head();
+        self.inbox.pushes = 0;
         while let Some(batch) = self.inbox.batches.front().cloned() {
             let mut next = self.inbox.next;
             while next < batch.len() && self.may_ingest(began_at, batch.frame(next).len()) {
@@ -82,6 +94,7 @@ impl Sessions {
     fn may_ingest(&self, began_at: u64, frame_bytes: usize) -> bool {
         let needed_from = self.queue.front().map_or(began_at, |queued| queued.needs_from.min(began_at));
         self.inbox.visited >= self.inbox.gate
+            && self.inbox.pushes < limits::INGEST_PUSHES_MAX
             && self.log.head() + frame_bytes as u64 - needed_from <= self.log.capacity() / 2
     }
 
@@ -95,8 +108,9 @@ impl Sessions {
             return;
         }
         let mut index = std::mem::take(&mut self.index);
-        for position in 0..index.wallet_audiences(topic.name()).len() {
-            let id = index.wallet_audiences(topic.name())[position];
+        let mut matched = std::mem::take(&mut self.inbox.matched);
+        matched.extend(index.wallet_audiences(topic.name()));
+        for id in matched.drain(..) {
             let audience = index.audience(id);
             if audience.pending_events > 0 && audience.pending.end == range.start {
                 audience.pending.end = range.end;
@@ -111,6 +125,7 @@ impl Sessions {
                 self.push_to_members(&index.audience(id).members, earlier, events);
             }
         }
+        self.inbox.matched = matched;
         self.index = index;
     }
 
@@ -118,6 +133,8 @@ impl Sessions {
     fn hand_to_members(&mut self) {
         let mut index = std::mem::take(&mut self.index);
         let mut touched = std::mem::take(&mut self.inbox.touched);
+        let first = self.inbox.rotate(touched.len());
+        touched.rotate_left(first);
         for id in touched.drain(..) {
             let audience = index.audience(id);
             let events = std::mem::take(&mut audience.pending_events);
@@ -128,26 +145,24 @@ impl Sessions {
     }
 
     fn push_to_members(&mut self, members: &[u32], range: LogRange, events: u32) {
-        // Steps of the golden ratio: successive passes begin as far apart as can be, whatever the number of members.
-        self.inbox.rotation = self.inbox.rotation.wrapping_add(0x9e37_79b9);
-        let first = (u64::from(self.inbox.rotation) * members.len() as u64) >> 32;
-        let (before, from_here) = members.split_at(first as usize);
+        let (before, from_here) = members.split_at(self.inbox.rotate(members.len()));
+        self.inbox.pushes += members.len();
         for &slot in from_here.iter().chain(before) {
             let socket = &mut self.slots[slot];
             socket.output.push_range(range, &mut self.pool);
-            let scattered = socket.output.pieces() >= limits::OUTPUT_PIECES_MAX;
+            let pieces = socket.output.pieces();
             if socket.full {
-                if scattered {
+                if pieces >= limits::OUTPUT_PIECES_MAX {
                     self.inbox.next_sweep = 0;
                 }
                 continue;
             }
             if !socket.queued {
                 socket.queued = true;
-                self.queue.push_back(Queued { slot, needs_from: range.start });
+                self.queue.push_back(Queued { at: socket.at(slot), needs_from: range.start });
                 self.inbox.enqueued += 1;
             }
-            if scattered {
+            if pieces >= limits::SCATTERED_PIECES_MAX {
                 self.inbox.gate = self.inbox.enqueued;
             }
         }
@@ -172,10 +187,12 @@ impl Sessions {
         full.retain(|&slot| {
             let socket = &mut self.slots[slot];
             let Some(oldest) = socket.output.oldest() else {
-                socket.listed_as_full = false;
-                return false;
+                // A full one may need the log again with the next event.
+                socket.listed_as_full = socket.full;
+                return socket.full;
             };
-            if oldest < keep_from || (socket.full && socket.output.pieces() >= limits::OUTPUT_PIECES_MAX) {
+            let scattered = socket.full && socket.output.pieces() >= limits::OUTPUT_PIECES_MAX;
+            if socket.is_open() && (oldest < keep_from || scattered) {
                 ShardStats::add(&self.stats.slow_consumers_closed, 1);
                 self.close(slot, CloseCode::SLOW_CONSUMER, "too slow: events were about to be lost");
             }

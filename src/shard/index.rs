@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use super::log::LogRange;
 use super::socket::Membership;
 use crate::accounts::{Account, AccountId, Owner, Watchlist};
+use crate::limits;
 
 pub type AudienceId = u32;
 
@@ -23,26 +24,45 @@ pub struct Audience {
     /// Frames matched in the ingest under way and not yet handed to the members.
     pub pending: LogRange,
     pub pending_events: u32,
+    /// The account's version that the index follows.
+    pub version: u64,
     watchlist: Watchlist,
-    version: u64,
+}
+
+/// An audience in the list of an owner. It outlives its audience, and is passed over from then on: when an account's last
+/// socket leaves, nothing has to be searched for in the lists of its ten thousand owners.
+#[derive(Clone, Copy)]
+struct Listed {
+    id: AudienceId,
+    generation: u32,
 }
 
 #[derive(Default)]
 pub struct TopicIndex {
-    wallets: HashMap<Owner, Vec<AudienceId>, ahash::RandomState>,
-    audiences: Vec<Option<Audience>>,
+    wallets: HashMap<Owner, Vec<Listed>, ahash::RandomState>,
+    audiences: Vec<Place>,
     vacant: Vec<AudienceId>,
     by_account: HashMap<AccountId, AudienceId, ahash::RandomState>,
+    /// Entries of `wallets` that count, and at most so many that don't.
+    live: usize,
+    dead: usize,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    audience: Option<Audience>,
 }
 
 impl TopicIndex {
     /// The audiences of a `wallet:` topic.
-    pub fn wallet_audiences(&self, owner: &str) -> &[AudienceId] {
-        self.wallets.get(owner).map_or(&[], Vec::as_slice)
+    pub fn wallet_audiences(&self, owner: &str) -> impl Iterator<Item = AudienceId> {
+        let listed = self.wallets.get(owner).map_or(&[][..], Vec::as_slice);
+        listed.iter().filter(|listed| is_live(&self.audiences, listed)).map(|listed| listed.id)
     }
 
     pub fn audience(&mut self, id: AudienceId) -> &mut Audience {
-        self.audiences[id as usize].as_mut().expect("an audience in use")
+        self.audiences[id as usize].audience.as_mut().expect("an audience in use")
     }
 
     /// Whether `id` is still the audience of `account`.
@@ -80,9 +100,6 @@ impl TopicIndex {
     /// Brings an audience's topics up to the account's present watchlist.
     pub fn follow(&mut self, id: AudienceId, account: &Account) {
         let audience = self.audience(id);
-        if audience.version == account.version {
-            return;
-        }
         audience.version = account.version;
         let before = std::mem::replace(&mut audience.watchlist, account.watchlist.clone());
         if before.is_same(&account.watchlist) {
@@ -90,47 +107,149 @@ impl TopicIndex {
         }
         let diff = before.diff(&account.watchlist);
         for owner in diff.removed {
-            self.unlist(owner.as_str(), id);
+            if let Some(listed) = self.wallets.get_mut(owner.as_str()) {
+                listed.retain(|listed| listed.id != id);
+                self.live -= 1;
+            }
         }
         for owner in diff.added {
-            self.wallets.entry(owner).or_default().push(id);
+            self.list(owner, id);
         }
     }
 
     fn open(&mut self, account: &Account) -> AudienceId {
         let id = self.vacant.pop().unwrap_or_else(|| {
-            self.audiences.push(None);
+            self.audiences.push(Place::default());
             self.audiences.len() as AudienceId - 1
         });
-        self.audiences[id as usize] = Some(Audience {
+        self.audiences[id as usize].audience = Some(Audience {
             account: account.id,
             members: Vec::new(),
             pending: LogRange::default(),
             pending_events: 0,
-            watchlist: account.watchlist.clone(),
             version: account.version,
+            watchlist: account.watchlist.clone(),
         });
         self.by_account.insert(account.id, id);
         for owner in account.watchlist.iter() {
-            self.wallets.entry(owner.clone()).or_default().push(id);
+            self.list(owner.clone(), id);
         }
         id
     }
 
     fn close(&mut self, id: AudienceId) {
-        let audience = self.audiences[id as usize].take().expect("an audience in use");
+        let place = &mut self.audiences[id as usize];
+        let audience = place.audience.take().expect("an audience in use");
+        place.generation = place.generation.wrapping_add(1);
         self.by_account.remove(&audience.account);
-        for owner in audience.watchlist.iter() {
-            self.unlist(owner.as_str(), id);
-        }
         self.vacant.push(id);
+        self.live -= audience.watchlist.len();
+        self.dead += audience.watchlist.len();
+        if self.dead > self.live.max(limits::DEAD_LISTINGS_MIN) {
+            self.forget_the_dead();
+        }
     }
 
-    fn unlist(&mut self, owner: &str, id: AudienceId) {
-        let Some(audiences) = self.wallets.get_mut(owner) else { return };
-        audiences.retain(|&other| other != id);
-        if audiences.is_empty() {
-            self.wallets.remove(owner);
+    fn list(&mut self, owner: Owner, id: AudienceId) {
+        let generation = self.audiences[id as usize].generation;
+        self.wallets.entry(owner).or_default().push(Listed { id, generation });
+        self.live += 1;
+    }
+
+    /// Visits every entry, once for at least as many that died.
+    fn forget_the_dead(&mut self) {
+        let audiences = &self.audiences;
+        self.wallets.retain(|_, listed| {
+            listed.retain(|listed| is_live(audiences, listed));
+            !listed.is_empty()
+        });
+        self.dead = 0;
+    }
+}
+
+fn is_live(audiences: &[Place], listed: &Listed) -> bool {
+    audiences[listed.id as usize].generation == listed.generation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::{AccountName, Grants, Tier};
+
+    fn account(number: u64, version: u64, owners: impl IntoIterator<Item = u32>) -> Account {
+        let owners = owners.into_iter().map(|owner| format!("w{owner}").parse::<Owner>().unwrap());
+        Account {
+            id: AccountId(number),
+            name: "someone".parse::<AccountName>().unwrap(),
+            tier: Tier::Elite,
+            grants: Grants::none(),
+            watchlist: owners.collect(),
+            keys: [].into(),
+            version,
         }
+    }
+
+    fn accounts_of(index: &mut TopicIndex, owner: &str) -> Vec<u64> {
+        let ids: Vec<_> = index.wallet_audiences(owner).collect();
+        ids.into_iter().map(|id| index.audience(id).account.0).collect()
+    }
+
+    #[test]
+    fn an_owner_leads_to_the_accounts_that_watch_it() {
+        let mut index = TopicIndex::default();
+        index.join(&account(1, 1, [1, 2]), 10);
+        index.join(&account(2, 1, [2, 3]), 11);
+        index.join(&account(2, 1, [2, 3]), 12);
+        assert_eq!(accounts_of(&mut index, "w1"), [1]);
+        assert_eq!(accounts_of(&mut index, "w2"), [1, 2]);
+        assert_eq!(accounts_of(&mut index, "w9"), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn an_account_without_sockets_is_no_audience_even_if_its_place_is_used_again() {
+        let mut index = TopicIndex::default();
+        let membership = index.join(&account(1, 1, [1]), 10);
+        index.leave(membership);
+        index.join(&account(2, 1, [2]), 11);
+        assert!(accounts_of(&mut index, "w1").is_empty());
+        index.join(&account(1, 1, [1]), 12);
+        assert_eq!(accounts_of(&mut index, "w1"), [1]);
+    }
+
+    #[test]
+    fn a_changed_watchlist_is_followed_by_its_difference() {
+        let mut index = TopicIndex::default();
+        let membership = index.join(&account(1, 1, [1, 2]), 10);
+        index.follow(membership.audience, &account(1, 2, [2, 3]));
+        assert!(accounts_of(&mut index, "w1").is_empty());
+        assert_eq!(accounts_of(&mut index, "w2"), [1]);
+        assert_eq!(accounts_of(&mut index, "w3"), [1]);
+    }
+
+    #[test]
+    fn the_one_that_takes_a_leavers_position_is_told() {
+        let mut index = TopicIndex::default();
+        let one = account(1, 1, [1]);
+        let first = index.join(&one, 10);
+        index.join(&one, 11);
+        index.join(&one, 12);
+        assert_eq!(index.leave(first), Some(12));
+        assert_eq!(index.audience(first.audience).members, [12, 11]);
+    }
+
+    #[test]
+    fn reconnecting_for_ever_does_not_grow_the_index() {
+        let mut index = TopicIndex::default();
+        index.join(&account(1, 1, 0..100), 1);
+        for round in 0..2_000 {
+            let membership = index.join(&account(2, 1, 0..50), 10);
+            index.leave(membership);
+            let membership = index.join(&account(3, 1, round * 10..round * 10 + 10), 11);
+            index.leave(membership);
+        }
+        let entries: usize = index.wallets.values().map(Vec::len).sum();
+        assert!(entries <= 100 + 2 * limits::DEAD_LISTINGS_MIN, "{entries} entries");
+        assert!(index.wallets.len() <= 100 + 2 * limits::DEAD_LISTINGS_MIN);
+        assert_eq!(index.live, 100);
     }
 }

@@ -171,6 +171,8 @@ impl<S: Sockets> Plane<S> {
             return;
         }
         match -result {
+            // The close frame that waits is still worth sending: the peer may only have finished its own direction.
+            0 if socket.state == State::Closing => socket.peer_closed = true,
             ..0 | libc::EINTR | libc::EAGAIN => self.sessions.arm_receive(slot),
             libc::ENOBUFS => self.deaf.push_back(socket.at(slot)),
             _ => self.sessions.terminate(slot),
@@ -195,14 +197,13 @@ impl<S: Sockets> Plane<S> {
         let most = limits::SEND_BATCH_SOCKETS.min(self.sockets.send_batch_max());
         self.visited.clear();
         while self.visited.len() < most {
-            let Some(Queued { slot, .. }) = sessions.queue.pop_front() else { break };
+            let Some(Queued { at, .. }) = sessions.queue.pop_front() else { break };
             sessions.inbox.visited += 1;
-            sessions.slots[slot].queued = false;
-            let socket = &sessions.slots[slot];
-            if socket.output.is_empty() || socket.full {
-                continue;
+            let Some(socket) = sessions.slots.current(at) else { continue };
+            socket.queued = false;
+            if !socket.output.is_empty() && !socket.full {
+                self.visited.push((at.slot, 0));
             }
-            self.visited.push((slot, 0));
         }
         for (slot, bytes) in &mut self.visited {
             batch.begin(*slot);

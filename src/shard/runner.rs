@@ -97,6 +97,8 @@ pub struct Shard {
     accounts_version: u64,
     /// While a shutdown is under way: when it ends, whoever is still there.
     ends: Option<Tick>,
+    /// The sessions are to be closed as soon as they have been given every event that was accepted.
+    closes: bool,
 }
 
 impl Shard {
@@ -120,6 +122,7 @@ impl Shard {
             position,
             accounts_version: 0,
             ends: None,
+            closes: false,
         }
     }
 
@@ -148,16 +151,17 @@ impl Shard {
 
     fn turn(&mut self, mail: &mut Vec<ShardMail>) -> bool {
         self.handle.pulse.beat();
+        // Mail first, then the snapshot, then what the mail says: the desk let nobody in by a newer snapshot than this.
         self.handle.mailbox.collect(mail);
+        let version = self.directory.version();
+        if version != self.accounts_version {
+            self.accounts_version = version;
+            self.plane.borrow_mut().follow_accounts(self.directory.load());
+        }
         for message in mail.drain(..) {
             self.receive(message);
         }
         let mut plane = self.plane.borrow_mut();
-        let version = self.directory.version();
-        if version != self.accounts_version {
-            self.accounts_version = version;
-            plane.follow_accounts(self.directory.load());
-        }
         if plane.wants_events() {
             self.position = self.journal.read_from(self.index, self.position, limits::SHARD_INBOX_BYTES, plane.inbox());
         }
@@ -167,6 +171,12 @@ impl Shard {
             self.handle.seats.fetch_add(self.occupied - occupied, Ordering::AcqRel);
         }
         self.occupied = occupied;
+        let caught_up = plane.wants_events() && self.journal.head() == self.position;
+        if self.closes && caught_up {
+            self.closes = false;
+            plane.close_all(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
+            return true;
+        }
         busy || self.journal.head() > self.position
     }
 
@@ -176,7 +186,7 @@ impl Shard {
             ShardMail::Answer(ticket, answer) => self.answers.resolve(ticket, answer),
             ShardMail::Shutdown => {
                 self.ends = Some(tick() + limits::SHUTDOWN_MS_MAX / limits::TICK_MS);
-                self.plane.borrow_mut().close_all(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
+                self.closes = true;
             }
         }
     }

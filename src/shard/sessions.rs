@@ -34,11 +34,15 @@ pub enum Request {
     Close(SlotRef),
 }
 
+const TIER_TOO_LOW: &str = "the account's tier does not include this stream any more";
+
 /// A socket's turn in the pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Queued {
-    pub slot: u32,
-    /// No log offset below this one is needed by it or, unless it was full in between, by those behind it.
+    /// With its generation: the socket may be gone, and another in its slot, before its turn comes.
+    pub at: SlotRef,
+    /// No log offset below this one is needed by it or by those behind it, but for sockets that were full: the sweep
+    /// looks after those.
     pub needs_from: u64,
 }
 
@@ -118,6 +122,9 @@ impl Sessions {
                 // The snapshot may be newer than the one that the desk authenticated against.
                 let accounts = self.accounts.clone();
                 match accounts.account(account).filter(|_| accounts.key_is_live(key)) {
+                    Some(account) if !account.tier.may_watchlist() => {
+                        self.close(at.slot, CloseCode::TIER, TIER_TOO_LOW);
+                    }
                     Some(account) => {
                         let socket = &mut self.slots[at.slot];
                         socket.key = Some(key);
@@ -164,10 +171,17 @@ impl Sessions {
         self.enqueue(slot);
     }
 
-    /// Closes every open session, as a shutdown does.
+    /// Closes every open session behind whatever it still has to be sent, as a shutdown does.
     pub fn close_all(&mut self, code: CloseCode, reason: &str) {
         for slot in self.slots.slots() {
-            self.close(slot, code, reason);
+            if self.slots[slot].is_open() {
+                self.leave_audience(slot);
+                let socket = &mut self.slots[slot];
+                socket.output.push_owned(close_frame(code, reason).into(), &mut self.pool);
+                socket.state = State::Closing;
+                self.set_due(slot, self.now + limits::CLOSE_DRAIN_MS / limits::TICK_MS);
+                self.enqueue(slot);
+            }
         }
     }
 
@@ -212,12 +226,14 @@ impl Sessions {
         }
         socket.queued = true;
         self.inbox.enqueued += 1;
-        let head = self.log.head();
-        let queued = Queued { slot, needs_from: socket.output.oldest().unwrap_or(head) };
-        // A backlog goes first: nothing new is taken in while the log may still overwrite it.
-        match self.queue.front() {
-            Some(front) if queued.needs_from < front.needs_from => self.queue.push_front(queued),
-            _ => self.queue.push_back(queued),
+        let at = socket.at(slot);
+        if socket.listed_as_full {
+            // It takes bytes again and lags: its turn is the next, and it holds nobody else's events back.
+            let needs_from = self.queue.front().map_or(self.log.head(), |front| front.needs_from);
+            self.queue.push_front(Queued { at, needs_from });
+        } else {
+            let needs_from = socket.output.oldest().unwrap_or(self.log.head());
+            self.queue.push_back(Queued { at, needs_from });
         }
     }
 
@@ -226,7 +242,12 @@ impl Sessions {
         self.accounts = accounts.clone();
         let audiences: Vec<_> = self.index.audience_ids().collect();
         for id in audiences {
-            let account = accounts.account(self.index.audience(id).account);
+            let audience = self.index.audience(id);
+            let account = accounts.account(audience.account);
+            // Whatever changes of an account, its keys included, changes its version.
+            if account.is_some_and(|account| account.version == audience.version) {
+                continue;
+            }
             let members = self.index.audience(id).members.clone();
             let admitted = account.is_some_and(|account| account.tier.may_watchlist());
             for slot in members {
@@ -235,7 +256,7 @@ impl Sessions {
                 if socket.key.is_none_or(|key| !accounts.key_is_live(key)) {
                     self.close(slot, CloseCode::AUTHENTICATION, "this API key was revoked");
                 } else if !admitted {
-                    self.close(slot, CloseCode::TIER, "the account's tier no longer includes this stream");
+                    self.close(slot, CloseCode::TIER, TIER_TOO_LOW);
                 }
             }
             if let Some(account) = account.filter(|account| admitted && self.index.is_open(id, account.id)) {
