@@ -259,24 +259,25 @@ fn no_account_is_always_first_or_last() {
 
 #[test]
 fn a_slot_that_changes_hands_in_mid_pass_is_not_visited_for_its_dead() {
-    let mut bench = Bench::new(1, 20);
-    bench.kernel().batch_max = 2;
-    let mut clients: Vec<_> = (0..20).map(|_| bench.enter(1, ROOMY)).collect();
-    for round in 0..200 {
+    let mut bench = Bench::new(1, 40);
+    let mut clients: Vec<_> = (0..40).map(|_| bench.enter(1, ROOMY)).collect();
+    for round in 0..40 {
+        // A slow pass: somebody leaves while his turn is still to come, and a newcomer takes over his slot.
+        bench.kernel().batch_max = 1;
         bench.publish(vec![event(0, 10)]);
-        for turn in 0..6 {
-            // Somebody who still waits for a turn leaves, and a newcomer takes over the slot.
-            let leaves = (round * 7 + turn * 3) % clients.len();
-            clients[leaves].reset();
+        bench.turn();
+        clients[round].reset();
+        for _ in 0..6 {
             bench.turn();
-            bench.turn();
-            let newcomer = FakeClient::new(ROOMY);
-            if bench.plane.enter(newcomer.clone(), admission(1), Vec::new()).is_ok() {
-                clients[leaves] = newcomer;
-            }
         }
+        clients[round] = FakeClient::new(ROOMY);
+        let _ = bench.plane.enter(clients[round].clone(), admission(1), Vec::new());
+        // Then one in which both turns would come in the same batch.
+        bench.publish(vec![event(0, 10)]);
+        bench.turn();
+        bench.kernel().batch_max = 64;
+        bench.settle();
     }
-    bench.settle();
     for client in &clients {
         let events = events(client);
         let consecutive = events.windows(2).all(|pair| pair[1] == pair[0] + 1);
