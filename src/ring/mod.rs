@@ -11,8 +11,8 @@
 //!
 //! * Bytes lent to [`SocketRing::send`] are never read after the call returns: sends carry `MSG_DONTWAIT`, so the
 //!   kernel finishes each one inside `io_uring_enter`, and the call counts their completions before it returns.
-//! * A receive buffer belongs either to the kernel or to the shard, never to both: [`SocketRing::received`] reads only
-//!   buffers whose completion was reaped, and [`SocketRing::recycle`] hands them back.
+//! * A receive buffer belongs either to the kernel or to the shard, never to both, and the ring knows which:
+//!   [`SocketRing::received`] and [`SocketRing::recycle`] panic for one whose completion was not reaped.
 //! * `user_data` carries operation, slot and generation, so a completion that outlived its socket is recognised.
 //!
 //! The least kernel is 6.1 (`IORING_SETUP_DEFER_TASKRUN`); [`probe`](mod@probe) says what is missing, in words.

@@ -18,6 +18,8 @@ pub(super) struct ReceiveBuffers {
     buffer_bytes: u32,
     /// Counts up and wraps, as the kernel's copy does.
     tail: u16,
+    /// Which buffers are ours at the moment: a completion brought them, and they were not given back.
+    ours: Vec<bool>,
 }
 
 impl ReceiveBuffers {
@@ -33,7 +35,8 @@ impl ReceiveBuffers {
         if ring.is_null() || bytes.is_null() {
             handle_alloc_error(Self::bytes_layout(count, buffer_bytes));
         }
-        let mut buffers = Self { ring: ring.cast(), bytes, count, buffer_bytes, tail: 0 };
+        let mut buffers =
+            Self { ring: ring.cast(), bytes, count, buffer_bytes, tail: 0, ours: vec![true; count.into()] };
         // SAFETY: the ring is page-aligned, `count` entries long and lives as long as `self`, which the owner drops
         // after the io_uring instance.
         unsafe { uring.submitter().register_buf_ring_with_flags(buffers.ring as u64, count, Self::GROUP, 0)? };
@@ -43,17 +46,22 @@ impl ReceiveBuffers {
         Ok(buffers)
     }
 
+    /// Notes that the kernel gave a buffer up: its completion was reaped.
+    pub(super) fn take(&mut self, id: u16) {
+        assert!(!std::mem::replace(&mut self.ours[id as usize], true), "the kernel gave buffer {id} twice");
+    }
+
     /// The first `len` bytes of a buffer that a reaped completion named.
     pub(super) fn bytes(&mut self, id: u16, len: usize) -> &mut [u8] {
-        assert!(id < self.count && len <= self.buffer_bytes as usize, "buffer {id} of {len} bytes");
-        // SAFETY: inside the allocation by the assertion; the kernel gave this buffer up when it posted the
-        // completion, and `&mut self` keeps it from being recycled while the slice lives.
+        assert!(self.ours[id as usize] && len <= self.buffer_bytes as usize, "buffer {id} of {len} bytes is not ours");
+        // SAFETY: inside the allocation, and the kernel gave this buffer up, by the assertion; `&mut self` keeps it from
+        // being recycled while the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.bytes.add(id as usize * self.buffer_bytes as usize), len) }
     }
 
     /// Gives a buffer back to the kernel.
     pub(super) fn recycle(&mut self, id: u16) {
-        assert!(id < self.count, "buffer {id}");
+        assert!(std::mem::replace(&mut self.ours[id as usize], false), "buffer {id} was given back twice");
         let index = self.tail & (self.count - 1);
         // SAFETY: `index < count`, so the entry is inside the ring; the kernel reads it only after the release store
         // of the tail below; the tail lives in the first entry's reserved field (io_uring_register_buf_ring(3)).

@@ -310,11 +310,15 @@ impl SocketRing {
                 self.awaited -= 1;
                 continue;
             }
+            let buffer = cqueue::buffer_select(entry.flags());
+            if let Some(buffer) = buffer {
+                self.buffers.take(buffer);
+            }
             self.stashed.push(Completion {
                 operation,
                 at,
                 result: entry.result(),
-                buffer: cqueue::buffer_select(entry.flags()),
+                buffer,
                 more: cqueue::more(entry.flags()),
             });
         }
