@@ -126,8 +126,8 @@ fn a_message_of_a_megabyte_is_read_away_and_closed_with_1009() {
     socket.expect_close(CloseCode::MESSAGE_TOO_BIG);
     // In fragments, none of which is too large by itself.
     let mut socket = server.connect();
-    socket.send_fragment(Opcode::Text, false, &[b'x'; 40 << 10]);
-    socket.send_fragment(Opcode::Continuation, true, &[b'x'; 40 << 10]);
+    socket.send_fragment(Opcode::Text, false, &[b'x'; 3 << 10]);
+    socket.send_fragment(Opcode::Continuation, true, &[b'x'; 3 << 10]);
     socket.expect_close(CloseCode::MESSAGE_TOO_BIG);
 }
 
@@ -135,7 +135,7 @@ fn a_message_of_a_megabyte_is_read_away_and_closed_with_1009() {
 fn messages_within_the_bound_are_taken_and_pings_between_fragments_answered() {
     let server = Server::start();
     let mut socket = server.connect();
-    socket.send(Opcode::Text, &[b'x'; 64 << 10]);
+    socket.send(Opcode::Text, &[b'x'; 4 << 10]);
     socket.send_fragment(Opcode::Text, false, "Grüße, ".as_bytes());
     socket.send(Opcode::Ping, b"between");
     socket.send_fragment(Opcode::Continuation, true, "Stentor".as_bytes());
