@@ -99,6 +99,9 @@ pub const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// glommio interrupts itself when that many complete between two looks (see `executor`).
 pub const EXECUTOR_RING_ENTRIES: usize = 2048;
 
+/// The least RLIMIT_MEMLOCK with which glommio makes an executor, for whoever has CAP_IPC_LOCK too (its `sys/uring.rs`).
+pub const EXECUTOR_MEMLOCK_BYTES_MIN: u64 = 512 << 10;
+
 /// The longest that a pass or a parse keeps the executor from accepting and reading, besides the step under way.
 pub const BREATH_US: u64 = 5_000;
 
