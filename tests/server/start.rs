@@ -71,6 +71,21 @@ fn a_data_directory_in_use_is_told() {
 }
 
 #[test]
+fn a_data_directory_that_can_t_be_used_is_told() {
+    let data_dir = DataDir::new();
+    let file = data_dir.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let below = file.join("data").to_string_lossy().into_owned();
+    let output = serve(&data_dir, &["--listen", "127.0.0.1:0", "--data-dir", &below], |_| {});
+    assert_one_sentence("a directory below a file", &output, &[&below, "data directory", "--data-dir"]);
+
+    let lock = data_dir.path().join("server.lock");
+    std::fs::create_dir(&lock).expect("a directory");
+    let output = serve(&data_dir, &["--listen", "127.0.0.1:0"], |_| {});
+    assert_one_sentence("a lock that is no file", &output, &[&lock.to_string_lossy(), "lock", "--data-dir"]);
+}
+
+#[test]
 fn a_cpu_that_is_not_there_is_told() {
     // The last one that Linux can pin a thread to; what lies past it is wrong usage.
     for flags in [["--cpus", "1023"], ["--delivery-cpu", "1023"]] {
@@ -95,10 +110,33 @@ fn io_uring_that_is_forbidden_or_missing_is_told() {
     {
         let output = serve(&DataDir::new(), &["--listen", "127.0.0.1:0"], |command| {
             // SAFETY: two system calls on memory of the closure's own, between fork and exec.
-            unsafe { command.pre_exec(move || refuse_io_uring(errno)) };
+            unsafe { command.pre_exec(move || refuse_io_uring(ANY_ENTRIES, errno)) };
         });
         assert_one_sentence("no io_uring", &output, &told);
     }
+}
+
+#[test]
+fn an_executor_that_can_t_be_made_is_told_with_its_own_error() {
+    let entries = stentor::limits::EXECUTOR_RING_ENTRIES as u32;
+    let output = serve(&DataDir::new(), &["--listen", "127.0.0.1:0"], |command| {
+        // SAFETY: two system calls on memory of the closure's own, between fork and exec.
+        unsafe { command.pre_exec(move || refuse_io_uring(entries, libc::ENOMEM)) };
+    });
+    assert_one_sentence(
+        "no executor",
+        &output,
+        &["thread hub", "executor", "Cannot allocate memory", "stentor doctor"],
+    );
+}
+
+#[test]
+fn too_little_locked_memory_is_told_with_what_is_needed() {
+    let output = serve(&DataDir::new(), &["--listen", "127.0.0.1:0"], |command| {
+        // SAFETY: one system call, which touches this process only.
+        unsafe { command.pre_exec(|| limit_locked_memory(64 << 10)) };
+    });
+    assert_one_sentence("a low memlock limit", &output, &["64 KiB", "512", "ulimit -l", "LimitMEMLOCK="]);
 }
 
 #[test]
@@ -122,18 +160,33 @@ fn report_linux_2_6() -> io::Result<()> {
     }
 }
 
-/// A seccomp filter that answers io_uring_setup(2) with `errno` and lets everything else through, as containers do.
-fn refuse_io_uring(errno: i32) -> io::Result<()> {
+/// What `ulimit -l` does.
+fn limit_locked_memory(bytes: u64) -> io::Result<()> {
+    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    Ok(rustix::process::setrlimit(rustix::process::Resource::Memlock, limit)?)
+}
+
+/// For [`refuse_io_uring`]: rings of whatever size.
+const ANY_ENTRIES: u32 = 0;
+
+/// A seccomp filter that answers io_uring_setup(2) with `errno`, where that many entries are asked for, and lets everything
+/// else through, as containers do.
+fn refuse_io_uring(entries: u32, errno: i32) -> io::Result<()> {
+    // The fields of `struct seccomp_data`: the number, and the low half of the first argument (at its front, little-endian).
     const SYSTEM_CALL_NUMBER_OFFSET: u32 = 0;
+    const ARGUMENT_0_OFFSET: u32 = 16;
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let unless = |compare: u32, k: u32, jf: u8| libc::sock_filter {
+        code: (libc::BPF_JMP | compare | libc::BPF_K) as u16,
+        jt: 0,
+        jf,
+        k,
+    };
     let mut program = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, SYSTEM_CALL_NUMBER_OFFSET),
-        libc::sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: libc::SYS_io_uring_setup as u32,
-        },
+        unless(libc::BPF_JEQ, libc::SYS_io_uring_setup as u32, 3),
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, ARGUMENT_0_OFFSET),
+        unless(if entries == ANY_ENTRIES { libc::BPF_JGE } else { libc::BPF_JEQ }, entries, 1),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
     ];
