@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::Failure;
-use super::serve::{ServeArgs, stop_signals, wait_for_stop};
+use super::serve::ServeArgs;
+use super::stop::Stop;
 use crate::demo::{DemoAccount, Generator, StatusLine, welcome};
 use crate::limits::DEMO_RATE_EVENTS_PER_S_MAX;
 
@@ -21,16 +22,17 @@ pub struct DemoArgs {
 
 impl DemoArgs {
     pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
-        let signals = stop_signals()?;
+        let stop = Stop::catch()?;
         let generator = Generator::new(self.seed, self.rate);
         // Before the server: its first snapshot then has the keys that are about to be pasted.
         let account = DemoAccount::open(data_dir, generator.wallets()).map_err(Failure::failed)?;
         let server = self.serve.start(data_dir)?;
+        stop.server_runs();
         eprintln!("{}\n", server.plan);
         print!("{}", welcome(server.address, &account));
         let generating = generator.start(server.hub()).map_err(Failure::failed)?;
         let showing = StatusLine::start(server.watch()).map_err(Failure::failed)?;
-        wait_for_stop(signals, &server);
+        stop.wait(&server);
         drop((generating, showing));
         server.shut_down();
         Ok(())

@@ -7,6 +7,7 @@ mod doctor;
 mod key;
 mod publish;
 mod serve;
+mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

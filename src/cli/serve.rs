@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
 use super::Failure;
+use super::stop::Stop;
 use crate::plan::{CpuList, Wishes};
 use crate::server::{Server, ServerOptions};
 
@@ -29,11 +27,12 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
-        let signals = stop_signals()?;
+        let stop = Stop::catch()?;
         let server = self.start(data_dir)?;
+        stop.server_runs();
         eprintln!("stentor listens on {}, data in {}", server.address, data_dir.display());
         eprintln!("{}", server.plan);
-        wait_for_stop(signals, &server);
+        stop.wait(&server);
         server.shut_down();
         Ok(())
     }
@@ -43,22 +42,4 @@ impl ServeArgs {
         let options = ServerOptions { listen: self.listen, data_dir: data_dir.to_owned(), wishes };
         Server::start(options).map_err(Failure::failed)
     }
-}
-
-/// Catches SIGINT and SIGTERM from now on.
-pub(super) fn stop_signals() -> Result<Signals, Failure> {
-    Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)
-}
-
-/// Serves until a signal comes. A second one ends the process at once.
-pub(super) fn wait_for_stop(mut signals: Signals, server: &Server) {
-    if signals.forever().next().is_none() {
-        return;
-    }
-    eprintln!("stopping: closing {} sockets (once more to stop at once)", server.watch().totals().sockets);
-    std::thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            std::process::exit(130);
-        }
-    });
 }

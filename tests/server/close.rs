@@ -188,6 +188,17 @@ fn sockets_that_answer_nothing_hold_a_stop_up_for_seconds_only() {
 }
 
 #[test]
+fn a_second_signal_stops_at_once() {
+    let mut server = Server::start();
+    let silent = server.connect();
+    server.terminate();
+    until("its word on the first", SOON, || server.said().contains("stopping: closing 1 sockets").then_some(()));
+    server.terminate();
+    assert_eq!(server.wait_for_exit(SOON).code(), Some(128 + 15));
+    drop(silent);
+}
+
+#[test]
 fn a_shard_that_has_ended_is_not_taken_for_one_that_sleeps() {
     let mut server = Server::start();
     // Its shard waits for it, while the other has nothing to wait for.

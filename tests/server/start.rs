@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
+
 use crate::data_dir::DataDir;
 use crate::process::{STENTOR, Server};
 use crate::wait::{SOON, until};
@@ -137,6 +139,31 @@ fn too_little_locked_memory_is_told_with_what_is_needed() {
         unsafe { command.pre_exec(|| limit_locked_memory(64 << 10)) };
     });
     assert_one_sentence("a low memlock limit", &output, &["64 KiB", "512", "ulimit -l", "LimitMEMLOCK="]);
+}
+
+#[test]
+fn a_signal_ends_a_start_that_takes_long() {
+    for (signal, code) in [(Signal::TERM, 128 + 15), (Signal::INT, 128 + 2)] {
+        let data_dir = DataDir::new();
+        data_dir.account("alice", "elite");
+        // The start waits some seconds for whoever holds the database, then gives up.
+        let holder = rusqlite::Connection::open(data_dir.path().join("accounts.db")).expect("the database");
+        holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE held (a)").expect("held");
+        let mut command = Command::new(STENTOR);
+        command.arg("--data-dir").arg(data_dir.path()).args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        until("it catches signals", SOON, || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+            let both = (1 << (15 - 1)) | (1 << (2 - 1));
+            (u64::from_str_radix(caught.trim(), 16).expect("a mask") & both == both).then_some(())
+        });
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).expect("a signal to our own child");
+        let status = until("its end", SOON, || child.try_wait().expect("our own child"));
+        assert_eq!(status.code(), Some(code), "{status}: it gave up instead where that is 1, and ran where it is 0");
+        drop(holder);
+    }
 }
 
 #[test]
