@@ -324,6 +324,9 @@ pub const DOCTOR_SOCKETS_MAX: u64 = 1_000_000_000;
 
 // ── The command line ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/// `stentor.toml`: a thousand times what a full one has; past it --config names something else.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// Events of one request. At most as many as the server would rather parse between two rounds of its sockets.
 pub const PUBLISH_BATCH_EVENTS_MAX: usize = 10_000;
 

@@ -27,7 +27,7 @@ use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, S
 use crate::watchman::Watchman;
 use crate::{executor, limits};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
