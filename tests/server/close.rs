@@ -190,7 +190,10 @@ fn sockets_that_answer_nothing_hold_a_stop_up_for_seconds_only() {
 #[test]
 fn a_second_signal_stops_at_once() {
     let mut server = Server::start();
-    let silent = server.connect();
+    let mut silent = server.connect();
+    // What it has received says that its shard has it.
+    server.publish(&[trade("trade.open", OWNER)]);
+    silent.trade();
     server.terminate();
     until("its word on the first", SOON, || server.said().contains("stopping: closing 1 sockets").then_some(()));
     server.terminate();
@@ -202,7 +205,9 @@ fn a_second_signal_stops_at_once() {
 fn a_shard_that_has_ended_is_not_taken_for_one_that_sleeps() {
     let mut server = Server::start();
     // Its shard waits for it, while the other has nothing to wait for.
-    let silent = server.connect();
+    let mut silent = server.connect();
+    server.publish(&[trade("trade.open", OWNER)]);
+    silent.trade();
     server.terminate();
     assert_eq!(server.wait_for_exit(Duration::from_secs(20)).code(), Some(0));
     drop(silent);
