@@ -27,7 +27,9 @@ pub enum ThreadError {
     Spawn { name: String, source: GlommioError<()> },
     #[error("thread {name} can't set up its executor ({source}): `stentor doctor` tells what this machine lacks")]
     Executor { name: String, source: GlommioError<()> },
-    #[error("thread {name} ended while it started: its panic message above is worth a bug report")]
+    #[error(
+        "thread {name} ended while it started and said nothing of its own: report this as a bug, with the lines above"
+    )]
     Died { name: String },
 }
 

@@ -27,7 +27,7 @@ pub enum Unsupported {
     )]
     Memory { source: io::Error },
     #[error(
-        "RLIMIT_MEMLOCK is {} KiB and every thread's executor wants at least {}: raise it (`ulimit -l {}`, LimitMEMLOCK= in the \
+        "RLIMIT_MEMLOCK is {} KiB and every thread's executor wants at least {} KiB: raise it (`ulimit -l {}`, LimitMEMLOCK= in the \
          service's unit, `--ulimit memlock=-1` for a container)",
         .limit_bytes / 1024, EXECUTOR_MEMLOCK_BYTES_MIN / 1024, EXECUTOR_MEMLOCK_BYTES_MIN / 1024
     )]

@@ -138,7 +138,7 @@ fn too_little_locked_memory_is_told_with_what_is_needed() {
         // SAFETY: one system call, which touches this process only.
         unsafe { command.pre_exec(|| limit_locked_memory(64 << 10)) };
     });
-    assert_one_sentence("a low memlock limit", &output, &["64 KiB", "512", "ulimit -l", "LimitMEMLOCK="]);
+    assert_one_sentence("a low memlock limit", &output, &["64 KiB", "512 KiB", "ulimit -l", "LimitMEMLOCK="]);
 }
 
 #[test]
