@@ -8,27 +8,77 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+use glommio::{BuilderErrorKind, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::clock::{self, Nanos};
 use crate::limits;
+use crate::ring::Doorbell;
 
-/// Starts a thread of that name with an executor pinned to `cpu`.
-pub fn spawn<F: Future<Output = ()> + 'static>(
+/// Why a thread does not run. Each message is one sentence that ends with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ThreadError {
+    #[error(
+        "thread {name} can't be started ({source}): allow more threads (`ulimit -u`, TasksMax= in the service's unit, \
+         the container's pids limit) and more open files (`ulimit -n`)"
+    )]
+    Spawn { name: String, source: GlommioError<()> },
+    #[error("thread {name} can't set up its executor ({source}): `stentor doctor` tells what this machine lacks")]
+    Executor { name: String, source: GlommioError<()> },
+    #[error(
+        "thread {name} ended while it started and said nothing of its own: report this as a bug, with the lines above"
+    )]
+    Died { name: String },
+}
+
+/// How a thread tells its starter that it works, or why it doesn't.
+pub type Outcome<E> = Sender<Result<(), E>>;
+
+/// A thread that was spawned and has not yet told how its start went.
+pub struct Starting<E> {
+    name: String,
+    thread: ExecutorJoinHandle<()>,
+    outcome: Receiver<Result<(), E>>,
+}
+
+impl<E: From<ThreadError>> Starting<E> {
+    /// Waits until the thread works.
+    pub fn finish(self) -> Result<ExecutorJoinHandle<()>, E> {
+        let Self { name, thread, outcome } = self;
+        match outcome.recv() {
+            Ok(Ok(())) => Ok(thread),
+            Ok(Err(error)) => Err(error),
+            // It ended without a word. glommio makes the executor on the thread itself, so only its end tells why.
+            Err(_) => Err(E::from(match thread.join() {
+                Ok(()) | Err(GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(_))) => {
+                    ThreadError::Died { name }
+                }
+                Err(source) => ThreadError::Executor { name, source },
+            })),
+        }
+    }
+}
+
+/// Starts a thread of that name with an executor pinned to `cpu`. `main` gets the sender by which it has to tell how its
+/// start went; see [`Starting::finish`].
+pub fn spawn<E: Send + 'static, F: Future<Output = ()> + 'static>(
     name: &str,
     cpu: usize,
-    main: impl FnOnce() -> F + Send + 'static,
-) -> Result<ExecutorJoinHandle<()>, glommio::GlommioError<()>> {
-    LocalExecutorBuilder::new(Placement::Fixed(cpu))
+    main: impl FnOnce(Outcome<E>) -> F + Send + 'static,
+) -> Result<Starting<E>, ThreadError> {
+    let (sender, outcome) = channel();
+    let thread = LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name(name)
         // The default of 10 MiB is above a usual memlock limit, and nothing here does direct I/O yet.
         .io_memory(limits::EXECUTOR_IO_BYTES)
         .ring_depth(limits::EXECUTOR_RING_ENTRIES)
         .preempt_timer(NEVER)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
-        .spawn(main)
+        .spawn(move || main(sender))
+        .map_err(|source| ThreadError::Spawn { name: name.to_owned(), source })?;
+    Ok(Starting { name: name.to_owned(), thread, outcome })
 }
 
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -37,8 +87,8 @@ thread_local! {
     static LAST_BREATH: Cell<Nanos> = const { Cell::new(0) };
 }
 
-/// Lets everything else on this executor run: tasks that are ready each time, and, once a millisecond, whatever the
-/// executor's rings have for them. To be called between the steps of any long work.
+/// Lets everything else on this executor run: tasks that are ready each time, and, every
+/// [`BREATH_US`](limits::BREATH_US), whatever the executor's rings have for them. To be called between the steps of any long work.
 pub async fn breathe() {
     let now = clock::now();
     if now - LAST_BREATH.get() < limits::BREATH_US * 1_000 {
@@ -47,4 +97,52 @@ pub async fn breathe() {
     // A timer that is due by the time it is looked at leaves this queue idle, so that the executor looks at its rings.
     glommio::timer::sleep(Duration::from_micros(1)).await;
     LAST_BREATH.set(clock::now());
+}
+
+/// A task that wakes its thread every tick, for its timers and its [`Pulse`](crate::watchman::Pulse).
+pub async fn tick(doorbell: Doorbell) {
+    loop {
+        glommio::timer::sleep(Duration::from_millis(limits::TICK_MS.into())).await;
+        doorbell.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start<F: Future<Output = ()> + 'static>(
+        main: impl FnOnce(Outcome<ThreadError>) -> F + Send + 'static,
+    ) -> String {
+        match spawn("worker", 0, main).expect("a thread").finish() {
+            Ok(thread) => thread.join().map(|()| "works".to_owned()).expect("it ended well"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_thread_that_says_it_works_works() {
+        assert_eq!(start(|outcome| async move { outcome.send(Ok(())).expect("awaited") }), "works");
+    }
+
+    #[test]
+    fn what_a_thread_says_against_its_start_is_told() {
+        let refused =
+            || ThreadError::Executor { name: "worker".into(), source: std::io::Error::other("no ring").into() };
+        let told = start(move |outcome| async move { outcome.send(Err(refused())).expect("awaited") });
+        assert!(told.contains("worker") && told.contains("no ring"), "{told}");
+    }
+
+    #[test]
+    fn a_thread_that_ends_without_a_word_is_no_success() {
+        let told = start(|outcome| async move { drop(outcome) });
+        assert!(told.contains("thread worker ended while it started"), "{told}");
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_told_with_the_thread() {
+        let refused =
+            spawn::<ThreadError, _>("worker", limits::CPU_NUMBER_MAX, |_| async {}).err().expect("no such CPU");
+        assert!(refused.to_string().contains("thread worker") && refused.to_string().contains("1023"), "{refused}");
+    }
 }

@@ -109,6 +109,9 @@ pub const EXECUTOR_IO_BYTES: usize = 64 << 10;
 /// glommio interrupts itself when that many complete between two looks (see `executor`).
 pub const EXECUTOR_RING_ENTRIES: usize = 2048;
 
+/// The least RLIMIT_MEMLOCK with which glommio makes an executor, for whoever has CAP_IPC_LOCK too (its `sys/uring.rs`).
+pub const EXECUTOR_MEMLOCK_BYTES_MIN: u64 = 512 << 10;
+
 /// The longest that a pass or a parse keeps the executor from accepting and reading, besides the step under way.
 pub const BREATH_US: u64 = 5_000;
 
@@ -330,6 +333,9 @@ pub const LOCAL_PORTS_MIN: u64 = 20_000;
 pub const DOCTOR_SOCKETS_MAX: u64 = 1_000_000_000;
 
 // ── The command line ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// `stentor.toml`: a thousand times what a full one has; past it --config names something else.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Events of one request. At most as many as the server would rather parse between two rounds of its sockets.
 pub const PUBLISH_BATCH_EVENTS_MAX: usize = 10_000;

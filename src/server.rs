@@ -9,25 +9,25 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use glommio::{ExecutorJoinHandle, GlommioError};
+use glommio::ExecutorJoinHandle;
 use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
 
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
 use crate::desk::{self, Answers, Desk, Refusals};
+use crate::executor::{Outcome, Starting, ThreadError};
 use crate::hub::{Hub, HubHandle};
 use crate::journal::Window;
-use crate::plan::{Machine, MachineError, Plan, PlanError, Wishes};
+use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::ring::probe::Unsupported;
 use crate::ring::{self, RingOptions, SocketRing};
 use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram};
 use crate::watchman::Watchman;
 use crate::{executor, limits};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
@@ -45,6 +45,12 @@ pub enum StartError {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "can't raise RLIMIT_NOFILE to its hard limit ({source}): raise it before the start (`ulimit -n`, LimitNOFILE= in the service's unit)"
+    )]
+    DescriptorLimit { source: io::Error },
+    #[error("can't lock {} ({source}): check its owner and mode, or choose a directory on a local file system with --data-dir", .path.display())]
+    Lock { path: PathBuf, source: io::Error },
     #[error("another Stentor runs on {}: stop it, or choose another directory with --data-dir", .0.display())]
     DataDirInUse(PathBuf),
     #[error("{address} is taken by another program: stop it, or choose another address with --listen")]
@@ -53,12 +59,17 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("shard {shard} can't set up its ring ({source}): `stentor doctor` tells what this machine lacks")]
     Ring { shard: usize, source: io::Error },
-    #[error("a thread can't be started ({0}): `stentor doctor` tells what this machine lacks")]
-    Thread(GlommioError<()>),
-    #[error("a thread ended while it started: its panic message is above")]
-    ThreadDied,
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    #[error(
+        "can't make the eventfd that wakes {thread} ({source}): allow more open files (`ulimit -n`, sysctl fs.file-max)"
+    )]
+    Doorbell { thread: String, source: io::Error },
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
+    #[error(
+        "can't start the watchman's thread ({source}): allow more threads (`ulimit -u`, TasksMax= in the service's unit, the \
+         container's pids limit)"
+    )]
+    Watchman { source: io::Error },
 }
 
 /// A running server.
@@ -87,7 +98,8 @@ impl Server {
     /// Starts every thread and returns once the server accepts connections.
     pub fn start(options: ServerOptions) -> Result<Self, StartError> {
         ring::probe::probe()?;
-        crate::plan::raise_descriptor_limit()?;
+        ring::probe::check_locked_memory()?;
+        crate::plan::raise_descriptor_limit().map_err(|source| StartError::DescriptorLimit { source })?;
         let plan = Plan::new(&Machine::read(Path::new("/"))?, &options.wishes)?;
         let store = Store::open(&options.data_dir)?;
         let lock = lock(&options.data_dir)?;
@@ -95,13 +107,22 @@ impl Server {
         let shards = plan
             .shards
             .iter()
-            .map(|_| ShardHandle::new(plan.slots_per_shard))
-            .collect::<io::Result<Arc<[ShardHandle]>>>()?;
+            .map(|shard| {
+                ShardHandle::new(plan.slots_per_shard)
+                    .map_err(|source| StartError::Doorbell { thread: shard_name(shard.index), source })
+            })
+            .collect::<Result<Arc<[ShardHandle]>, _>>()?;
         let journal = Arc::new(Window::new(shards.len(), limits::WINDOW_BYTES_MAX));
         let accounts = AccountsService::start(store, hooks(&shards, plan.delivery_cpu))?;
-        let hub = Hub::new(journal.clone(), shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect())?;
-        let handle = hub.handle();
-        executor::spawn("hub", plan.hub_cpu, move || hub.run()).map_err(StartError::Thread)?;
+        let doorbells = shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect();
+        let hub = Hub::new(journal.clone(), doorbells).map_err(hub_doorbell)?;
+        let (handle, hub_pulse) = (hub.handle(), hub.pulse());
+        let main = |outcome: Outcome<StartError>| {
+            // Nobody hears it only where the start has failed elsewhere.
+            hub.run(move |started| drop(outcome.send(started.map_err(hub_doorbell))))
+        };
+        // It runs for as long as the process: nothing waits for its end.
+        executor::spawn(HUB, plan.hub_cpu, main)?.finish()?;
         let parts = ShardParts {
             shards: shards.clone(),
             journal,
@@ -113,8 +134,9 @@ impl Server {
             sizes: ShardSizes { slots: plan.slots_per_shard, log_bytes: limits::SHARD_LOG_BYTES },
         };
         let shard_threads = start_shards(&plan, parts, listeners)?;
-        let watched = shards.iter().enumerate().map(|(index, shard)| (format!("shard-{index}"), shard.pulse.clone()));
-        let watchman = Watchman::start(watched.collect())?;
+        let watched = shards.iter().enumerate().map(|(index, shard)| (shard_name(index), shard.pulse.clone()));
+        let watched = watched.chain([(HUB.to_owned(), hub_pulse)]).collect();
+        let watchman = Watchman::start(watched).map_err(|source| StartError::Watchman { source })?;
         Ok(Self { address, plan, shards, hub: handle, accounts, shard_threads, _watchman: watchman, _lock: lock })
     }
 
@@ -190,25 +212,30 @@ fn start_shards(
     parts: ShardParts,
     listeners: Vec<OwnedFd>,
 ) -> Result<Vec<ExecutorJoinHandle<()>>, StartError> {
-    let (ready, started): (Sender<Result<(), StartError>>, Receiver<_>) = channel();
-    let mut threads = Vec::with_capacity(plan.shards.len());
-    for (shard, listener) in plan.shards.iter().zip(listeners) {
-        let (parts, ready, index) = (parts.clone(), ready.clone(), shard.index);
-        let main = move || run_shard(index, parts, listener, ready);
-        threads.push(executor::spawn(&format!("shard-{index}"), shard.cpu, main).map_err(StartError::Thread)?);
-    }
-    drop(ready);
-    for _ in &plan.shards {
-        started.recv().map_err(|_| StartError::ThreadDied)??;
-    }
-    Ok(threads)
+    let spawn = |(shard, listener): (&ShardPlan, OwnedFd)| {
+        let (parts, index) = (parts.clone(), shard.index);
+        executor::spawn(&shard_name(index), shard.cpu, move |outcome| run_shard(index, parts, listener, outcome))
+    };
+    // All of them first: they start beside each other.
+    let starting: Vec<_> = plan.shards.iter().zip(listeners).map(spawn).collect::<Result<_, _>>()?;
+    starting.into_iter().map(Starting::finish).collect()
 }
 
-async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Sender<Result<(), StartError>>) {
+const HUB: &str = "hub";
+
+fn shard_name(index: usize) -> String {
+    format!("shard-{index}")
+}
+
+fn hub_doorbell(source: io::Error) -> StartError {
+    StartError::Doorbell { thread: HUB.to_owned(), source }
+}
+
+async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: Outcome<StartError>) {
     let ring = match SocketRing::new(ring_options(parts.sizes.slots)) {
         Ok(ring) => ring,
         Err(source) => {
-            let _ = ready.send(Err(StartError::Ring { shard: index, source }));
+            let _ = outcome.send(Err(StartError::Ring { shard: index, source }));
             return;
         }
     };
@@ -230,8 +257,10 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Se
         glommio::executor().create_task_queue(glommio::Shares::default(), glommio::Latency::NotImportant, "desk");
     let accepting = desk::accept(desk, ring::glommio_listener(listener));
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
-    let _ = ready.send(Ok(()));
+    let _ = outcome.send(Ok(()));
+    let pulse = handle.pulse.clone();
     Shard::new(index, handle, parts.journal, parts.directory, answers, plane).run().await;
+    pulse.rest();
 }
 
 fn ring_options(slots: u32) -> RingOptions {
@@ -270,10 +299,11 @@ fn hooks(shards: &Arc<[ShardHandle]>, cpu: usize) -> Hooks {
 }
 
 fn lock(data_dir: &Path) -> Result<File, StartError> {
-    let file = File::create(data_dir.join("server.lock"))?;
+    let path = data_dir.join("server.lock");
+    let file = File::create(&path).map_err(|source| StartError::Lock { path: path.clone(), source })?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::DataDirInUse(data_dir.to_owned())),
-        Err(error) => Err(io::Error::from(error).into()),
+        Err(error) => Err(StartError::Lock { path, source: error.into() }),
     }
 }

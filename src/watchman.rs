@@ -5,7 +5,7 @@
 //! [`executor`](crate::executor)), and says so in the log.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -21,12 +21,25 @@ pub struct Pulse {
     waker: Mutex<Option<Waker>>,
     /// How often it had to be woken.
     rescues: AtomicU64,
+    /// It has ended, as it was told to.
+    rests: AtomicBool,
 }
 
 impl Pulse {
     /// Counts a turn.
     pub fn beat(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// The executor ends: from now on it takes no turns, and is not to be woken.
+    pub fn rest(&self) {
+        self.rests.store(true, Ordering::Relaxed);
+        // Let go of here, on its executor's own thread.
+        *self.waker.lock().expect("no holder panics") = None;
     }
 
     pub fn rescues(&self) -> u64 {
@@ -67,8 +80,8 @@ impl Watchman {
             let mut seen = vec![0; watched.len()];
             while stopped.recv_timeout(round) == Err(RecvTimeoutError::Timeout) {
                 for ((name, pulse), seen) in watched.iter().zip(&mut seen) {
-                    let turns = pulse.turns.load(Ordering::Relaxed);
-                    if turns == *seen {
+                    let turns = pulse.turns();
+                    if turns == *seen && !pulse.rests.load(Ordering::Relaxed) {
                         tracing::warn!(executor = name, "an executor stood still and was woken");
                         pulse.wake();
                     }
@@ -124,5 +137,22 @@ mod tests {
         assert!(still.rescues() > 0);
         assert_eq!(moving_woken.0.load(Ordering::Relaxed), 0);
         assert_eq!(moving.rescues(), 0);
+    }
+
+    #[test]
+    fn one_that_rests_is_left_alone() {
+        let ((still, _), (resting, resting_woken)) = (sleeper(), sleeper());
+        resting.rest();
+        // Its waker is gone by now; with one it would not be woken either.
+        *resting.waker.lock().unwrap() = Some(Waker::from(resting_woken.clone()));
+        let watched = vec![("resting".into(), resting.clone()), ("still".into(), still.clone())];
+        let watchman = Watchman::start(watched).unwrap();
+        let started = Instant::now();
+        while still.rescues() == 0 && started.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(watchman);
+        assert!(still.rescues() > 0);
+        assert_eq!((resting.rescues(), resting_woken.0.load(Ordering::Relaxed)), (0, 0));
     }
 }

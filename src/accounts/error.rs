@@ -37,7 +37,7 @@ pub enum StoreError {
     // The operator mends these:
     #[error("there is no accounts database in {}: give the server's --data-dir, or make an account first", .data_dir.display())]
     NoDatabase { data_dir: PathBuf },
-    #[error("can't use the data directory {}: {source}", .path.display())]
+    #[error("can't use the data directory {} ({source}): check its owner and mode, or choose another with --data-dir", .path.display())]
     DataDir { path: PathBuf, source: io::Error },
     #[error(
         "{} can't keep a write-ahead log (SQLite stayed in mode {mode:?}): put the data directory on a local file system",
@@ -56,11 +56,17 @@ pub enum StoreError {
         "the accounts database can't be written ({detail}): check the owner and the mode of its file and directory"
     )]
     NotWritable { detail: String },
-    #[error("the kernel gives no random numbers ({0})")]
+    #[error("the kernel gives no random numbers ({0}): let the sandbox or seccomp profile allow getrandom(2)")]
     Random(#[from] getrandom::Error),
-    #[error("can't start the accounts thread: {0}")]
+    #[error(
+        "can't start the accounts thread ({0}): allow more threads (`ulimit -u`, TasksMax= in the service's unit, the \
+         container's pids limit)"
+    )]
     Thread(io::Error),
-    #[error("SQLite: {0}")]
+    #[error(
+        "the accounts database failed (SQLite: {0}): check the disk that holds it (`dmesg`), or restore the data directory \
+         from a backup"
+    )]
     Sqlite(rusqlite::Error),
 
     // Passing:

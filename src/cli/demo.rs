@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use super::Failure;
-use super::serve::{ServeArgs, stop_signals, wait_for_stop};
+use super::serve::ServerArgs;
+use super::stop::Stop;
+use crate::config::{Config, File};
 use crate::demo::{DemoAccount, Generator, StatusLine, welcome};
 use crate::limits::DEMO_RATE_EVENTS_PER_S_MAX;
+use crate::server::Server;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     #[command(flatten)]
-    serve: ServeArgs,
+    server: ServerArgs,
     /// Made-up events a second
     #[arg(long, value_name = "EVENTS", default_value_t = 2.0, value_parser = rate)]
     rate: f64,
@@ -21,16 +24,18 @@ pub struct DemoArgs {
 
 impl DemoArgs {
     pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
-        let signals = stop_signals()?;
+        let stop = Stop::catch()?;
         let generator = Generator::new(self.seed, self.rate);
         // Before the server: its first snapshot then has the keys that are about to be pasted.
         let account = DemoAccount::open(data_dir, generator.wallets()).map_err(Failure::failed)?;
-        let server = self.serve.start(data_dir)?;
+        let config = Config::resolve(self.server.settings(Some(data_dir.to_owned())), File::default());
+        let server = Server::start(config.server).map_err(Failure::failed)?;
+        stop.server_runs();
         eprintln!("{}\n", server.plan);
         print!("{}", welcome(server.address, &account));
         let generating = generator.start(server.hub()).map_err(Failure::failed)?;
         let showing = StatusLine::start(server.watch()).map_err(Failure::failed)?;
-        wait_for_stop(signals, &server);
+        stop.wait(&server);
         drop((generating, showing));
         server.shut_down();
         Ok(())

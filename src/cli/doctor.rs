@@ -1,8 +1,9 @@
 //! `stentor doctor`: examines this machine and says what is short, what it costs and how to mend it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use super::{DataDir, Failure};
+use super::Failure;
 use crate::doctor::{Colour, Host, Needs, Report, examine};
 use crate::limits::DOCTOR_SOCKETS_MAX;
 
@@ -18,8 +19,8 @@ pub struct Arguments {
 }
 
 /// Prints the report to stdout; fails (exit code 1) where a check is bad.
-pub fn run(arguments: &Arguments, data_dir: &DataDir) -> Result<(), Failure> {
-    let host = Host::this(&data_dir.data_dir).map_err(Failure::failed)?;
+pub fn run(arguments: &Arguments, data_dir: &Path) -> Result<(), Failure> {
+    let host = Host::this(data_dir).map_err(Failure::failed)?;
     let needs = Needs { sockets: arguments.sockets };
     let report = Report::new(needs, examine(&host, needs));
     let text = if arguments.json { report.json() + "\n" } else { report.table(Colour::of_stdout()) };

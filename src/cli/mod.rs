@@ -7,9 +7,12 @@ mod doctor;
 mod key;
 mod publish;
 mod serve;
+mod stop;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use crate::config::DEFAULT_DATA_DIR;
 
 /// Stentor, an alert-stream server: events in, WebSocket fan-out to hundreds of thousands of sockets
 #[derive(Debug, clap::Parser)]
@@ -39,12 +42,12 @@ impl Command {
     pub fn run(self) -> Result<(), Failure> {
         let data_dir = &self.data_dir;
         match self.subcommand {
-            Subcommand::Demo(arguments) => arguments.run(&data_dir.data_dir),
-            Subcommand::Serve(arguments) => arguments.run(&data_dir.data_dir),
-            Subcommand::Account(arguments) => arguments.run(&data_dir.data_dir),
-            Subcommand::Key(arguments) => arguments.run(&data_dir.data_dir),
+            Subcommand::Demo(arguments) => arguments.run(data_dir.path()),
+            Subcommand::Serve(arguments) => arguments.run(data_dir.data_dir.clone()),
+            Subcommand::Account(arguments) => arguments.run(data_dir.path()),
+            Subcommand::Key(arguments) => arguments.run(data_dir.path()),
             Subcommand::Publish(arguments) => publish::run(&arguments),
-            Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir),
+            Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir.path()),
         }
     }
 }
@@ -76,7 +79,14 @@ impl Failure {
 /// Where every subcommand finds the server's data.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DataDir {
-    /// The server's data directory (accounts, keys, journal)
-    #[arg(long, value_name = "DIR", default_value = "./stentor-data", global = true)]
-    pub data_dir: PathBuf,
+    /// The server's data directory (accounts, keys, journal) [default: ./stentor-data]
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    /// What was asked for, or the default. `serve` has a configuration file between the two.
+    fn path(&self) -> &Path {
+        self.data_dir.as_deref().unwrap_or(Path::new(DEFAULT_DATA_DIR))
+    }
 }

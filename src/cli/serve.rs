@@ -1,21 +1,33 @@
 //! `stentor serve`: the server, until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use std::path::PathBuf;
 
 use super::Failure;
-use crate::plan::{CpuList, Wishes};
-use crate::server::{Server, ServerOptions};
+use super::console::Console;
+use super::stop::Stop;
+use crate::config::{Config, File, ServerSettings};
+use crate::plan::CpuList;
+use crate::server::Server;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Configuration file, which flags override. None is read unless it is named here, not even ./stentor.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the configuration that flags and file come to, as a commented file, and end
+    #[arg(long)]
+    print_config: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
 
 /// Where the server listens and which CPUs it uses; shared by `serve` and `demo`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ServeArgs {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5001")]
-    pub listen: SocketAddr,
+pub struct ServerArgs {
+    /// Address to listen on [default: 127.0.0.1:5001]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
     /// Shards: one a CPU by default; more hold more sockets where RLIMIT_NOFILE is low
     #[arg(long, value_name = "N")]
     pub shards: Option<usize>,
@@ -28,37 +40,31 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
-        let signals = stop_signals()?;
-        let server = self.start(data_dir)?;
+    pub fn run(self, data_dir: Option<PathBuf>) -> Result<(), Failure> {
+        let file = match &self.config {
+            Some(path) => File::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
+            None => File::default(),
+        };
+        let config = Config::resolve(self.server.settings(data_dir), file);
+        if self.print_config {
+            let text = config.to_toml().map_err(Failure::failed)?;
+            return Console::of_process(|console| console.value(text.trim_end()));
+        }
+        let stop = Stop::catch()?;
+        let data_dir = config.server.data_dir.clone();
+        let server = Server::start(config.server).map_err(Failure::failed)?;
+        stop.server_runs();
         eprintln!("stentor listens on {}, data in {}", server.address, data_dir.display());
         eprintln!("{}", server.plan);
-        wait_for_stop(signals, &server);
+        stop.wait(&server);
         server.shut_down();
         Ok(())
     }
-
-    pub(super) fn start(self, data_dir: &Path) -> Result<Server, Failure> {
-        let wishes = Wishes { shards: self.shards, cpus: self.cpus, delivery_cpu: self.delivery_cpu };
-        let options = ServerOptions { listen: self.listen, data_dir: data_dir.to_owned(), wishes };
-        Server::start(options).map_err(Failure::failed)
-    }
 }
 
-/// Catches SIGINT and SIGTERM from now on.
-pub(super) fn stop_signals() -> Result<Signals, Failure> {
-    Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)
-}
-
-/// Serves until a signal comes. A second one ends the process at once.
-pub(super) fn wait_for_stop(mut signals: Signals, server: &Server) {
-    if signals.forever().next().is_none() {
-        return;
+impl ServerArgs {
+    pub(super) fn settings(self, data_dir: Option<PathBuf>) -> ServerSettings {
+        let Self { listen, shards, cpus, delivery_cpu } = self;
+        ServerSettings { listen, data_dir, shards, cpus, delivery_cpu }
     }
-    eprintln!("stopping: closing {} sockets (once more to stop at once)", server.watch().totals().sockets);
-    std::thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            std::process::exit(130);
-        }
-    });
 }

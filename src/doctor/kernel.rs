@@ -3,7 +3,7 @@
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::{Finding, Host, Needs};
-use crate::limits::RING_BYTES_PER_SHARD;
+use crate::limits::{EXECUTOR_MEMLOCK_BYTES_MIN, RING_BYTES_PER_SHARD};
 use crate::plan::shards_for;
 use crate::ring::probe::check_release;
 
@@ -73,10 +73,15 @@ fn seccomp(host: &Host) -> Finding {
     }
 }
 
-/// Rings and registered buffers count as locked memory for whoever lacks CAP_IPC_LOCK.
+/// Rings and registered buffers count as locked memory for whoever lacks CAP_IPC_LOCK; the executors' own floor is for all.
 fn memlock(host: &Host, needs: Needs) -> Finding {
     const NAME: &str = "memlock";
     let Some(limit) = host.limit("Max locked memory") else { return Finding::ok(NAME, "not told") };
+    if limit.soft < EXECUTOR_MEMLOCK_BYTES_MIN {
+        let remedy =
+            "ulimit -l unlimited, LimitMEMLOCK=infinity in the service's unit, or --ulimit memlock=-1 for a container";
+        return Finding::bad(NAME, BinaryBytes(limit.soft).to_string(), NO_START, remedy);
+    }
     if host.may_lock_any_memory() {
         return Finding::ok(NAME, "not counted for this process (CAP_IPC_LOCK)");
     }
@@ -137,5 +142,17 @@ mod tests {
         assert!(short.remedy.expect("a remedy").contains("ulimit -l 2048"));
         files.write("proc/self/status", "CapEff:\t000001fffeffffff\n");
         assert_eq!(memlock(&host, Needs { sockets: 1_001 }).status, Status::Ok);
+    }
+
+    #[test]
+    fn too_little_locked_memory_for_an_executor_is_bad_whatever_the_capabilities() {
+        let FakeHost { host, files } = sound();
+        for capabilities in ["CapEff:\t0000000000000000\n", "CapEff:\t000001fffeffffff\n"] {
+            files.write("proc/self/status", capabilities);
+            files.write("proc/self/limits", "Max locked memory  524287  524287  bytes\n");
+            assert_eq!(memlock(&host, Needs { sockets: 1 }).status, Status::Bad, "{capabilities}");
+            files.write("proc/self/limits", "Max locked memory  524288  524288  bytes\n");
+            assert_ne!(memlock(&host, Needs { sockets: 1 }).status, Status::Bad, "{capabilities}");
+        }
     }
 }

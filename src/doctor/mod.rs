@@ -115,6 +115,7 @@ mod tests {
                 "io_uring",
                 "kernel.io_uring_disabled",
                 "socket hand-over",
+                "memlock",
                 "open files",
                 "fs.file-max",
                 "net.ipv4.tcp_mem",
@@ -127,7 +128,6 @@ mod tests {
             with(Status::Warn),
             [
                 "seccomp",
-                "memlock",
                 "net.core.somaxconn",
                 "net.ipv4.tcp_max_syn_backlog",
                 "net.ipv4.tcp_wmem",

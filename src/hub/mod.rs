@@ -22,9 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::clock::{self, Nanos};
 use crate::event::Event;
 use crate::journal::{Journal, JournalError, Window};
-use crate::limits;
 use crate::mailbox::Mailbox;
 use crate::ring::Doorbell;
+use crate::watchman::Pulse;
+use crate::{executor, limits};
 
 /// What a publisher is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,30 +58,45 @@ pub struct Hub {
     handle: HubHandle,
     /// One for each shard.
     shards: Vec<Doorbell>,
+    pulse: Arc<Pulse>,
 }
 
 impl Hub {
     pub fn new(journal: Arc<Window>, shards: Vec<Doorbell>) -> std::io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(Doorbell::new()?));
-        Ok(Self { handle: HubHandle { mailbox, queued_bytes: Arc::default(), journal }, shards })
+        Ok(Self { handle: HubHandle { mailbox, queued_bytes: Arc::default(), journal }, shards, pulse: Arc::default() })
     }
 
     pub fn handle(&self) -> HubHandle {
         self.handle.clone()
     }
 
-    /// Serves publishers for ever, on the executor of this thread.
-    pub async fn run(self) {
-        let doorbell = self.handle.mailbox.doorbell().listen().expect("a descriptor for the hub's doorbell");
+    /// What the watchman watches.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
+    }
+
+    /// Serves publishers for ever, on the executor of this thread. `started` hears whether it does.
+    pub async fn run(self, started: impl FnOnce(std::io::Result<()>)) {
+        let doorbell = self.handle.mailbox.doorbell();
+        let listener = match doorbell.listen() {
+            Ok(listener) => listener,
+            Err(error) => return started(Err(error)),
+        };
+        let _ticker = glommio::spawn_local(executor::tick(doorbell.clone()));
+        let _listening = glommio::spawn_local(self.pulse.clone().listen());
+        started(Ok(()));
         let mut requests = Vec::new();
         loop {
+            self.pulse.beat();
             self.handle.mailbox.collect(&mut requests);
             if requests.is_empty() {
-                doorbell.heard().await.expect("an eventfd can be read");
+                listener.heard().await.expect("an eventfd can be read");
                 continue;
             }
             for request in requests.drain(..) {
                 self.publish(request);
+                self.pulse.beat();
             }
         }
     }
@@ -122,5 +138,33 @@ impl HubHandle {
     /// The number of the newest event; 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.journal.head() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::executor::{Outcome, ThreadError};
+
+    /// Without publishers it takes turns too, or the watchman could not tell it from one that is asleep.
+    #[test]
+    fn an_idle_hub_takes_turns() {
+        let journal = Arc::new(Window::new(1, limits::WINDOW_BYTES_MAX));
+        let hub = Hub::new(journal, Vec::new()).expect("a doorbell");
+        let pulse = hub.pulse();
+        let main = |outcome: Outcome<ThreadError>| {
+            hub.run(move |started| {
+                started.expect("a descriptor");
+                outcome.send(Ok(())).expect("awaited");
+            })
+        };
+        executor::spawn("hub", 0, main).expect("a thread").finish().expect("it runs");
+        let started = Instant::now();
+        while pulse.turns() < 5 {
+            assert!(started.elapsed() < Duration::from_secs(30), "{} turns", pulse.turns());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -37,7 +37,7 @@ pub use memory::{FirstLimit, MemoryPlan, Resource, fixed_bytes_per_shard};
 pub use placement::Placement;
 
 /// What was asked for on the command line or in `stentor.toml`. All absent: the machine decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     pub shards: Option<usize>,
     /// The CPUs for everything; the delivery CPU may lie outside.

@@ -3,6 +3,9 @@
 use std::io;
 
 use io_uring::{IoUring, Probe, opcode};
+use rustix::process::{Resource, getrlimit};
+
+use crate::limits::EXECUTOR_MEMLOCK_BYTES_MIN;
 
 /// `IORING_SETUP_DEFER_TASKRUN` came with 6.1, and a multishot receive with 6.0.
 pub const LEAST_KERNEL: (u32, u32) = (6, 1);
@@ -23,6 +26,12 @@ pub enum Unsupported {
         "io_uring can't get the memory for its rings (io_uring_setup: {source}): raise `ulimit -l` (memlock) or free memory"
     )]
     Memory { source: io::Error },
+    #[error(
+        "RLIMIT_MEMLOCK is {} KiB and every thread's executor wants at least {} KiB: raise it (`ulimit -l {}`, LimitMEMLOCK= in the \
+         service's unit, `--ulimit memlock=-1` for a container)",
+        .limit_bytes / 1024, EXECUTOR_MEMLOCK_BYTES_MIN / 1024, EXECUTOR_MEMLOCK_BYTES_MIN / 1024
+    )]
+    LockedMemory { limit_bytes: u64 },
     #[error("io_uring can't be set up (io_uring_setup: {source}): `stentor doctor` tells what this machine lacks")]
     Other { source: io::Error },
     #[error("this kernel's io_uring lacks {operation}, which the socket plane needs: boot Linux {}.{} or newer", LEAST_KERNEL.0, LEAST_KERNEL.1)]
@@ -49,6 +58,14 @@ pub fn probe() -> Result<(), Unsupported> {
         }
     }
     Ok(())
+}
+
+/// Checks this process's soft RLIMIT_MEMLOCK, which counts here also for those who may lock any memory.
+pub fn check_locked_memory() -> Result<(), Unsupported> {
+    match getrlimit(Resource::Memlock).current {
+        Some(limit_bytes) if limit_bytes < EXECUTOR_MEMLOCK_BYTES_MIN => Err(Unsupported::LockedMemory { limit_bytes }),
+        _ => Ok(()),
+    }
 }
 
 /// The release as `uname -r` prints it, such as `6.18.44-generic`.

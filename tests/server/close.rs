@@ -188,6 +188,35 @@ fn sockets_that_answer_nothing_hold_a_stop_up_for_seconds_only() {
 }
 
 #[test]
+fn a_second_signal_stops_at_once() {
+    let mut server = Server::start();
+    let mut silent = server.connect();
+    // What it has received says that its shard has it.
+    server.publish(&[trade("trade.open", OWNER)]);
+    silent.trade();
+    server.terminate();
+    until("its word on the first", SOON, || server.said().contains("stopping: closing 1 sockets").then_some(()));
+    server.terminate();
+    assert_eq!(server.wait_for_exit(SOON).code(), Some(128 + 15));
+    drop(silent);
+}
+
+#[test]
+fn a_shard_that_has_ended_is_not_taken_for_one_that_sleeps() {
+    let mut server = Server::start();
+    // Its shard waits for it, while the other has nothing to wait for.
+    let mut silent = server.connect();
+    server.publish(&[trade("trade.open", OWNER)]);
+    silent.trade();
+    server.terminate();
+    assert_eq!(server.wait_for_exit(Duration::from_secs(20)).code(), Some(0));
+    drop(silent);
+    // Four times a second if it were; a busy machine may really hold a shard up once or twice.
+    let alarms = server.said().matches("stood still").count();
+    assert!(alarms < 4, "{alarms} alarms");
+}
+
+#[test]
 fn clients_that_come_back_at_once_do_not_keep_a_stopping_server_up() {
     let mut server = Server::start();
     let (address, path) = (server.address, server.alerts_path());

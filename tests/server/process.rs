@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,6 +28,7 @@ pub struct Server {
     pub subscriber: String,
     /// A key of `feed`.
     pub publisher: String,
+    words: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -49,12 +51,14 @@ impl Server {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("a pipe");
         let (listens, address) = channel();
-        std::thread::spawn(move || relay(stderr, &listens));
+        let words = Arc::<Mutex<String>>::default();
+        let heard = words.clone();
+        std::thread::spawn(move || relay(stderr, &listens, &heard));
         let Ok(address) = address.recv_timeout(SOON) else {
             let _ = child.kill();
             panic!("the server does not listen: {:?}", child.wait());
         };
-        Self { child, address, data_dir, subscriber, publisher }
+        Self { child, address, data_dir, subscriber, publisher, words }
     }
 
     pub fn pid(&self) -> u32 {
@@ -95,6 +99,11 @@ impl Server {
         Request::get("/readyz").send(self.address).json()["last_seq"].as_u64().expect("a number")
     }
 
+    /// What it has said on stderr so far.
+    pub fn said(&self) -> String {
+        self.words.lock().expect("no holder panics").clone()
+    }
+
     /// Asks it to stop, as a service manager does.
     pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -114,11 +123,12 @@ impl Drop for Server {
 }
 
 /// Finds the address in what the server says, and passes its words on to the test's own output.
-fn relay(stderr: ChildStderr, listens: &Sender<SocketAddr>) {
+fn relay(stderr: ChildStderr, listens: &Sender<SocketAddr>, words: &Mutex<String>) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         if let Some((address, _)) = line.strip_prefix("stentor listens on ").and_then(|rest| rest.split_once(',')) {
             let _ = listens.send(address.parse().expect("an address"));
         }
         eprintln!("server: {line}");
+        *words.lock().expect("no holder panics") += &(line + "\n");
     }
 }

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
+
 use crate::data_dir::DataDir;
 use crate::process::{STENTOR, Server};
 use crate::wait::{SOON, until};
@@ -71,6 +73,21 @@ fn a_data_directory_in_use_is_told() {
 }
 
 #[test]
+fn a_data_directory_that_can_t_be_used_is_told() {
+    let data_dir = DataDir::new();
+    let file = data_dir.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let below = file.join("data").to_string_lossy().into_owned();
+    let output = serve(&data_dir, &["--listen", "127.0.0.1:0", "--data-dir", &below], |_| {});
+    assert_one_sentence("a directory below a file", &output, &[&below, "data directory", "--data-dir"]);
+
+    let lock = data_dir.path().join("server.lock");
+    std::fs::create_dir(&lock).expect("a directory");
+    let output = serve(&data_dir, &["--listen", "127.0.0.1:0"], |_| {});
+    assert_one_sentence("a lock that is no file", &output, &[&lock.to_string_lossy(), "lock", "--data-dir"]);
+}
+
+#[test]
 fn a_cpu_that_is_not_there_is_told() {
     // The last one that Linux can pin a thread to; what lies past it is wrong usage.
     for flags in [["--cpus", "1023"], ["--delivery-cpu", "1023"]] {
@@ -95,9 +112,57 @@ fn io_uring_that_is_forbidden_or_missing_is_told() {
     {
         let output = serve(&DataDir::new(), &["--listen", "127.0.0.1:0"], |command| {
             // SAFETY: two system calls on memory of the closure's own, between fork and exec.
-            unsafe { command.pre_exec(move || refuse_io_uring(errno)) };
+            unsafe { command.pre_exec(move || refuse_io_uring(ANY_ENTRIES, errno)) };
         });
         assert_one_sentence("no io_uring", &output, &told);
+    }
+}
+
+#[test]
+fn an_executor_that_can_t_be_made_is_told_with_its_own_error() {
+    let entries = stentor::limits::EXECUTOR_RING_ENTRIES as u32;
+    let output = serve(&DataDir::new(), &["--listen", "127.0.0.1:0"], |command| {
+        // SAFETY: two system calls on memory of the closure's own, between fork and exec.
+        unsafe { command.pre_exec(move || refuse_io_uring(entries, libc::ENOMEM)) };
+    });
+    assert_one_sentence(
+        "no executor",
+        &output,
+        &["thread hub", "executor", "Cannot allocate memory", "stentor doctor"],
+    );
+}
+
+#[test]
+fn too_little_locked_memory_is_told_with_what_is_needed() {
+    let output = serve(&DataDir::new(), &["--listen", "127.0.0.1:0"], |command| {
+        // SAFETY: one system call, which touches this process only.
+        unsafe { command.pre_exec(|| limit_locked_memory(64 << 10)) };
+    });
+    assert_one_sentence("a low memlock limit", &output, &["64 KiB", "512 KiB", "ulimit -l", "LimitMEMLOCK="]);
+}
+
+#[test]
+fn a_signal_ends_a_start_that_takes_long() {
+    for (signal, code) in [(Signal::TERM, 128 + 15), (Signal::INT, 128 + 2)] {
+        let data_dir = DataDir::new();
+        data_dir.account("alice", "elite");
+        // The start waits some seconds for whoever holds the database, then gives up.
+        let holder = rusqlite::Connection::open(data_dir.path().join("accounts.db")).expect("the database");
+        holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE held (a)").expect("held");
+        let mut command = Command::new(STENTOR);
+        command.arg("--data-dir").arg(data_dir.path()).args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        until("it catches signals", SOON, || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+            let both = (1 << (15 - 1)) | (1 << (2 - 1));
+            (u64::from_str_radix(caught.trim(), 16).expect("a mask") & both == both).then_some(())
+        });
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).expect("a signal to our own child");
+        let status = until("its end", SOON, || child.try_wait().expect("our own child"));
+        assert_eq!(status.code(), Some(code), "{status}: it gave up instead where that is 1, and ran where it is 0");
+        drop(holder);
     }
 }
 
@@ -122,18 +187,33 @@ fn report_linux_2_6() -> io::Result<()> {
     }
 }
 
-/// A seccomp filter that answers io_uring_setup(2) with `errno` and lets everything else through, as containers do.
-fn refuse_io_uring(errno: i32) -> io::Result<()> {
+/// What `ulimit -l` does.
+fn limit_locked_memory(bytes: u64) -> io::Result<()> {
+    let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    Ok(rustix::process::setrlimit(rustix::process::Resource::Memlock, limit)?)
+}
+
+/// For [`refuse_io_uring`]: rings of whatever size.
+const ANY_ENTRIES: u32 = 0;
+
+/// A seccomp filter that answers io_uring_setup(2) with `errno`, where that many entries are asked for, and lets everything
+/// else through, as containers do.
+fn refuse_io_uring(entries: u32, errno: i32) -> io::Result<()> {
+    // The fields of `struct seccomp_data`: the number, and the low half of the first argument (at its front, little-endian).
     const SYSTEM_CALL_NUMBER_OFFSET: u32 = 0;
+    const ARGUMENT_0_OFFSET: u32 = 16;
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let unless = |compare: u32, k: u32, jf: u8| libc::sock_filter {
+        code: (libc::BPF_JMP | compare | libc::BPF_K) as u16,
+        jt: 0,
+        jf,
+        k,
+    };
     let mut program = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, SYSTEM_CALL_NUMBER_OFFSET),
-        libc::sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: libc::SYS_io_uring_setup as u32,
-        },
+        unless(libc::BPF_JEQ, libc::SYS_io_uring_setup as u32, 3),
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, ARGUMENT_0_OFFSET),
+        unless(if entries == ANY_ENTRIES { libc::BPF_JGE } else { libc::BPF_JEQ }, entries, 1),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
     ];
