@@ -149,6 +149,20 @@ pub const BODY_MS: u64 = 30_000;
 /// Between two requests of one connection. Longer than the 60 s after which usual proxies let go.
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 
+/// The same, and from a connection's start to its first byte, while more than half of a desk's places are taken: as long as
+/// `stentor publish` keeps an idle connection for its next batch.
+pub const CROWDED_SILENCE_MS: u64 = 5_000;
+
+/// What every newcomer gets for its first byte even when the desk is full: the way around the world, and once more for a
+/// packet that was lost.
+pub const SILENCE_MS_MIN: u64 = 1_000;
+
+/// How often a connection's deadline is looked at again, and a full desk for somebody idle.
+pub const DESK_LOOK_MS: u64 = 500;
+
+/// From an answer's first byte to the moment when the kernel has its last. The longest is a full watchlist, 1.3 MB.
+pub const ANSWER_SENT_MS: u64 = 30_000;
+
 /// For the last words to somebody who did not finish a request.
 pub const GOODBYE_MS: u64 = 1_000;
 

@@ -7,8 +7,9 @@
 //!                                └── 101 sent: socket, leftover, seat ─▶ shard mailbox
 //! ```
 //!
-//! Each connection here costs a process descriptor, so there is a bound on them, and each has a deadline for whatever it
-//! is doing: sending a head, sending a body, or nothing.
+//! Each connection here costs a process descriptor, so there is a bound on them (`places`), and each has a deadline for
+//! whatever it is doing (`phase`): sending a head, sending a body, or nothing. When the desk is crowded, doing nothing has
+//! a short one.
 
 mod acceptor;
 mod answers;
@@ -16,6 +17,8 @@ mod auth;
 mod body;
 mod connection;
 mod error;
+mod phase;
+mod places;
 mod publish;
 mod refusals;
 mod router;
@@ -26,6 +29,7 @@ mod watchlist;
 pub use acceptor::accept;
 pub use answers::{Answer, Answers};
 pub use error::RestError;
+pub use places::Places;
 pub use refusals::Refusals;
 
 use std::rc::Rc;
@@ -46,6 +50,6 @@ pub struct Desk {
     pub hub: HubHandle,
     pub refusals: Arc<Refusals>,
     pub answers: Rc<Answers>,
-    /// Connections that the desk may hold at a time, each with a process descriptor.
-    pub connections_max: usize,
+    /// Of its connections, each with a process descriptor.
+    pub places: Rc<Places>,
 }

@@ -21,6 +21,7 @@ mod wait;
 mod churn;
 mod cli;
 mod close;
+mod crowd;
 #[cfg(feature = "conformance")]
 mod echo;
 mod heartbeat;
