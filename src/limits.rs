@@ -134,6 +134,10 @@ pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// A publish request's body: some 30,000 trades.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
+/// Bodies of all requests at one desk, with the events that are parsed from them: eight of the largest bodies coming in, or
+/// some three with their events. One that is alone may be larger.
+pub const DESK_BODIES_BYTES_MAX: usize = 64 << 20;
+
 /// A body that is refused is read and thrown away up to here, so that the client sees the answer.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -159,6 +163,9 @@ pub const SILENCE_MS_MIN: u64 = 1_000;
 
 /// How often a connection's deadline is looked at again, and a full desk for somebody idle.
 pub const DESK_LOOK_MS: u64 = 500;
+
+/// How long a request waits for another thread's answer. The accounts' full queue is two seconds of work, the hub's less.
+pub const ANSWER_MS: u64 = 10_000;
 
 /// From an answer's first byte to the moment when the kernel has its last. The longest is a full watchlist, 1.3 MB.
 pub const ANSWER_SENT_MS: u64 = 30_000;

@@ -17,7 +17,7 @@ use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
 
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
-use crate::desk::{self, Answers, Desk, Places, Refusals};
+use crate::desk::{self, Answers, Budget, Desk, Places, Refusals};
 use crate::hub::{Hub, HubHandle};
 use crate::journal::Window;
 use crate::plan::{Machine, MachineError, Plan, PlanError, Wishes};
@@ -225,6 +225,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Se
         refusals: parts.refusals,
         answers: answers.clone(),
         places: Places::new(parts.connections_max),
+        bodies: Budget::new(limits::DESK_BODIES_BYTES_MAX),
     });
     let queue =
         glommio::executor().create_task_queue(glommio::Shares::default(), glommio::Latency::NotImportant, "desk");

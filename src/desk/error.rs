@@ -5,6 +5,7 @@ use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
+use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
 use crate::event::InvalidEvent;
 use crate::journal::JournalError;
@@ -43,6 +44,11 @@ pub enum RestError {
     Upgrade(#[from] UpgradeError),
     #[error("{0}")]
     Overloaded(#[from] JournalError),
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The thread that should have answered did not.
+    #[error("no answer came within {} s: {outcome}", limits::ANSWER_MS / 1000)]
+    Unconfirmed { outcome: &'static str },
     #[error("the server is full: every socket slot is taken")]
     Full,
     #[error(transparent)]
@@ -64,7 +70,9 @@ impl RestError {
             Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
-            Self::Overloaded(_) | Self::Full | Self::Submit(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded(_) | Self::Exhausted(_) | Self::Unconfirmed { .. } | Self::Full | Self::Submit(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -82,7 +90,8 @@ impl RestError {
             Self::BodyBroken(_) | Self::InvalidRequest(_) => "INVALID_REQUEST",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
-            Self::Overloaded(_) | Self::Submit(_) => "OVERLOADED",
+            Self::Overloaded(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
+            Self::Unconfirmed { .. } => "UNCONFIRMED",
             Self::Full => "SERVER_FULL",
         }
     }
@@ -90,7 +99,8 @@ impl RestError {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
-            Self::Overloaded(_) | Self::Full | Self::Submit(_) => Some(limits::RETRY_AFTER_S),
+            // Not for what is unconfirmed: a program that obeys would publish twice.
+            Self::Overloaded(_) | Self::Exhausted(_) | Self::Full | Self::Submit(_) => Some(limits::RETRY_AFTER_S),
             _ => None,
         }
     }

@@ -9,12 +9,14 @@
 //!
 //! Each connection here costs a process descriptor, so there is a bound on them (`places`), and each has a deadline for
 //! whatever it is doing (`phase`): sending a head, sending a body, or nothing. When the desk is crowded, doing nothing has
-//! a short one.
+//! a short one. What all requests together hold in memory is bounded, too (`budget`), and so is every wait for another
+//! thread's answer.
 
 mod acceptor;
 mod answers;
 mod auth;
 mod body;
+mod budget;
 mod connection;
 mod error;
 mod phase;
@@ -28,6 +30,7 @@ mod watchlist;
 
 pub use acceptor::accept;
 pub use answers::{Answer, Answers};
+pub use budget::Budget;
 pub use error::RestError;
 pub use places::Places;
 pub use refusals::Refusals;
@@ -52,4 +55,6 @@ pub struct Desk {
     pub answers: Rc<Answers>,
     /// Of its connections, each with a process descriptor.
     pub places: Rc<Places>,
+    /// For request bodies and what is parsed from them.
+    pub bodies: Rc<Budget>,
 }

@@ -65,7 +65,7 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
         .with(|routes| routes.at(path).ok().map(|found| (*found.value, found.params.get("owner").map(str::to_owned))));
     let Some((route, owner)) = found else {
         let error = RestError::NotFound(path.to_owned());
-        body::discard(request).await;
+        body::discard(desk, request).await;
         return Err(error);
     };
     match (route, request.method()) {
@@ -82,7 +82,7 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
             Ok(json_reply(StatusCode::OK, &json!({ "status": "ready", "last_seq": desk.hub.last_seq() })))
         }
         (route, _) => {
-            body::discard(request).await;
+            body::discard(desk, request).await;
             Err(RestError::MethodNotAllowed { allow: route.allow() })
         }
     }

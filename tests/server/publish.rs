@@ -11,7 +11,7 @@ use crate::http::{Reply, Request};
 use crate::process::{OWNER, Server};
 use crate::socket::{Received, Socket};
 use crate::trade::{numbered, trade};
-use crate::wait::SOON;
+use crate::wait::{SOON, until};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
@@ -161,6 +161,51 @@ fn a_body_of_ten_megabytes_is_refused_to_a_client_that_sends_all_of_it() {
     );
     asking.write_all(head.as_bytes()).expect("a head");
     assert_refused("10 MB, announced", &Reply::read(&mut asking), 413, "BODY_TOO_LARGE");
+    bystander.undisturbed();
+}
+
+#[test]
+fn bodies_of_many_requests_at_once_are_bounded_and_a_refusal_is_seen() {
+    let server = Server::start_with(&["--shards", "1"], |_| {});
+    let mut bystander = Bystander::new(&server);
+    let head = |framing: &str| {
+        format!(
+            "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {}\r\nContent-Type: {NDJSON}\r\n{framing}\r\n\r\n",
+            server.publisher
+        )
+    };
+    let hold = || {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        stream.write_all(head("Content-Length: 8388608").as_bytes()).expect("a head");
+        stream
+    };
+    // Together they announce all that there is.
+    let held: Vec<TcpStream> = (0..8).map(|_| hold()).collect();
+    let event = trade("trade.open", OWNER).to_string() + "\n";
+    let large = event.repeat((4 << 20) / event.len());
+    let refusal = until("a refusal", SOON, || {
+        let reply = server.post_events(NDJSON, &large);
+        (reply.status != 200).then_some(reply)
+    });
+    assert_refused("one body more", &refusal, 503, "OVERLOADED");
+    assert_eq!(refusal.header("retry-after"), Some("1"));
+    // One that did not say how long it is.
+    let mut chunked = TcpStream::connect(server.address).expect("a connection");
+    let body = format!("{}{:x}\r\n{event}\r\n0\r\n\r\n", head("Transfer-Encoding: chunked"), event.len());
+    chunked.write_all(body.as_bytes()).expect("a request");
+    assert_refused("one body more, in chunks", &Reply::read(&mut chunked), 503, "OVERLOADED");
+
+    drop(held);
+    until("room", SOON, || (server.post_events(NDJSON, &event).status == 200).then_some(()));
+    chunked.write_all(body.as_bytes()).expect("a request");
+    assert_eq!(Reply::read(&mut chunked).status, 200, "the connection is as good as ever");
+    let endless =
+        format!("{}800001\r\n{}", head("Transfer-Encoding: chunked"), "x".repeat(0x80_0001) + "\r\n0\r\n\r\n");
+    chunked.write_all(endless.as_bytes()).expect("a request");
+    assert_refused("8 MiB and a byte, in chunks", &Reply::read(&mut chunked), 413, "BODY_TOO_LARGE");
+    while bystander.last_seq < server.last_seq() {
+        bystander.last_seq = bystander.socket.trade()["seq"].as_u64().expect("a number");
+    }
     bystander.undisturbed();
 }
 
