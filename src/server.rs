@@ -1,6 +1,6 @@
 //! The whole server: threads, their channels, and its orderly end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -216,6 +216,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Se
     let sessions = Sessions::new(parts.sizes, parts.directory.load(), handle.stats.clone());
     let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
     let answers = Rc::new(Answers::default());
+    let stopping = Rc::new(Cell::new(false));
     let desk = Rc::new(Desk {
         shard: index,
         shards: parts.shards,
@@ -224,6 +225,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, ready: Se
         hub: parts.hub,
         refusals: parts.refusals,
         answers: answers.clone(),
+        stopping: stopping.clone(),
         places: Places::new(parts.connections_max),
         bodies: Budget::new(limits::DESK_BODIES_BYTES_MAX),
     });

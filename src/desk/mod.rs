@@ -35,6 +35,7 @@ pub use error::RestError;
 pub use places::Places;
 pub use refusals::Refusals;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub struct Desk {
     pub hub: HubHandle,
     pub refusals: Arc<Refusals>,
     pub answers: Rc<Answers>,
+    /// Set when the shard begins to stop: nobody is upgraded any more.
+    pub stopping: Rc<Cell<bool>>,
     /// Of its connections, each with a process descriptor.
     pub places: Rc<Places>,
     /// For request bodies and what is parsed from them.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -56,10 +57,12 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
     ))
 }
 
-/// `DELETE /api/watchlist/{owner}`.
-pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: String) -> Result<Reply, RestError> {
+/// `DELETE /api/watchlist/{owner}`, with `owner` as it stands in the path. One that is not on the list is no error, so that
+/// a repeat is none.
+pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: &str) -> Result<Reply, RestError> {
     let account = account(desk, request)?;
-    let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
+    // What is not UTF-8 becomes a character that no owner holds, and is refused with the others.
+    let owner = percent_decode_str(owner).decode_utf8_lossy().parse().map_err(StoreError::InvalidOwner)?;
     let edit = ask(desk, Unwatch { account, owners: vec![owner] }).await?;
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "removed": edit.removed, "total": edit.total })))
 }

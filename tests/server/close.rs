@@ -24,6 +24,19 @@ fn a_bad_key_is_refused_before_the_upgrade() {
 }
 
 #[test]
+fn a_missing_key_is_told_where_this_route_takes_one() {
+    let server = Server::start();
+    let refusal = Socket::open(server.address, "/ws/alerts").expect_err("no key");
+    let message = refusal.error()["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("/ws/alerts?apiKey=KEY") && !message.contains("Bearer"), "{message}");
+    assert_eq!(refusal.header("www-authenticate"), Some("ApiKey"));
+    // That is another protocol, which a client must not take for a bad key.
+    let path = format!("/ws/alerts?api_key={}", server.subscriber);
+    let tiered = Socket::open(server.address, &path).expect_err("the tiered protocol");
+    assert_eq!((tiered.status, tiered.error()["code"].as_str()), (501, Some("NOT_IMPLEMENTED")));
+}
+
+#[test]
 fn a_publishers_key_does_not_open_the_stream() {
     let server = Server::start();
     let path = format!("/ws/alerts?apiKey={}", server.publisher);

@@ -1,6 +1,6 @@
 //! `POST /api/events`: what is accepted, what is refused by which name, and that a refusal disturbs nobody.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ fn a_bad_event_is_named_by_line_and_field_and_nothing_of_its_batch_is_published(
     disagreeing["data"]["tradeType"] = "close".into();
     let topicless = json!({ "type": "price_update", "data": { "price": 1 } });
     let unsafe_integer = good.to_string().replace("15000.5", "9007199254740993");
-    let cases: [(&str, &str, String, Value); 9] = [
+    let cases: [(&str, &str, String, Value); 10] = [
         (
             "malformed JSON at line 3",
             NDJSON,
@@ -104,6 +104,12 @@ fn a_bad_event_is_named_by_line_and_field_and_nothing_of_its_batch_is_published(
         ("a missing field", NDJSON, format!("{good}\n\n{missing}\n"), json!([3, null, "data.leverage"])),
         ("a missing field", JSON, missing.to_string(), json!([1, null, "data.leverage"])),
         ("a number sent as text", JSON, format!("[{good},\n{mistyped}]"), json!([2, 1, "data.sizeUsd"])),
+        (
+            "an owner that nobody can watch",
+            JSON,
+            trade("trade.open", "a b").to_string(),
+            json!([1, null, "data.owner"]),
+        ),
         ("no type", NDJSON, "{\"data\":{}}\n".to_owned(), json!([1, null, "type"])),
         ("no topic follows and none is given", NDJSON, format!("{good}\n{topicless}"), json!([2, null, "topic"])),
         ("another tradeType", JSON, disagreeing.to_string(), json!([1, null, "data.tradeType"])),
@@ -141,6 +147,20 @@ fn a_wrong_key_role_type_or_route_is_refused_by_its_name() {
     let nowhere = Request::post("/api/event").body(event.clone()).send(server.address);
     assert_refused("another route", &nowhere, 404, "NOT_FOUND");
     bystander.undisturbed();
+}
+
+#[test]
+fn a_load_balancer_may_probe_with_head() {
+    let server = Server::start();
+    for path in ["/healthz", "/readyz"] {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: stentor\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer and an end");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert_eq!(Request::post(path).send(server.address).header("allow"), Some("GET, HEAD"), "{path}");
+    }
 }
 
 #[test]
@@ -256,6 +276,12 @@ fn garbage_behind_the_upgrade_closes_that_socket_and_no_other() {
     let mut early =
         Socket::open_on(stream, &server.alerts_path(), b"\xff\xfe garbage, not a frame").expect("an upgrade");
     early.expect_close(CloseCode::PROTOCOL_ERROR);
+    // What looks like a second request is for the session, too.
+    let stream = TcpStream::connect(server.address).expect("a connection");
+    let request = b"GET /healthz HTTP/1.1\r\nHost: stentor\r\n\r\n";
+    Socket::open_on(stream, &server.alerts_path(), request)
+        .expect("an upgrade")
+        .expect_close(CloseCode::PROTOCOL_ERROR);
     let mut late = server.connect();
     late.send_raw(b"GET / HTTP/1.1\r\n\r\n");
     late.expect_close(CloseCode::PROTOCOL_ERROR);
