@@ -201,6 +201,19 @@ fn sockets_that_answer_nothing_hold_a_stop_up_for_seconds_only() {
 }
 
 #[test]
+fn a_stopping_server_upgrades_nobody() {
+    let mut server = Server::start_with(&["--shards", "1"], |_| {});
+    // It answers nothing, so the server stays for the closing deadline.
+    let mut silent = server.connect();
+    server.terminate();
+    assert!(matches!(silent.receive_past_pings(SOON), Some(Received::Close(1012, _))));
+    let refusal = Socket::open(server.address, &server.alerts_path()).expect_err("a server that stops");
+    assert_eq!((refusal.status, refusal.error()["code"].as_str()), (503, Some("SHUTTING_DOWN")));
+    assert!(refusal.header("retry-after").is_some());
+    assert_eq!(server.wait_for_exit(Duration::from_secs(20)).code(), Some(0));
+}
+
+#[test]
 fn clients_that_come_back_at_once_do_not_keep_a_stopping_server_up() {
     let mut server = Server::start();
     let (address, path) = (server.address, server.alerts_path());
