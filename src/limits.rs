@@ -137,6 +137,11 @@ pub const EVENT_OVERHEAD_BYTES: usize = 256;
 /// Connections waiting in the kernel to be accepted. The kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// How long a start waits for its address: a server that was just stopped or killed lets go of it only when the kernel
+/// has taken its rings apart, which takes milliseconds, or seconds with 100,000 sockets.
+pub const ADDRESS_WAIT_MS: u64 = 3_000;
+pub const ADDRESS_RETRY_MS: u64 = 20;
+
 /// SO_SNDBUF of every accepted socket (the kernel doubles it). It bounds what a socket that stopped reading holds in the
 /// kernel, and still carries a megabyte a second to the other side of the world.
 pub const SEND_BUFFER_BYTES: usize = 128 << 10;
@@ -146,6 +151,10 @@ pub const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// A publish request's body: some 30,000 trades.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Bodies of all requests at one desk, with the events that are parsed from them: eight of the largest bodies coming in, or
+/// some three with their events. One that is alone may be larger.
+pub const DESK_BODIES_BYTES_MAX: usize = 64 << 20;
 
 /// A body that is refused is read and thrown away up to here, so that the client sees the answer.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64 << 20;
@@ -161,6 +170,23 @@ pub const BODY_MS: u64 = 30_000;
 
 /// Between two requests of one connection. Longer than the 60 s after which usual proxies let go.
 pub const KEEP_ALIVE_MS: u64 = 75_000;
+
+/// The same, and from a connection's start to its first byte, while more than half of a desk's places are taken: as long as
+/// `stentor publish` keeps an idle connection for its next batch.
+pub const CROWDED_SILENCE_MS: u64 = 5_000;
+
+/// What every newcomer gets for its first byte even when the desk is full: the way around the world, and once more for a
+/// packet that was lost.
+pub const SILENCE_MS_MIN: u64 = 1_000;
+
+/// How often a connection's deadline is looked at again, and a full desk for somebody idle.
+pub const DESK_LOOK_MS: u64 = 500;
+
+/// How long a request waits for another thread's answer. The accounts' full queue is two seconds of work, the hub's less.
+pub const ANSWER_MS: u64 = 10_000;
+
+/// From an answer's first byte to the moment when the kernel has its last. The longest is a full watchlist, 1.3 MB.
+pub const ANSWER_SENT_MS: u64 = 30_000;
 
 /// For the last words to somebody who did not finish a request.
 pub const GOODBYE_MS: u64 = 1_000;

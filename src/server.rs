@@ -1,6 +1,6 @@
 //! The whole server: threads, their channels, and its orderly end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
 
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
-use crate::desk::{self, Answers, Desk, Refusals};
+use crate::desk::{self, Answers, Budget, Desk, Places, Refusals};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::hub::{Hub, HubHandle};
 use crate::journal::Window;
@@ -25,7 +25,7 @@ use crate::ring::probe::Unsupported;
 use crate::ring::{self, RingOptions, SocketRing};
 use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram};
 use crate::watchman::Watchman;
-use crate::{executor, limits};
+use crate::{clock, executor, limits};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
@@ -243,6 +243,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
     let sessions = Sessions::new(parts.sizes, parts.directory.load(), handle.stats.clone());
     let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
     let answers = Rc::new(Answers::default());
+    let stopping = Rc::new(Cell::new(false));
     let desk = Rc::new(Desk {
         shard: index,
         shards: parts.shards,
@@ -251,7 +252,9 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         hub: parts.hub,
         refusals: parts.refusals,
         answers: answers.clone(),
-        connections_max: parts.connections_max,
+        stopping: stopping.clone(),
+        places: Places::new(parts.connections_max),
+        bodies: Budget::new(limits::DESK_BODIES_BYTES_MAX),
     });
     let queue =
         glommio::executor().create_task_queue(glommio::Shares::default(), glommio::Latency::NotImportant, "desk");
@@ -259,7 +262,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
     let _ = outcome.send(Ok(()));
     let pulse = handle.pulse.clone();
-    Shard::new(index, handle, parts.journal, parts.directory, answers, plane).run().await;
+    Shard::new(index, handle, parts.journal, parts.directory, answers, stopping, plane).run().await;
     pulse.rest();
 }
 
@@ -275,12 +278,27 @@ fn ring_options(slots: u32) -> RingOptions {
 
 fn bind(address: SocketAddr, shards: usize) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
     let patience = Duration::from_millis(limits::UNACKNOWLEDGED_MS_MAX.into());
-    ring::bind_listeners(address, shards, limits::LISTEN_BACKLOG, limits::SEND_BUFFER_BYTES, patience).map_err(
-        |source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
-            _ => StartError::Listen { address, source },
-        },
-    )
+    let started = clock::now();
+    let mut told = false;
+    loop {
+        let bound = ring::bind_listeners(address, shards, limits::LISTEN_BACKLOG, limits::SEND_BUFFER_BYTES, patience);
+        match bound {
+            Ok(bound) => return Ok(bound),
+            Err(source) if source.kind() != io::ErrorKind::AddrInUse => {
+                return Err(StartError::Listen { address, source });
+            }
+            Err(_) if clock::now() - started > limits::ADDRESS_WAIT_MS * 1_000_000 => {
+                return Err(StartError::AddressInUse { address });
+            }
+            // The kernel takes a process's rings apart after its end, and until then they hold its listening sockets.
+            Err(_) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!(%address, "the address is still taken: waiting for it a moment");
+                }
+                std::thread::sleep(Duration::from_millis(limits::ADDRESS_RETRY_MS));
+            }
+        }
+    }
 }
 
 /// The accounts thread blocks on the disk, so it lives on the delivery CPU; every shard hears of a new snapshot.

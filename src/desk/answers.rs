@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use crate::mailbox::Mailbox;
 use crate::shard::ShardMail;
@@ -67,8 +68,16 @@ impl Answers {
 }
 
 impl<T: 'static> Ticket<T> {
-    /// Waits for the answer.
-    pub async fn answer(self) -> T {
+    /// Waits for the answer, but not for ever: a thread that is stuck must not keep everybody who asks it.
+    pub async fn answer_within(self, patience: Duration) -> Option<T> {
+        let impatient = async {
+            glommio::timer::sleep(patience).await;
+            None
+        };
+        futures_lite::future::or(async { Some(self.answer().await) }, impatient).await
+    }
+
+    async fn answer(&self) -> T {
         poll_fn(|context| {
             let mut open = self.answers.open.borrow_mut();
             let waiting = open.tickets.get_mut(&self.number).expect("a ticket is open until it is dropped");
@@ -110,6 +119,18 @@ mod tests {
             answers.resolve(ticket, answer);
         }
         assert_eq!(futures_lite::future::block_on(first.answer()), "one");
+        drop(first);
         assert!(answers.open.borrow().tickets.is_empty(), "nothing is kept");
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_an_answer_that_does_not_come() {
+        glommio::LocalExecutor::default().run(async {
+            let answers = Rc::new(Answers::default());
+            let mailbox = Arc::new(Mailbox::new(Doorbell::new().unwrap()));
+            let (ticket, _send) = answers.ticket::<u64>(&mailbox);
+            assert_eq!(ticket.answer_within(Duration::from_millis(10)).await, None);
+            assert!(answers.open.borrow().tickets.is_empty(), "nothing is kept");
+        });
     }
 }

@@ -16,7 +16,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use super::error::{Reply, RestError};
-use super::stream::{Phase, PhaseCell, Stream};
+use super::phase::Phase;
+use super::places::Place;
+use super::stream::Stream;
 use super::upgrade::Upgrade;
 use super::{Desk, router};
 use crate::shard::{Arrival, ShardMail};
@@ -31,9 +33,9 @@ pub struct ConnectionContext {
 
 type Answering = Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>>>>;
 
-pub async fn serve(desk: Rc<Desk>, stream: TcpStream) {
+pub async fn serve(desk: Rc<Desk>, stream: TcpStream, place: Place) {
     let Ok(peer) = stream.peer_addr() else { return };
-    let phase = PhaseCell::new();
+    let phase = place.phase.clone();
     let context = Rc::new(ConnectionContext { peer: peer.ip(), upgrade: RefCell::default() });
     let service = service_fn({
         let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
@@ -42,7 +44,7 @@ pub async fn serve(desk: Rc<Desk>, stream: TcpStream) {
             let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
             Box::pin(async move {
                 let reply = router::answer(&desk, &context, request).await;
-                phase.set(Phase::Idle(clock::now()));
+                phase.set(Phase::Answering(clock::now()));
                 Ok(reply)
             })
         }
@@ -52,7 +54,7 @@ pub async fn serve(desk: Rc<Desk>, stream: TcpStream) {
         .serve_connection(Stream::new(stream, phase.clone()), service);
     let serving = poll_fn(|task| connection.poll_without_shutdown(task));
     let outcome = futures_lite::future::or(async { Ended::Served(serving.await) }, async {
-        expired(&phase).await;
+        expired(&place).await;
         Ended::Expired
     })
     .await;
@@ -74,17 +76,21 @@ enum Ended {
     Expired,
 }
 
-/// Resolves when the connection has outlived the deadline of what it is doing.
-async fn expired(phase: &PhaseCell) {
-    loop {
-        let now = clock::now();
-        let wait = match phase.get().deadline() {
-            Some(deadline) if deadline <= now => return,
-            Some(deadline) => Duration::from_nanos(deadline - now),
-            None => Duration::from_millis(limits::HANDSHAKE_MS),
-        };
-        glommio::timer::sleep(wait).await;
-    }
+/// Resolves when the connection has outlived the deadline of what it is doing, or when its place is needed.
+async fn expired(place: &Place) {
+    let overdue = async {
+        loop {
+            let now = clock::now();
+            let look_again = now + limits::DESK_LOOK_MS * 1_000_000;
+            let deadline = place.phase.get().deadline(place.is_in_a_crowd()).unwrap_or(look_again);
+            if deadline <= now {
+                return;
+            }
+            // What it does and how crowded the desk is change meanwhile, and either may bring the deadline nearer.
+            glommio::timer::sleep(Duration::from_nanos(deadline.min(look_again) - now)).await;
+        }
+    };
+    futures_lite::future::or(place.phase.dismissed(), overdue).await;
 }
 
 /// The 101 has left: the socket goes into a ring, its process descriptor ends here.

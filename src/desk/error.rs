@@ -5,6 +5,7 @@ use http::{Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
+use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
 use crate::event::InvalidEvent;
 use crate::journal::JournalError;
@@ -21,8 +22,15 @@ pub enum RestError {
     MethodNotAllowed { allow: &'static str },
     #[error("this request needs an API key: send it as X-API-Key, or as Authorization: Bearer")]
     KeyMissing,
+    /// A browser can't set headers on a WebSocket, so there the key is in the address, for everybody.
+    #[error("this request needs an API key in its address: connect to /ws/alerts?apiKey=KEY")]
+    KeyMissingInQuery,
     #[error("this API key does not exist or was revoked")]
     KeyInvalid,
+    #[error(
+        "the tiered protocol (?api_key=) is not served yet: for the watchlist protocol send the key as ?apiKey=KEY"
+    )]
+    TieredNotServed,
     #[error("{0}")]
     Forbidden(String),
     #[error("{reason}: retry in {retry_after_s} s")]
@@ -43,6 +51,13 @@ pub enum RestError {
     Upgrade(#[from] UpgradeError),
     #[error("{0}")]
     Overloaded(#[from] JournalError),
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The thread that should have answered did not. No 503: that means that nothing was done, and programs try again.
+    #[error("no answer came within {} s: {outcome}", limits::ANSWER_MS / 1000)]
+    Unconfirmed { outcome: &'static str },
+    #[error("the server is shutting down")]
+    Stopping,
     #[error("the server is full: every socket slot is taken")]
     Full,
     #[error(transparent)]
@@ -56,7 +71,8 @@ impl RestError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::KeyMissing | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
+            Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
+            Self::TieredNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -64,7 +80,10 @@ impl RestError {
             Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
-            Self::Overloaded(_) | Self::Full | Self::Submit(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unconfirmed { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -73,7 +92,8 @@ impl RestError {
         match self {
             Self::NotFound(_) => "NOT_FOUND",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
-            Self::KeyMissing | Self::KeyInvalid => "AUTHENTICATION_FAILED",
+            Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => "AUTHENTICATION_FAILED",
+            Self::TieredNotServed => "NOT_IMPLEMENTED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::Timeout => "REQUEST_TIMEOUT",
@@ -82,7 +102,9 @@ impl RestError {
             Self::BodyBroken(_) | Self::InvalidRequest(_) => "INVALID_REQUEST",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
-            Self::Overloaded(_) | Self::Submit(_) => "OVERLOADED",
+            Self::Overloaded(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
+            Self::Unconfirmed { .. } => "UNCONFIRMED",
+            Self::Stopping => "SHUTTING_DOWN",
             Self::Full => "SERVER_FULL",
         }
     }
@@ -90,7 +112,9 @@ impl RestError {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
-            Self::Overloaded(_) | Self::Full | Self::Submit(_) => Some(limits::RETRY_AFTER_S),
+            Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
+                Some(limits::RETRY_AFTER_S)
+            }
             _ => None,
         }
     }
@@ -115,6 +139,10 @@ impl RestError {
         match self {
             Self::KeyMissing | Self::KeyInvalid => {
                 headers.insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+            }
+            // HTTP wants a 401 to name a scheme, and here the registered ones don't help.
+            Self::KeyMissingInQuery => {
+                headers.insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("ApiKey"));
             }
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, http::HeaderValue::from_static(allow));

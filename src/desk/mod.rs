@@ -7,15 +7,20 @@
 //!                                └── 101 sent: socket, leftover, seat ─▶ shard mailbox
 //! ```
 //!
-//! Each connection here costs a process descriptor, so there is a bound on them, and each has a deadline for whatever it
-//! is doing: sending a head, sending a body, or nothing.
+//! Each connection here costs a process descriptor, so there is a bound on them (`places`), and each has a deadline for
+//! whatever it is doing (`phase`): sending a head, sending a body, or nothing. When the desk is crowded, doing nothing has
+//! a short one. What all requests together hold in memory is bounded, too (`budget`), and so is every wait for another
+//! thread's answer.
 
 mod acceptor;
 mod answers;
 mod auth;
 mod body;
+mod budget;
 mod connection;
 mod error;
+mod phase;
+mod places;
 mod publish;
 mod refusals;
 mod router;
@@ -25,9 +30,12 @@ mod watchlist;
 
 pub use acceptor::accept;
 pub use answers::{Answer, Answers};
+pub use budget::Budget;
 pub use error::RestError;
+pub use places::Places;
 pub use refusals::Refusals;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -46,6 +54,10 @@ pub struct Desk {
     pub hub: HubHandle,
     pub refusals: Arc<Refusals>,
     pub answers: Rc<Answers>,
-    /// Connections that the desk may hold at a time, each with a process descriptor.
-    pub connections_max: usize,
+    /// Set when the shard begins to stop: nobody is upgraded any more.
+    pub stopping: Rc<Cell<bool>>,
+    /// Of its connections, each with a process descriptor.
+    pub places: Rc<Places>,
+    /// For request bodies and what is parsed from them.
+    pub bodies: Rc<Budget>,
 }

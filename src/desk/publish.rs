@@ -1,12 +1,16 @@
 //! `POST /api/events`: one object, an array or NDJSON; all or nothing.
 
+use std::time::Duration;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
+use super::body::{self, Body};
+use super::budget::Share;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, auth, body};
+use super::{Desk, auth};
 use crate::accounts::Role;
 use crate::event::{BatchParser, Event, Format};
 use crate::hub::Accepted;
@@ -19,15 +23,18 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
     let format = match admitted {
         Ok(format) => format,
         Err(error) => {
-            body::discard(request).await;
+            body::discard(desk, request).await;
             return Err(error);
         }
     };
-    let body = body::read(request, limits::BODY_BYTES_MAX).await?;
-    let events = parse(body, format).await?;
+    let Body { bytes, mut share } = body::read(desk, request, limits::BODY_BYTES_MAX).await?;
+    let events = parse(bytes, format, &mut share).await?;
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
     desk.hub.publish(events, Box::new(answer));
-    let accepted: Accepted = ticket.answer().await?;
+    let answer = ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
+    // From here on the events are the hub's, which has a bound of its own.
+    drop(share);
+    let accepted: Accepted = answer.ok_or(RestError::Unconfirmed { outcome: PERHAPS_PUBLISHED })??;
     Ok(json_reply(
         StatusCode::OK,
         &json!({
@@ -38,12 +45,18 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
     ))
 }
 
-/// Parses in pieces, and lets the shard serve its sockets between them.
-async fn parse(body: Vec<u8>, format: Format) -> Result<Vec<Event>, RestError> {
+const PERHAPS_PUBLISHED: &str = "the events may have been published all the same, and sending them again may publish them \
+    twice (last_seq of /readyz tells how far the server is)";
+
+/// Parses in pieces, and lets the shard serve its sockets between them. `share` is that of the body, then of the events.
+async fn parse(body: Vec<u8>, format: Format, share: &mut Share) -> Result<Vec<Event>, RestError> {
+    let body_bytes = body.capacity();
     let mut parser = BatchParser::new(body, format);
     while !parser.step(limits::PARSE_STEP_BYTES)? {
+        share.grow(body_bytes + parser.events_bytes())?;
         executor::breathe().await;
     }
+    share.resize(parser.events_bytes())?;
     Ok(parser.finish())
 }
 

@@ -29,7 +29,8 @@ impl Route {
             Self::Events => "POST",
             Self::Watchlist => "GET, PUT, POST",
             Self::WatchlistOwner => "DELETE",
-            Self::Alerts | Self::Health | Self::Ready => "GET",
+            Self::Health | Self::Ready => "GET, HEAD",
+            Self::Alerts => "GET",
             #[cfg(feature = "conformance")]
             Self::Echo => "GET",
         }
@@ -45,7 +46,8 @@ fn routes() -> Router<Route> {
     let mut add = |path, route| router.insert(path, route).expect("routes don't collide");
     add("/api/events", Route::Events);
     add("/api/watchlist", Route::Watchlist);
-    add("/api/watchlist/{owner}", Route::WatchlistOwner);
+    // An owner may hold slashes, escaped or not.
+    add("/api/watchlist/{*owner}", Route::WatchlistOwner);
     add("/ws/alerts", Route::Alerts);
     #[cfg(feature = "conformance")]
     add("/echo", Route::Echo);
@@ -65,24 +67,25 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
         .with(|routes| routes.at(path).ok().map(|found| (*found.value, found.params.get("owner").map(str::to_owned))));
     let Some((route, owner)) = found else {
         let error = RestError::NotFound(path.to_owned());
-        body::discard(request).await;
+        body::discard(desk, request).await;
         return Err(error);
     };
     match (route, request.method()) {
         (Route::Events, &Method::POST) => publish::post(desk, request).await,
         (Route::Watchlist, &Method::GET | &Method::PUT | &Method::POST) => watchlist::collection(desk, request).await,
         (Route::WatchlistOwner, &Method::DELETE) => {
-            watchlist::remove(desk, &request, owner.expect("the route has an owner")).await
+            watchlist::remove(desk, &request, &owner.expect("the route has an owner")).await
         }
         (Route::Alerts, &Method::GET) => upgrade::alerts(desk, context, &request),
         #[cfg(feature = "conformance")]
         (Route::Echo, &Method::GET) => upgrade::echo(desk, context, &request),
-        (Route::Health, &Method::GET) => Ok(json_reply(StatusCode::OK, &json!({ "status": "ok" }))),
-        (Route::Ready, &Method::GET) => {
+        // hyper leaves the body out of the answer to a HEAD, which load balancers probe with.
+        (Route::Health, &Method::GET | &Method::HEAD) => Ok(json_reply(StatusCode::OK, &json!({ "status": "ok" }))),
+        (Route::Ready, &Method::GET | &Method::HEAD) => {
             Ok(json_reply(StatusCode::OK, &json!({ "status": "ready", "last_seq": desk.hub.last_seq() })))
         }
         (route, _) => {
-            body::discard(request).await;
+            body::discard(desk, request).await;
             Err(RestError::MethodNotAllowed { allow: route.allow() })
         }
     }

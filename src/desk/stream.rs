@@ -1,6 +1,5 @@
-//! A glommio TCP stream as hyper wants it, and what the connection is doing at the moment.
+//! A glommio TCP stream as hyper wants it, which notes what comes and goes in the connection's phase.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,58 +9,8 @@ use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use crate::clock::{self, Nanos};
+use super::phase::PhaseCell;
 use crate::limits;
-
-/// What a connection is doing, and since when. Each has a deadline of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// No byte of a first request has come.
-    Silent(Nanos),
-    /// A request's head is coming in.
-    Head(Nanos),
-    /// A request is being served; its handler watches the body.
-    Serving,
-    /// Between two requests.
-    Idle(Nanos),
-}
-
-impl Phase {
-    /// When the connection has to be ended, in nanoseconds.
-    pub fn deadline(self) -> Option<Nanos> {
-        let (since, allowed_ms) = match self {
-            Self::Silent(since) | Self::Head(since) => (since, limits::HANDSHAKE_MS),
-            Self::Idle(since) => (since, limits::KEEP_ALIVE_MS),
-            Self::Serving => return None,
-        };
-        Some(since + allowed_ms * 1_000_000)
-    }
-}
-
-/// A connection's phase, shared by its stream, its service and its watchman.
-pub struct PhaseCell(Cell<Phase>);
-
-impl PhaseCell {
-    pub fn new() -> Rc<Self> {
-        Rc::new(Self(Cell::new(Phase::Silent(clock::now()))))
-    }
-
-    pub fn get(&self) -> Phase {
-        self.0.get()
-    }
-
-    pub fn set(&self, phase: Phase) {
-        self.0.set(phase);
-    }
-
-    fn bytes_came(&self) {
-        match self.0.get() {
-            Phase::Silent(since) => self.0.set(Phase::Head(since)),
-            Phase::Idle(_) => self.0.set(Phase::Head(clock::now())),
-            Phase::Head(_) | Phase::Serving => {}
-        }
-    }
-}
 
 pub struct Stream {
     tcp: TcpStream,
@@ -101,7 +50,10 @@ impl Write for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
+        // hyper flushes once it has written all that it holds.
+        std::task::ready!(Pin::new(&mut self.tcp).poll_flush(context))?;
+        self.phase.all_sent();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

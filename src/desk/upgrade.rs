@@ -24,7 +24,12 @@ pub struct Upgrade {
 /// `/ws/alerts`: the watchlist protocol.
 pub fn alerts(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
     let accept = check_upgrade(request.method(), request.version(), request.headers())?;
-    let key = query_value(request.uri().query().unwrap_or_default(), "apiKey").ok_or(RestError::KeyMissing)?;
+    let query = request.uri().query().unwrap_or_default();
+    let key = query_value(query, "apiKey").ok_or_else(|| match query_value(query, "api_key") {
+        // The parameter's name is all that tells the two protocols of this route apart.
+        Some(_) => RestError::TieredNotServed,
+        None => RestError::KeyMissingInQuery,
+    })?;
     let identity = desk.directory.load().authenticate(&key).ok_or(RestError::KeyInvalid)?;
     super::auth::require(&identity, Role::Subscriber)?;
     let admission = admit_to_watchlist(desk, context, &identity)?;
@@ -52,6 +57,9 @@ fn admit_to_watchlist(desk: &Desk, context: &ConnectionContext, identity: &Ident
 
 /// Answers 101, with a seat in this shard's ring or in another's.
 fn switch(desk: &Desk, context: &ConnectionContext, accept: String, admission: Admission) -> Result<Reply, RestError> {
+    if desk.stopping.get() {
+        return Err(RestError::Stopping);
+    }
     let (shard, seat) = seat(desk).ok_or(RestError::Full)?;
     context.upgrade.replace(Some(Upgrade { shard, seat, admission }));
     let mut reply = Response::new(Full::default());

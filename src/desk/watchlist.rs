@@ -1,7 +1,10 @@
 //! `/api/watchlist`: which wallets an account sees. Live sessions follow at once.
 
+use std::time::Duration;
+
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,7 +31,7 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
     let account = match account(desk, &request) {
         Ok(account) => account,
         Err(error) => {
-            body::discard(request).await;
+            body::discard(desk, request).await;
             return Err(error);
         }
     };
@@ -38,13 +41,13 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
         let owners: Vec<&str> = watchlist.iter().map(Owner::as_str).collect();
         return Ok(json_reply(StatusCode::OK, &json!({ "success": true, "owners": owners })));
     }
-    let body = body::read(request, limits::WATCHLIST_BODY_BYTES_MAX).await?;
+    let body = body::read(desk, request, limits::WATCHLIST_BODY_BYTES_MAX).await?;
     let edit = if method == Method::PUT {
-        let Owners { owners } = parse(&body, r#"{"owners":["…"]}"#)?;
+        let Owners { owners } = parse(&body.bytes, r#"{"owners":["…"]}"#)?;
         let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<_, InvalidOwner>>();
         ask(desk, ReplaceWatchlist { account, owners: owners.map_err(StoreError::from)? }).await?
     } else {
-        let OneOwner { owner } = parse(&body, r#"{"owner":"…"}"#)?;
+        let OneOwner { owner } = parse(&body.bytes, r#"{"owner":"…"}"#)?;
         let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
         ask(desk, Watch { account, owners: vec![owner] }).await?
     };
@@ -54,10 +57,12 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
     ))
 }
 
-/// `DELETE /api/watchlist/{owner}`.
-pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: String) -> Result<Reply, RestError> {
+/// `DELETE /api/watchlist/{owner}`, with `owner` as it stands in the path. One that is not on the list is no error, so that
+/// a repeat is none.
+pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: &str) -> Result<Reply, RestError> {
     let account = account(desk, request)?;
-    let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
+    // What is not UTF-8 becomes a character that no owner holds, and is refused with the others.
+    let owner = percent_decode_str(owner).decode_utf8_lossy().parse().map_err(StoreError::InvalidOwner)?;
     let edit = ask(desk, Unwatch { account, owners: vec![owner] }).await?;
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "removed": edit.removed, "total": edit.total })))
 }
@@ -68,12 +73,15 @@ fn account(desk: &Desk, request: &Request<Incoming>) -> Result<AccountId, RestEr
     Ok(identity.account.id)
 }
 
+const PERHAPS_DONE: &str = "the change may have been made all the same; sending it again does no harm";
+
 /// Has the accounts thread do it. When this returns, every shard has been told of the new snapshot.
 async fn ask<C: Command>(desk: &Desk, command: C) -> Result<C::Answer, RestError> {
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
     desk.accounts.submit(command, answer)?;
-    let done: Result<C::Answer, StoreError> = ticket.answer().await;
-    Ok(done?)
+    let done: Option<Result<C::Answer, StoreError>> =
+        ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
+    Ok(done.ok_or(RestError::Unconfirmed { outcome: PERHAPS_DONE })??)
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], shape: &str) -> Result<T, RestError> {

@@ -2,7 +2,7 @@
 
 use super::split::{Format, Next, Splitter};
 use super::{Event, EventParser, InvalidEvent, Reason, Refusal};
-use crate::limits::BATCH_EVENTS_MAX;
+use crate::limits::{BATCH_EVENTS_MAX, EVENT_OVERHEAD_BYTES};
 
 /// Parses one body in pieces, so that the task that drives it can yield to its shard's sockets in between.
 pub struct BatchParser {
@@ -10,6 +10,7 @@ pub struct BatchParser {
     splitter: Splitter,
     parser: EventParser,
     events: Vec<Event>,
+    events_bytes: usize,
     done: bool,
 }
 
@@ -20,6 +21,7 @@ impl BatchParser {
             splitter: Splitter::new(format),
             parser: EventParser::new(),
             events: Vec::new(),
+            events_bytes: 0,
             done: false,
         }
     }
@@ -37,6 +39,7 @@ impl BatchParser {
                     if self.events.len() == BATCH_EVENTS_MAX {
                         return Err(Refusal::whole(Reason::TooManyEvents).at(element.line, element.index));
                     }
+                    self.events_bytes += event.data.len() + EVENT_OVERHEAD_BYTES;
                     self.events.push(event);
                 }
                 Next::Paused => break,
@@ -47,6 +50,11 @@ impl BatchParser {
             }
         }
         Ok(self.done)
+    }
+
+    /// What the events so far take in memory, near enough to bound it; the body comes on top.
+    pub fn events_bytes(&self) -> usize {
+        self.events_bytes
     }
 
     /// The events, in the body's order; at least one.
@@ -96,6 +104,8 @@ mod tests {
             steps += 1;
         }
         assert!((body.len() / 550..=body.len() / 450).contains(&steps), "{steps} steps");
+        let data_bytes: usize = batch.events.iter().map(|event| event.data.len()).sum();
+        assert_eq!(batch.events_bytes(), data_bytes + 1_000 * EVENT_OVERHEAD_BYTES);
         let mut blank = BatchParser::new(" ".repeat(10_000), Format::Json);
         assert!(!blank.step(500).unwrap());
         assert_eq!(blank.splitter.position(), 500);

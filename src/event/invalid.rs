@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{InvalidTopic, TradeKind};
+use crate::accounts::InvalidOwner;
 use crate::limits::{
     BATCH_EVENTS_MAX, EVENT_BYTES_MAX, EVENT_CHANNEL_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_TYPE_BYTES_MAX,
     FIELD_PATH_CHARS_MAX,
@@ -130,6 +131,8 @@ pub enum Reason {
     NotAnAlert,
     #[error("this topic's messages are flat, and the server sets this field itself: rename it")]
     FlatCollision,
+    #[error("no watchlist can hold it: {0}")]
+    Owner(#[from] InvalidOwner),
     #[error(transparent)]
     Topic(#[from] InvalidTopic),
 }

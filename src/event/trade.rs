@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::json::Json;
 use super::{Reason, Refusal};
+use crate::accounts::Owner;
 use crate::limits::TRADE_TEXT_BYTES_MAX;
 
 /// What a trade did to its position. A partial close is a close.
@@ -48,6 +49,8 @@ pub(super) const TRADE_TYPE: &str = "tradeType";
 pub(super) fn check<'t>(data: Json<'t>, kind: TradeKind) -> Result<&'t str, Refusal> {
     let trade = Fields::read(data);
     let owner = text("data.owner", trade.owner)?;
+    // One that no watchlist can hold would reach nobody.
+    owner.parse::<Owner>().map_err(|invalid| Refusal::of("data.owner", invalid))?;
     text("data.marketSymbol", trade.market_symbol)?;
     if !matches!(text("data.side", trade.side)?, "long" | "short") {
         return Err(Refusal::of("data.side", Reason::Side));
@@ -144,6 +147,7 @@ mod tests {
 
     use super::super::json::JsonReader;
     use super::*;
+    use crate::accounts::InvalidOwner;
 
     fn trade() -> Value {
         json!({
@@ -195,6 +199,8 @@ mod tests {
         for (field, value, reason) in [
             ("owner", json!(""), Reason::Blank),
             ("owner", json!("x".repeat(129)), Reason::TextTooLong { bytes_max: TRADE_TEXT_BYTES_MAX }),
+            ("owner", json!("a b"), InvalidOwner::Character("a b".into()).into()),
+            ("owner", json!("wället"), InvalidOwner::Character("wället".into()).into()),
             ("side", json!("LONG"), Reason::Side),
             ("sizeUsd", json!(-0.01), Reason::Negative),
             ("leverage", json!(-1), Reason::Negative),

@@ -1,11 +1,10 @@
 //! The shard on its executor: mail, events and turns, and sleep when there is nothing to do.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use super::plane::Plane;
 use super::stats::ShardStats;
@@ -97,6 +96,8 @@ pub struct Shard {
     accounts_version: u64,
     /// While a shutdown is under way: when it ends, whoever is still there.
     ends: Option<Tick>,
+    /// Tells the desk that nobody is to be upgraded any more.
+    stopping: Rc<Cell<bool>>,
     /// The sessions are to be closed as soon as they have been given every event that was accepted.
     closes: bool,
 }
@@ -108,6 +109,7 @@ impl Shard {
         journal: Arc<Window>,
         directory: Arc<Directory>,
         answers: Rc<crate::desk::Answers>,
+        stopping: Rc<Cell<bool>>,
         plane: Rc<RefCell<Plane<SocketRing>>>,
     ) -> Self {
         let position = journal.head();
@@ -122,6 +124,7 @@ impl Shard {
             position,
             accounts_version: 0,
             ends: None,
+            stopping,
             closes: false,
         }
     }
@@ -132,7 +135,7 @@ impl Shard {
         self.plane.borrow_mut().sockets().attach_doorbell(doorbell.as_fd()).expect("an eventfd for the ring");
         self.plane.borrow_mut().sockets().mute_doorbell(true);
         let listener = doorbell.listen().expect("a descriptor for the shard's doorbell");
-        let _ticker = glommio::spawn_local(ticker(doorbell));
+        let _ticker = glommio::spawn_local(executor::tick(doorbell));
         let _listening = glommio::spawn_local(self.handle.pulse.clone().listen());
         let mut mail = Vec::new();
         while !self.is_over() {
@@ -187,6 +190,7 @@ impl Shard {
             ShardMail::Shutdown => {
                 self.ends = Some(tick() + limits::SHUTDOWN_MS_MAX / limits::TICK_MS);
                 self.closes = true;
+                self.stopping.set(true);
             }
         }
     }
@@ -216,12 +220,4 @@ impl Shard {
 /// The present tick.
 pub fn tick() -> Tick {
     (clock::now() / (u64::from(limits::TICK_MS) * 1_000_000)) as Tick
-}
-
-/// Wakes the shard for its timers.
-async fn ticker(doorbell: Doorbell) {
-    loop {
-        glommio::timer::sleep(Duration::from_millis(limits::TICK_MS.into())).await;
-        doorbell.ring();
-    }
 }

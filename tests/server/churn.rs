@@ -20,7 +20,7 @@ fn descriptors(server: &Server) -> usize {
 }
 
 /// A server of one shard with few descriptors.
-fn small_server() -> Server {
+pub fn small_server() -> Server {
     use std::os::unix::process::CommandExt;
 
     Server::start_with(&["--shards", "1"], |command| {

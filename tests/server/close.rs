@@ -24,6 +24,19 @@ fn a_bad_key_is_refused_before_the_upgrade() {
 }
 
 #[test]
+fn a_missing_key_is_told_where_this_route_takes_one() {
+    let server = Server::start();
+    let refusal = Socket::open(server.address, "/ws/alerts").expect_err("no key");
+    let message = refusal.error()["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("/ws/alerts?apiKey=KEY") && !message.contains("Bearer"), "{message}");
+    assert_eq!(refusal.header("www-authenticate"), Some("ApiKey"));
+    // That is another protocol, which a client must not take for a bad key.
+    let path = format!("/ws/alerts?api_key={}", server.subscriber);
+    let tiered = Socket::open(server.address, &path).expect_err("the tiered protocol");
+    assert_eq!((tiered.status, tiered.error()["code"].as_str()), (501, Some("NOT_IMPLEMENTED")));
+}
+
+#[test]
 fn a_publishers_key_does_not_open_the_stream() {
     let server = Server::start();
     let path = format!("/ws/alerts?apiKey={}", server.publisher);
@@ -214,6 +227,19 @@ fn a_shard_that_has_ended_is_not_taken_for_one_that_sleeps() {
     // Four times a second if it were; a busy machine may really hold a shard up once or twice.
     let alarms = server.said().matches("stood still").count();
     assert!(alarms < 4, "{alarms} alarms");
+}
+
+#[test]
+fn a_stopping_server_upgrades_nobody() {
+    let mut server = Server::start_with(&["--shards", "1"], |_| {});
+    // It answers nothing, so the server stays for the closing deadline.
+    let mut silent = server.connect();
+    server.terminate();
+    assert!(matches!(silent.receive_past_pings(SOON), Some(Received::Close(1012, _))));
+    let refusal = Socket::open(server.address, &server.alerts_path()).expect_err("a server that stops");
+    assert_eq!((refusal.status, refusal.error()["code"].as_str()), (503, Some("SHUTTING_DOWN")));
+    assert!(refusal.header("retry-after").is_some());
+    assert_eq!(server.wait_for_exit(Duration::from_secs(20)).code(), Some(0));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod churn;
 mod cli;
 mod close;
 mod config;
+mod crowd;
 #[cfg(feature = "conformance")]
 mod echo;
 mod heartbeat;

@@ -1,6 +1,6 @@
 //! `POST /api/events`: what is accepted, what is refused by which name, and that a refusal disturbs nobody.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::http::{Reply, Request};
 use crate::process::{OWNER, Server};
 use crate::socket::{Received, Socket};
 use crate::trade::{numbered, trade};
-use crate::wait::SOON;
+use crate::wait::{SOON, until};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
@@ -94,7 +94,7 @@ fn a_bad_event_is_named_by_line_and_field_and_nothing_of_its_batch_is_published(
     disagreeing["data"]["tradeType"] = "close".into();
     let topicless = json!({ "type": "price_update", "data": { "price": 1 } });
     let unsafe_integer = good.to_string().replace("15000.5", "9007199254740993");
-    let cases: [(&str, &str, String, Value); 9] = [
+    let cases: [(&str, &str, String, Value); 10] = [
         (
             "malformed JSON at line 3",
             NDJSON,
@@ -104,6 +104,12 @@ fn a_bad_event_is_named_by_line_and_field_and_nothing_of_its_batch_is_published(
         ("a missing field", NDJSON, format!("{good}\n\n{missing}\n"), json!([3, null, "data.leverage"])),
         ("a missing field", JSON, missing.to_string(), json!([1, null, "data.leverage"])),
         ("a number sent as text", JSON, format!("[{good},\n{mistyped}]"), json!([2, 1, "data.sizeUsd"])),
+        (
+            "an owner that nobody can watch",
+            JSON,
+            trade("trade.open", "a b").to_string(),
+            json!([1, null, "data.owner"]),
+        ),
         ("no type", NDJSON, "{\"data\":{}}\n".to_owned(), json!([1, null, "type"])),
         ("no topic follows and none is given", NDJSON, format!("{good}\n{topicless}"), json!([2, null, "topic"])),
         ("another tradeType", JSON, disagreeing.to_string(), json!([1, null, "data.tradeType"])),
@@ -144,6 +150,20 @@ fn a_wrong_key_role_type_or_route_is_refused_by_its_name() {
 }
 
 #[test]
+fn a_load_balancer_may_probe_with_head() {
+    let server = Server::start();
+    for path in ["/healthz", "/readyz"] {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: stentor\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer and an end");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert_eq!(Request::post(path).send(server.address).header("allow"), Some("GET, HEAD"), "{path}");
+    }
+}
+
+#[test]
 fn a_body_of_ten_megabytes_is_refused_to_a_client_that_sends_all_of_it() {
     let server = Server::start();
     let mut bystander = Bystander::new(&server);
@@ -161,6 +181,51 @@ fn a_body_of_ten_megabytes_is_refused_to_a_client_that_sends_all_of_it() {
     );
     asking.write_all(head.as_bytes()).expect("a head");
     assert_refused("10 MB, announced", &Reply::read(&mut asking), 413, "BODY_TOO_LARGE");
+    bystander.undisturbed();
+}
+
+#[test]
+fn bodies_of_many_requests_at_once_are_bounded_and_a_refusal_is_seen() {
+    let server = Server::start_with(&["--shards", "1"], |_| {});
+    let mut bystander = Bystander::new(&server);
+    let head = |framing: &str| {
+        format!(
+            "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {}\r\nContent-Type: {NDJSON}\r\n{framing}\r\n\r\n",
+            server.publisher
+        )
+    };
+    let hold = || {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        stream.write_all(head("Content-Length: 8388608").as_bytes()).expect("a head");
+        stream
+    };
+    // Together they announce all that there is.
+    let held: Vec<TcpStream> = (0..8).map(|_| hold()).collect();
+    let event = trade("trade.open", OWNER).to_string() + "\n";
+    let large = event.repeat((4 << 20) / event.len());
+    let refusal = until("a refusal", SOON, || {
+        let reply = server.post_events(NDJSON, &large);
+        (reply.status != 200).then_some(reply)
+    });
+    assert_refused("one body more", &refusal, 503, "OVERLOADED");
+    assert_eq!(refusal.header("retry-after"), Some("1"));
+    // One that did not say how long it is.
+    let mut chunked = TcpStream::connect(server.address).expect("a connection");
+    let body = format!("{}{:x}\r\n{event}\r\n0\r\n\r\n", head("Transfer-Encoding: chunked"), event.len());
+    chunked.write_all(body.as_bytes()).expect("a request");
+    assert_refused("one body more, in chunks", &Reply::read(&mut chunked), 503, "OVERLOADED");
+
+    drop(held);
+    until("room", SOON, || (server.post_events(NDJSON, &event).status == 200).then_some(()));
+    chunked.write_all(body.as_bytes()).expect("a request");
+    assert_eq!(Reply::read(&mut chunked).status, 200, "the connection is as good as ever");
+    let endless =
+        format!("{}800001\r\n{}", head("Transfer-Encoding: chunked"), "x".repeat(0x80_0001) + "\r\n0\r\n\r\n");
+    chunked.write_all(endless.as_bytes()).expect("a request");
+    assert_refused("8 MiB and a byte, in chunks", &Reply::read(&mut chunked), 413, "BODY_TOO_LARGE");
+    while bystander.last_seq < server.last_seq() {
+        bystander.last_seq = bystander.socket.trade()["seq"].as_u64().expect("a number");
+    }
     bystander.undisturbed();
 }
 
@@ -211,6 +276,12 @@ fn garbage_behind_the_upgrade_closes_that_socket_and_no_other() {
     let mut early =
         Socket::open_on(stream, &server.alerts_path(), b"\xff\xfe garbage, not a frame").expect("an upgrade");
     early.expect_close(CloseCode::PROTOCOL_ERROR);
+    // What looks like a second request is for the session, too.
+    let stream = TcpStream::connect(server.address).expect("a connection");
+    let request = b"GET /healthz HTTP/1.1\r\nHost: stentor\r\n\r\n";
+    Socket::open_on(stream, &server.alerts_path(), request)
+        .expect("an upgrade")
+        .expect_close(CloseCode::PROTOCOL_ERROR);
     let mut late = server.connect();
     late.send_raw(b"GET / HTTP/1.1\r\n\r\n");
     late.expect_close(CloseCode::PROTOCOL_ERROR);

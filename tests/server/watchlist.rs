@@ -84,6 +84,23 @@ fn an_added_owner_reaches_a_connected_session_and_a_removed_one_does_not() {
 }
 
 #[test]
+fn an_owner_is_removed_by_its_name_in_the_path_escaped_or_not() {
+    let server = Server::start();
+    let edit = |request: Request| request.header("X-API-Key", &server.subscriber).send(server.address);
+    for (owner, path) in [("a:b", "a%3Ab"), ("a:b", "a:b"), ("a/b", "a/b"), ("a/b", "a%2Fb"), ("100%", "100%25")] {
+        let added = edit(Request::post("/api/watchlist").body(json!({ "owner": owner }).to_string()));
+        assert_eq!(added.json()["added"], 1, "{owner}: {}", added.text());
+        let remove = || edit(Request::new("DELETE", &format!("/api/watchlist/{path}"))).json();
+        assert_eq!(remove()["removed"], 1, "{owner} as {path}");
+        assert_eq!(remove(), json!({ "success": true, "removed": 0, "total": 1 }), "a repeat");
+    }
+    for invalid in ["a%20b", "%ff", "%C3%A9"] {
+        let refused = edit(Request::new("DELETE", &format!("/api/watchlist/{invalid}")));
+        assert_eq!((refused.status, refused.error()["code"].as_str()), (400, Some("INVALID_OWNER")), "{invalid}");
+    }
+}
+
+#[test]
 fn a_change_on_the_command_line_reaches_a_connected_session() {
     let server = Server::start();
     let mut socket = server.connect();
