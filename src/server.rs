@@ -293,7 +293,7 @@ fn bind(address: SocketAddr, shards: usize) -> Result<(Vec<OwnedFd>, SocketAddr)
             // The kernel takes a process's rings apart after its end, and until then they hold its listening sockets.
             Err(_) => {
                 if !std::mem::replace(&mut told, true) {
-                    tracing::info!(%address, "the address is still taken: waiting for it a moment");
+                    tracing::debug!(%address, "the address is still taken: waiting for it a moment");
                 }
                 std::thread::sleep(Duration::from_millis(limits::ADDRESS_RETRY_MS));
             }
