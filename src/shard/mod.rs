@@ -14,8 +14,6 @@
 //! * A socket that the kernel takes bytes for never loses an event to the log's wrapping (`fanout.rs`).
 //! * A turn is bounded, and between turns everything else on the executor may run (`plane.rs`).
 
-#[cfg(test)]
-mod fake_kernel;
 mod fanout;
 mod heartbeat;
 mod index;
@@ -23,13 +21,13 @@ mod input;
 mod log;
 mod output;
 mod plane;
-#[cfg(test)]
-mod plane_tests;
 mod runner;
 mod sessions;
 mod socket;
 mod sockets;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 pub use plane::{EnterError, Plane};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use super::sockets::Sockets;
 use crate::ring::{Completion, Operation, SendBatch, SlotRef};
+use crate::shard::sockets::Sockets;
 
 /// One connection, seen from its far end. Clones share it.
 #[derive(Clone, Default)]

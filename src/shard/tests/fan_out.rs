@@ -1,0 +1,98 @@
+//! Who gets what, in how many sends, in which order.
+
+use super::*;
+
+#[test]
+fn an_event_goes_to_those_who_watch_its_wallet_and_to_nobody_else() {
+    let mut bench = Bench::new(1, 10);
+    let (one, two, three) = (bench.enter(1, ROOMY), bench.enter(2, ROOMY), bench.enter(3, ROOMY));
+    bench.publish((0..6).map(|wallet| event(wallet, 10)).collect());
+    bench.settle();
+    assert_eq!(events(&one), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(events(&two), [1, 3, 5]);
+    assert_eq!(events(&three), [1, 4]);
+}
+
+#[test]
+fn one_batch_costs_a_healthy_socket_one_send() {
+    let mut bench = Bench::new(1, 10);
+    let client = bench.enter(1, ROOMY);
+    bench.settle();
+    bench.kernel().batches.clear();
+    bench.publish((0..100).map(|_| event(0, 10)).collect());
+    bench.settle();
+    assert_eq!(events(&client).len(), 100);
+    assert_eq!(bench.kernel().batches, [[0]], "all hundred went in one send");
+}
+
+#[test]
+fn events_that_arrive_during_a_pass_ride_along() {
+    let mut bench = Bench::new(1, 200);
+    let clients: Vec<_> = (0..200).map(|_| bench.enter(1, ROOMY)).collect();
+    bench.settle();
+    bench.kernel().batches.clear();
+    bench.publish(vec![event(0, 10)]);
+    bench.turn();
+    bench.publish(vec![event(0, 10)]);
+    bench.settle();
+    assert!(clients.iter().all(|client| events(client) == [1, 2]));
+    let sends: usize = bench.kernel().batches.iter().map(Vec::len).sum();
+    assert_eq!(sends, 200 + 64, "only those visited before the second event are sent twice");
+}
+
+#[test]
+fn no_socket_is_always_first_or_last() {
+    let mut bench = Bench::new(1, 200);
+    let _clients: Vec<_> = (0..200).map(|_| bench.enter(1, ROOMY)).collect();
+    bench.settle();
+    let mut firsts = std::collections::HashSet::new();
+    for _ in 0..50 {
+        bench.kernel().batches.clear();
+        bench.publish(vec![event(0, 10)]);
+        bench.settle();
+        firsts.insert(bench.kernel().batches[0][0]);
+    }
+    assert!(firsts.len() > 40, "50 passes began at {} different sockets", firsts.len());
+}
+
+#[test]
+fn no_account_is_always_first_or_last() {
+    let mut bench = Bench::new(1, 200);
+    let accounts =
+        (1..=200).map(|number| Arc::new(Account { id: AccountId(number), ..Account::clone(&account(1, 1)) }));
+    // All of them have the key of the first; only its number is looked at.
+    bench.accounts = Snapshot::empty().with_changes(1, accounts);
+    bench.plane.follow_accounts(Arc::new(bench.accounts.clone()));
+    for number in 1..=200 {
+        let admission = Admission::Watchlist { account: AccountId(number), key: KeyNumber(1) };
+        bench.plane.enter(FakeClient::new(ROOMY), admission, Vec::new()).unwrap();
+    }
+    bench.settle();
+    let mut firsts = std::collections::HashSet::new();
+    for _ in 0..50 {
+        bench.kernel().batches.clear();
+        bench.publish(vec![event(0, 10)]);
+        bench.settle();
+        firsts.insert(bench.kernel().batches[0][0]);
+    }
+    assert!(firsts.len() > 40, "50 passes began at {} different accounts", firsts.len());
+}
+
+#[test]
+fn a_batch_larger_than_the_log_reaches_every_healthy_socket() {
+    let mut bench = Bench::new(1, 300);
+    let clients: Vec<_> = (0..300).map(|_| bench.enter(1, ROOMY)).collect();
+    bench.publish((0..60).map(|_| event(0, 50_000)).collect());
+    bench.settle();
+    assert!(clients.iter().all(|client| events(client) == (1..=60).collect::<Vec<_>>()));
+}
+
+#[test]
+fn thousands_of_scattered_events_reach_a_healthy_socket() {
+    let mut bench = Bench::new(1, 10);
+    let two = bench.enter(2, ROOMY);
+    let _all = bench.enter(1, ROOMY);
+    bench.publish((0..4000).map(|number| event(number % 2, 10)).collect());
+    bench.settle();
+    assert_eq!(events(&two), (1..=4000).step_by(2).collect::<Vec<_>>());
+}
