@@ -26,7 +26,7 @@ use crate::ws::{CloseCode, Opcode, frame_len_at};
 const ACCOUNTS: u64 = 3;
 const ROOMY: usize = 64 << 20;
 
-/// Account `number` watches the wallets whose number shares a factor with it: w0 goes to all.
+/// Account `number` watches the wallets whose number is a multiple of its own: w0 goes to all.
 fn account(number: u64, version: u64) -> Arc<Account> {
     let owners = (0..6).filter(|wallet| wallet % number == 0).map(|wallet| format!("w{wallet}").parse::<Owner>());
     Arc::new(Account {
