@@ -14,7 +14,7 @@ use crate::schedule::Schedule;
 use crate::target::{Target, TargetError};
 
 /// The wallet whose trades are published where none is named; the server's account must watch it.
-pub const DEFAULT_OWNER: &str = "Stentor1oadgenWa11etXXXXXXXXXXXXXXXXXXXXXXXX";
+pub const DEFAULT_OWNER: &str = "Stentor1oadgenWa11et777777777777777777777777";
 
 #[derive(Debug, Parser)]
 #[command(

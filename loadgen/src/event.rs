@@ -92,7 +92,7 @@ mod tests {
     use crate::frame::first_frame;
     use memchr::memmem::Finder;
 
-    const OWNER: &str = "Stentor1oadgenWa11etXXXXXXXXXXXXXXXXXXXXXXXX";
+    const OWNER: &str = "Stentor1oadgenWa11et777777777777777777777777";
 
     #[test]
     fn every_event_is_exactly_as_long_as_asked_and_valid_json() {

@@ -38,7 +38,7 @@ fn one_that_lags_does_not_hold_back_what_others_are_given() {
     for number in 0..5 {
         slow.read(500);
         bench.publish(vec![event(1, 50_000)]);
-        bench.turn();
+        // The very turn in which the laggard takes bytes again must also give the others their event.
         bench.turn();
         assert_eq!(events(&healthy).len(), 13 + number + 1);
     }
