@@ -45,13 +45,7 @@ fn no_socket_is_always_first_or_last() {
     let mut bench = Bench::new(1, 200);
     let _clients: Vec<_> = (0..200).map(|_| bench.enter(1, ROOMY)).collect();
     bench.settle();
-    let mut firsts = std::collections::HashSet::new();
-    for _ in 0..50 {
-        bench.kernel().batches.clear();
-        bench.publish(vec![event(0, 10)]);
-        bench.settle();
-        firsts.insert(bench.kernel().batches[0][0]);
-    }
+    let firsts = first_sockets_of_passes(&mut bench);
     assert!(firsts.len() > 40, "50 passes began at {} different sockets", firsts.len());
 }
 
@@ -68,13 +62,7 @@ fn no_account_is_always_first_or_last() {
         bench.plane.enter(FakeClient::new(ROOMY), admission, Vec::new()).unwrap();
     }
     bench.settle();
-    let mut firsts = std::collections::HashSet::new();
-    for _ in 0..50 {
-        bench.kernel().batches.clear();
-        bench.publish(vec![event(0, 10)]);
-        bench.settle();
-        firsts.insert(bench.kernel().batches[0][0]);
-    }
+    let firsts = first_sockets_of_passes(&mut bench);
     assert!(firsts.len() > 40, "50 passes began at {} different accounts", firsts.len());
 }
 
@@ -95,4 +83,15 @@ fn thousands_of_scattered_events_reach_a_healthy_socket() {
     bench.publish((0..4000).map(|number| event(number % 2, 10)).collect());
     bench.settle();
     assert_eq!(events(&two), (1..=4000).step_by(2).collect::<Vec<_>>());
+}
+
+/// The sockets that 50 passes began with.
+fn first_sockets_of_passes(bench: &mut Bench) -> std::collections::HashSet<u32> {
+    let first_of_a_pass = |_| {
+        bench.kernel().batches.clear();
+        bench.publish(vec![event(0, 10)]);
+        bench.settle();
+        bench.kernel().batches[0][0]
+    };
+    (0..50).map(first_of_a_pass).collect()
 }
