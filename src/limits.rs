@@ -206,6 +206,52 @@ pub const REFUSALS_MAX: usize = 1 << 16;
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
 
+// ── The gate: defaults of `[limits]` in the configuration ───────────────────────────────────────────────────────────
+
+/// WebSockets with one key, or of one user: a firm's whole fleet of bots, and far below what a shard holds.
+pub const CONNECTIONS_PER_KEY: u32 = 1_000;
+
+/// WebSockets from one address: an office or a carrier's gateway with a thousand users behind it.
+pub const CONNECTIONS_PER_ADDRESS: u32 = 1_000;
+
+/// Handshakes of one address: a client that reconnects each second makes one, so this is fifty of them for ever, and two
+/// hundred that lost their connection together.
+pub const HANDSHAKES_PER_SECOND: u32 = 50;
+pub const HANDSHAKE_BURST: u32 = 200;
+
+/// Sockets that have not said who they are: at 10 s each, a thousand strangers a second.
+pub const PENDING_AUTHENTICATIONS: u32 = 10_000;
+
+/// A client's own messages: a ping every 20 s and now and then a command. The burst is a dashboard that subscribes to
+/// everything it shows as soon as it is connected.
+pub const MESSAGES_PER_SECOND: u32 = 20;
+pub const MESSAGE_BURST: u32 = 200;
+
+/// At ten times the allowed rate, a client has about this many refused within a second.
+pub const MESSAGE_REFUSALS_MAX: u32 = 200;
+
+/// Topics of one session: a dashboard's hundred, a screener's thousand.
+pub const SUBSCRIPTIONS_MAX: u32 = 1_000;
+
+/// A client's message. The longest is a token with many claims.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// From the handshake to a valid `auth` message (design §1).
+pub const AUTHENTICATION_MS: u32 = 10_000;
+
+/// How long before a token's end its session is warned (seed 004's clients refresh in band).
+pub const EXPIRY_WARNING_MS: u32 = 30_000;
+
+/// How far an issuer's clock may be off.
+pub const TOKEN_LEEWAY_S: u64 = 5;
+
+/// A publisher's events: as fast as one connection brings them in, and a burst of the largest request.
+pub const PUBLISHER_EVENTS_PER_SECOND: u32 = 200_000;
+pub const PUBLISHER_EVENT_BURST: u32 = 200_000;
+
+/// A publisher's requests under way: eight of the largest bodies.
+pub const PUBLISHER_BYTES_IN_FLIGHT: u64 = 64 << 20;
+
 // ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// An event as it is published, and its `data` once it is canonical (`1e20` grows to 21 digits).

@@ -18,12 +18,15 @@ use rustix::fs::FlockOperation;
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
 use crate::desk::{self, Answers, Budget, Desk, Places, Refusals};
 use crate::executor::{Outcome, Starting, ThreadError};
+use crate::gate::Policy;
 use crate::hub::{Hub, HubHandle};
 use crate::journal::Window;
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
+use crate::protocol::SessionRules;
 use crate::ring::probe::Unsupported;
 use crate::ring::{self, RingOptions, SocketRing};
 use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram};
+use crate::tokens::TokenSettings;
 use crate::watchman::Watchman;
 use crate::{clock, executor, limits};
 
@@ -32,6 +35,9 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub wishes: Wishes,
+    pub policy: Policy,
+    pub rules: SessionRules,
+    pub tokens: TokenSettings,
 }
 
 /// Why the server can't start. Each message is one sentence that ends with the remedy.

@@ -22,8 +22,11 @@ pub use print::NotPrintable;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::gate::Policy;
 use crate::plan::{CpuList, Wishes};
+use crate::protocol::SessionRules;
 use crate::server::ServerOptions;
+use crate::tokens::TokenSettings;
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
@@ -68,6 +71,9 @@ impl Config {
             listen: listen.unwrap_or(DEFAULT_LISTEN),
             data_dir: data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             wishes: Wishes { shards, cpus, delivery_cpu },
+            policy: Policy::default(),
+            rules: SessionRules::default(),
+            tokens: TokenSettings::default(),
         };
         Self { server }
     }

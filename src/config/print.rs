@@ -13,7 +13,7 @@ pub struct NotPrintable(PathBuf);
 impl Config {
     /// Commented TOML. What the machine decides stands there as a comment.
     pub fn to_toml(&self) -> Result<String, NotPrintable> {
-        let ServerOptions { listen, data_dir, wishes } = &self.server;
+        let ServerOptions { listen, data_dir, wishes, .. } = &self.server;
         let data_dir = data_dir.to_str().ok_or_else(|| NotPrintable(data_dir.clone()))?;
         let shards = set_or("shards", wishes.shards.map(|shards| shards.to_string()), "4");
         let cpus = set_or("cpus", wishes.cpus.as_ref().map(|cpus| quoted(&cpus.to_string())), "\"0-3,6\"");

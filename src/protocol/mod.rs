@@ -3,6 +3,10 @@
 //! Frames, pings, closes and output are the same for all and live in [`shard`](crate::shard) and [`ws`](crate::ws); a
 //! protocol only names its rules.
 
+mod rules;
+
+pub use rules::SessionRules;
+
 use crate::accounts::{AccountId, KeyNumber};
 use crate::limits;
 use crate::ws::CloseCode;
