@@ -97,6 +97,8 @@ pub const ECHO_OUTPUT_BYTES_MAX: usize = 64 << 20;
 
 // A batch of events must fit the log many times over, and a frame into the share that a sweep of full sockets leaves.
 const _: () = assert!(EVENT_BYTES_MAX * 16 <= SHARD_LOG_BYTES);
+// However long the alerts are, a client that asks every few seconds misses none.
+const _: () = assert!(LATEST_ALERTS_BYTES_MAX >= 16 * EVENT_BYTES_MAX);
 const _: () = assert!(SEND_PIECES_MAX * 2 <= 1024 && OUTPUT_PIECES_MAX < SEND_PIECES_MAX);
 const _: () = assert!(SEND_BATCH_SOCKETS <= RING_SUBMISSION_ENTRIES as usize);
 
@@ -128,6 +130,13 @@ pub const WINDOW_BYTES_MAX: usize = 64 << 20;
 
 /// What a shard takes from the window at a time, at least one batch.
 pub const SHARD_INBOX_BYTES: usize = 1 << 20;
+
+/// Alerts that `GET /alerts/latest` can answer with: eight a second for a client that asks once a minute.
+pub const LATEST_ALERTS_MAX: usize = 500;
+
+/// The same in bytes of `data`: 2 KiB each, ten times a usual one, and so an answer is no longer than a full watchlist's.
+/// While longer ones are about, fewer are kept.
+pub const LATEST_ALERTS_BYTES_MAX: usize = 1 << 20;
 
 /// What an event takes in memory besides its `data`, near enough to bound queues.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
@@ -161,6 +170,18 @@ pub const DISCARDED_BODY_BYTES_MAX: usize = 64 << 20;
 
 /// A whole watchlist: 10,000 owners of 64 bytes, with room.
 pub const WATCHLIST_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A request that makes a key: one word of JSON.
+pub const KEY_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// A request that makes or changes an account: 256 grants of 141 bytes to add and as many to take away, with room.
+pub const ACCOUNT_BODY_BYTES_MAX: usize = 128 << 10;
+
+/// Accounts in one answer. One with all its grants is some 36 KB, one of the usual ones 200 bytes.
+pub const ACCOUNTS_PAGE_MAX: usize = 100;
+
+/// Alerts in one answer where the request does not say how many.
+pub const LATEST_ALERTS_DEFAULT: usize = 50;
 
 /// From the first byte of a request's head to its last, and from a connection's start to its first request.
 pub const HANDSHAKE_MS: u64 = 10_000;

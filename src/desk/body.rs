@@ -24,7 +24,7 @@ pub async fn read(desk: &Desk, request: Request<Incoming>, bytes_max: usize) -> 
     let announced = content_length(request.headers());
     let mut share = desk.bodies.share();
     let admitted = match announced {
-        Some(length) if length > bytes_max as u64 => Err(RestError::BodyTooLarge),
+        Some(length) if length > bytes_max as u64 => Err(RestError::BodyTooLarge { bytes_max }),
         Some(length) => share.grow(length as usize).map_err(RestError::from),
         None => Ok(()),
     };
@@ -64,7 +64,7 @@ async fn collect(mut body: Incoming, bytes_max: usize, share: &mut Share) -> Res
         let Ok(data) = frame.map_err(|error| RestError::BodyBroken(error.to_string()))?.into_data() else { continue };
         let seen = bytes.len() + data.len();
         if seen > bytes_max {
-            return Ok(Collected::Refused(RestError::BodyTooLarge, body, seen));
+            return Ok(Collected::Refused(RestError::BodyTooLarge { bytes_max }, body, seen));
         }
         if seen > bytes.capacity() {
             // It doubles, as a `Vec` does by itself, but never past the bound; and what it takes is asked for first.

@@ -35,8 +35,8 @@ pub enum RestError {
     Forbidden(String),
     #[error("{reason}: retry in {retry_after_s} s")]
     Repeated { reason: String, retry_after_s: u64 },
-    #[error("the body is larger than {} bytes: send events in several requests", limits::BODY_BYTES_MAX)]
-    BodyTooLarge,
+    #[error("the body is larger than the {bytes_max} bytes that this route takes: send it in several requests")]
+    BodyTooLarge { bytes_max: usize },
     #[error("the rest of the request did not come in time")]
     Timeout,
     #[error("the request's body ended too early: {0}")]
@@ -47,6 +47,9 @@ pub enum RestError {
     InvalidEvent(#[from] InvalidEvent),
     #[error("{0}")]
     InvalidRequest(String),
+    /// An admin asked to delete the account of the key that it asked with.
+    #[error("this is the account of the key that you use, and you would lock yourself out: use another account's key")]
+    OwnAccount,
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
     #[error("{0}")]
@@ -74,10 +77,11 @@ impl RestError {
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
             Self::TieredNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
+            Self::OwnAccount => StatusCode::CONFLICT,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
             Self::Unconfirmed { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -95,11 +99,12 @@ impl RestError {
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => "AUTHENTICATION_FAILED",
             Self::TieredNotServed => "NOT_IMPLEMENTED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
-            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::Timeout => "REQUEST_TIMEOUT",
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::InvalidEvent(_) => "INVALID_EVENT",
             Self::BodyBroken(_) | Self::InvalidRequest(_) => "INVALID_REQUEST",
+            Self::OwnAccount => "OWN_ACCOUNT",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Overloaded(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //!   listener ─▶ acceptor ─▶ connection ─▶ router ─┬─▶ publish    POST /api/events
-//!                            (hyper 1)            ├─▶ watchlist  /api/watchlist
+//!                            (hyper 1)            ├─▶ alerts     GET /alerts/latest
+//!                                │                ├─▶ watchlist  /api/watchlist
+//!                                │                ├─▶ keys       /api/keys
+//!                                │                ├─▶ admin      /api/admin/accounts
 //!                                │                └─▶ upgrade    /ws/alerts ─▶ Seat + Admission
 //!                                └── 101 sent: socket, leftover, seat ─▶ shard mailbox
 //! ```
@@ -13,15 +16,20 @@
 //! thread's answer.
 
 mod acceptor;
+mod accounts;
+mod admin;
+mod alerts;
 mod answers;
 mod auth;
 mod body;
 mod budget;
 mod connection;
 mod error;
+mod keys;
 mod phase;
 mod places;
 mod publish;
+mod query;
 mod refusals;
 mod router;
 mod stream;

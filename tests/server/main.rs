@@ -18,6 +18,7 @@ mod trade;
 mod wait;
 
 // What they hold.
+mod admin;
 mod churn;
 mod cli;
 mod close;
@@ -26,6 +27,8 @@ mod crowd;
 #[cfg(feature = "conformance")]
 mod echo;
 mod heartbeat;
+mod keys;
+mod latest;
 mod many_shards;
 mod publish;
 mod slow_consumers;
