@@ -58,8 +58,9 @@ pub const INGEST_PUSHES_MAX: usize = 20_000;
 /// Entries of the topic index that no longer count, before it is cleaned: then, and whenever they are the greater part.
 pub const DEAD_LISTINGS_MIN: usize = 4096;
 
-/// How far into a backlog a waiting pong is looked for. It sits at the first or second frame boundary.
-pub const PONG_SEARCH_PIECES_MAX: usize = 4;
+/// Pongs that a socket may have waiting (2 KiB at most). The public conformance suite sends ten pings in one go and
+/// wants them all answered; a client with more than these under way has only its newest ones answered.
+pub const PONGS_WAITING_MAX: usize = 16;
 
 /// Emptied backlogs that a shard keeps for the next socket that needs one.
 pub const SPARE_BACKLOGS_MAX: usize = 1024;

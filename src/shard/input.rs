@@ -25,7 +25,7 @@ impl Sessions {
         let outcome = decoder.feed(bytes, protocol.message_bytes_max(), |incoming| self.incoming(at.slot, incoming));
         self.slots[at.slot].decoder = decoder;
         if let Err(error) = outcome {
-            self.close(at.slot, error.close_code(), &error.to_string());
+            self.close_behind_answers(at.slot, &error.close_frame());
         }
     }
 
@@ -62,12 +62,17 @@ impl Sessions {
         let socket = &mut self.slots[slot];
         socket.peer_closed = true;
         match socket.state {
-            State::Open => {
-                self.close_with(slot, close_reply(code).into(), limits::CLOSE_DRAIN_MS);
-            }
+            State::Open => self.close_behind_answers(slot, &close_reply(code)),
             // Ours has left, theirs has come: the server ends the connection first (§7.1.1).
             State::Draining if !socket.armed.shutdown => self.terminate(slot),
             _ => {}
         }
+    }
+
+    /// Closes because of what the peer sent. What it sent before that is still answered; events that wait are dropped.
+    fn close_behind_answers(&mut self, slot: u32, close_frame: &[u8]) {
+        let mut last = self.slots[slot].output.waiting_answers();
+        last.extend_from_slice(close_frame);
+        self.close_with(slot, last.into(), limits::CLOSE_DRAIN_MS);
     }
 }

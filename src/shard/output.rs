@@ -101,25 +101,30 @@ impl Output {
         backlog.pieces.push_back(Piece::Owned { bytes, sent: 0, pong: false });
     }
 
-    /// Puts a pong at the next frame boundary. RFC 6455 §5.5.3 lets the newest ping alone be answered, so a pong that
-    /// still waits is replaced: pings can't pile up pongs.
+    /// Puts a pong at the next frame boundary, behind the pongs that wait there. RFC 6455 §5.5.3 lets the newest ping
+    /// alone be answered, so past a few the newest that waits is replaced: pings can't pile up pongs.
     pub fn push_pong(&mut self, bytes: Box<[u8]>, pool: &mut BacklogPool) {
         let backlog = self.queue(pool);
-        let waiting = backlog.pieces.iter_mut().take(limits::PONG_SEARCH_PIECES_MAX).find_map(|piece| match piece {
-            Piece::Owned { bytes, sent: 0, pong: true } => Some(bytes),
-            _ => None,
-        });
         backlog.owned_bytes += bytes.len();
-        match waiting {
-            Some(old) => {
-                backlog.owned_bytes -= old.len();
-                *old = bytes;
-            }
-            None => {
-                let at = backlog.next_boundary();
-                backlog.pieces.insert(at, Piece::Owned { bytes, sent: 0, pong: true });
-            }
+        let boundary = backlog.next_boundary();
+        let is_pong = |piece: &&Piece| matches!(piece, Piece::Owned { pong: true, .. });
+        let end = boundary + backlog.pieces.range(boundary..).take_while(is_pong).count();
+        if end - boundary < limits::PONGS_WAITING_MAX {
+            backlog.pieces.insert(end, Piece::Owned { bytes, sent: 0, pong: true });
+        } else if let Piece::Owned { bytes: newest, .. } = &mut backlog.pieces[end - 1] {
+            backlog.owned_bytes -= newest.len();
+            *newest = bytes;
         }
+    }
+
+    /// A copy of the frames of its own of which no byte was sent: answers and pongs, in order.
+    pub fn waiting_answers(&self) -> Vec<u8> {
+        let Self::Queue(backlog) = self else { return Vec::new() };
+        let waiting = |piece: &Piece| match piece {
+            Piece::Owned { bytes, sent: 0, .. } => bytes.to_vec(),
+            _ => Vec::new(),
+        };
+        backlog.pieces.iter().flat_map(waiting).collect()
     }
 
     /// Drops all but the rest of a half-sent frame, which is copied out of the log, and ends with `last`.
@@ -411,15 +416,43 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_pong_replaces_one_that_waits() {
+    fn pongs_leave_in_the_order_of_their_pings_even_when_one_is_half_sent() {
+        for sent in 0..Bench::frame("ping 1").len() {
+            let mut bench = Bench::new();
+            bench.event("event");
+            bench.pong("ping 1");
+            bench.pong("ping 2");
+            let mut all = bench.send(sent);
+            bench.pong("ping 3");
+            all.extend(bench.drain(5));
+            assert_eq!(all, frames(&["ping 1", "ping 2", "ping 3", "event"]), "after {sent} bytes");
+        }
+    }
+
+    #[test]
+    fn past_a_few_pongs_the_newest_that_waits_is_replaced() {
         let mut bench = Bench::new();
         bench.event("event");
         for number in 0..1000 {
             bench.pong(&format!("pong {number}"));
         }
-        assert_eq!(bench.output.pieces(), 2);
-        assert_eq!(bench.output.owned_bytes(), Bench::frame("pong 999").len());
-        assert_eq!(bench.drain(usize::MAX), frames(&["pong 999", "event"]));
+        let mut kept: Vec<_> = (0..limits::PONGS_WAITING_MAX - 1).map(|number| format!("pong {number}")).collect();
+        kept.push("pong 999".to_owned());
+        let kept = frames(&kept.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(bench.output.owned_bytes(), kept.len());
+        assert_eq!(bench.drain(usize::MAX), [kept, Bench::frame("event")].concat());
+    }
+
+    #[test]
+    fn answers_that_wait_are_the_whole_frames_of_the_sockets_own() {
+        let mut bench = Bench::new();
+        assert!(bench.output.waiting_answers().is_empty());
+        bench.owned("half-sent");
+        bench.event("event");
+        bench.owned("answer");
+        bench.send(3);
+        bench.pong("pong");
+        assert_eq!(bench.output.waiting_answers(), frames(&["pong", "answer"]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stentor::ws::client::append_client_frame;
 use stentor::ws::{CloseCode, Opcode};
 
 use crate::process::Server;
@@ -59,12 +60,7 @@ fn messages_in_one_segment_come_back_in_order() {
     let mut socket = connect(&server);
     let mut bytes = Vec::new();
     for number in 0..500 {
-        stentor::ws::client::append_client_frame(
-            &mut bytes,
-            Opcode::Text,
-            format!("{number}").as_bytes(),
-            [1, 2, 3, 4],
-        );
+        append_client_frame(&mut bytes, Opcode::Text, format!("{number}").as_bytes(), [1, 2, 3, 4]);
     }
     socket.send_raw(&bytes);
     for number in 0..500 {
@@ -72,4 +68,18 @@ fn messages_in_one_segment_come_back_in_order() {
     }
     socket.send_close(CloseCode::NORMAL, "");
     socket.expect_close(CloseCode::NORMAL);
+}
+
+#[test]
+fn a_message_before_a_mistake_comes_back_before_the_close() {
+    let server = Server::start();
+    let mut socket = connect(&server);
+    let mut bytes = Vec::new();
+    append_client_frame(&mut bytes, Opcode::Text, b"well said", [1, 2, 3, 4]);
+    // A reserved opcode, and behind it a ping that must not be answered.
+    bytes.extend_from_slice(&[0x83, 0x80, 0, 0, 0, 0]);
+    append_client_frame(&mut bytes, Opcode::Ping, b"", [1, 2, 3, 4]);
+    socket.send_raw(&bytes);
+    assert_eq!(socket.receive(), Received::Text("well said".to_owned()));
+    socket.expect_close(CloseCode::PROTOCOL_ERROR);
 }

@@ -95,6 +95,20 @@ fn garbage_is_answered_by_1002_and_a_peer_that_stays_is_dropped_at_the_deadline(
 }
 
 #[test]
+fn what_came_before_a_mistake_or_a_close_is_answered_before_the_close() {
+    let reserved_bit = vec![0xc1, 0x80, 0, 0, 0, 0];
+    let close = client_frame(Opcode::Close, &1001_u16.to_be_bytes());
+    for (end, code) in [(reserved_bit, 1002), (close, 1001)] {
+        let mut bench = Bench::new(1, 1);
+        let client = bench.enter(1, ROOMY);
+        let ping = client_frame(Opcode::Ping, b"before");
+        client.send(&[ping, end, client_frame(Opcode::Ping, b"behind")].concat());
+        bench.settle();
+        assert_eq!(got(&client), [Got::Pong(b"before".to_vec()), Got::Close(Some(code))]);
+    }
+}
+
+#[test]
 fn a_socket_that_is_closed_in_mid_send_gets_the_rest_of_its_frame_first() {
     let mut bench = Bench::new(1, 1);
     let client = bench.enter(1, 100);

@@ -12,6 +12,16 @@ fn a_ping_is_answered_with_its_payload() {
 }
 
 #[test]
+fn pings_that_come_in_one_read_are_each_answered() {
+    let mut bench = Bench::new(1, 1);
+    let client = bench.enter(1, ROOMY);
+    let pings: Vec<u8> = (0..10).flat_map(|number| client_frame(Opcode::Ping, &[number])).collect();
+    client.send(&pings);
+    bench.settle();
+    assert_eq!(got(&client), (0..10).map(|number| Got::Pong(vec![number])).collect::<Vec<_>>());
+}
+
+#[test]
 fn two_unanswered_pings_are_the_end_and_any_input_is_life() {
     let mut bench = Bench::new(1, 2);
     let (silent, alive) = (bench.enter(1, ROOMY), bench.enter(1, ROOMY));
