@@ -267,6 +267,32 @@ pub const EXPIRY_WARNING_MS: u32 = 30_000;
 /// How far an issuer's clock may be off.
 pub const TOKEN_LEEWAY_S: u64 = 5;
 
+/// A token, before anything of it is decoded. Real ones have a few hundred bytes, those with a chain of roles two thousand.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// A token's user, so that `user:{id}` is a topic.
+pub const USER_ID_BYTES_MAX: usize = TOPIC_BYTES_MAX - "user:".len();
+
+/// The end of the year 9999: a token that is good for longer ends then, so that its end in milliseconds is a number too.
+pub const TOKEN_DATE_S_MAX: u64 = 253_402_300_799;
+
+/// HS256's secret: as long as its hash (RFC 7518 §3.2).
+pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
+
+/// RS256's modulus: RFC 7518 §3.3 wants at least 2048, and the `rsa` crate computes with at most 4096.
+pub const RSA_BITS_MIN: usize = 2048;
+pub const RSA_BITS_MAX: usize = 4096;
+
+/// RS256's exponent, which is 65537 nearly everywhere; the `rsa` crate takes up to this.
+pub const RSA_EXPONENT_MAX: u64 = (1 << 33) - 1;
+
+/// A file with the key or the keys that tokens are checked with: a set of twenty with certificate chains has 100 KB.
+pub const TOKEN_KEY_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a minted token is good for. Nobody can take one back, so a year is already long.
+pub const TOKEN_TTL_S_MIN: u64 = 1;
+pub const TOKEN_TTL_S_MAX: u64 = 366 * 24 * 60 * 60;
+
 /// A publisher's events: as fast as one connection brings them in, and a burst of the largest request.
 pub const PUBLISHER_EVENTS_PER_SECOND: u32 = 200_000;
 pub const PUBLISHER_EVENT_BURST: u32 = 200_000;

@@ -33,4 +33,5 @@ mod many_shards;
 mod publish;
 mod slow_consumers;
 mod start;
+mod token;
 mod watchlist;
