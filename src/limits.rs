@@ -324,6 +324,36 @@ pub const PROXY_HEADER_BYTES_MAX: usize = 2 << 10;
 /// How long a browser may remember the answer to a preflight. No browser does for longer than two hours.
 pub const PREFLIGHT_AGE_S: u64 = 7_200;
 
+// ── The configuration: what may be written in it ────────────────────────────────────────────────────────────────────
+
+/// Connections, subscriptions and refusals. More than any machine's memory holds; past it 0, no limit, is what is meant.
+pub const CONFIGURED_NUMBER_MAX: u32 = 10_000_000;
+
+/// Messages, handshakes and events a second, and their bursts. More than the server gets through; past it 0 is meant.
+pub const CONFIGURED_RATE_MAX: u32 = 100_000_000;
+
+/// A client's message: below a kilobyte no token would pass, and a hundred thousand sockets can each hold the most.
+pub const CONFIGURED_MESSAGE_BYTES_MIN: usize = 1 << 10;
+pub const CONFIGURED_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// From one wait for a login service to a user's who types a password. Longer, and a stranger holds a socket for nothing.
+pub const CONFIGURED_AUTHENTICATION_S_MIN: u32 = 1;
+pub const CONFIGURED_AUTHENTICATION_S_MAX: u32 = 300;
+
+/// A publisher's requests under way, where they are limited. Below one whole body a legal request could never pass; above
+/// 64 GiB 0 is meant.
+pub const CONFIGURED_BYTES_IN_FLIGHT_MIN: u64 = BODY_BYTES_MAX as u64;
+pub const CONFIGURED_BYTES_IN_FLIGHT_MAX: u64 = 64 << 30;
+
+/// Likewise a publisher's burst, which one request has to fit in.
+pub const CONFIGURED_EVENT_BURST_MIN: u32 = BATCH_EVENTS_MAX as u32;
+
+/// Clocks are further apart than five minutes only where one of them is wrong, and a token would live on that much longer.
+pub const CONFIGURED_LEEWAY_S_MAX: u64 = 300;
+
+/// Networks or origins in one list. Each is looked at with every handshake: a thousand take some microseconds.
+pub const CONFIGURED_LIST_ENTRIES_MAX: usize = 1_000;
+
 // ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// An event as it is published, and its `data` once it is canonical (`1e20` grows to 21 digits).
