@@ -8,6 +8,7 @@ use serde_json::json;
 use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
 use crate::event::InvalidEvent;
+use crate::gate::Refused;
 use crate::journal::JournalError;
 use crate::limits;
 use crate::ws::UpgradeError;
@@ -35,6 +36,9 @@ pub enum RestError {
     Forbidden(String),
     #[error("{reason}: retry in {retry_after_s} s")]
     Repeated { reason: String, retry_after_s: u64 },
+    /// A limit of the operator's was reached: of this client (429), or of what may be under way (503).
+    #[error(transparent)]
+    RateLimited(#[from] Refused),
     #[error("the body is larger than {} bytes: send events in several requests", limits::BODY_BYTES_MAX)]
     BodyTooLarge,
     #[error("the rest of the request did not come in time")]
@@ -74,6 +78,8 @@ impl RestError {
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
             Self::TieredNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
+            Self::RateLimited(refused) if refused.is_overload() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -95,6 +101,8 @@ impl RestError {
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => "AUTHENTICATION_FAILED",
             Self::TieredNotServed => "NOT_IMPLEMENTED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
+            Self::RateLimited(refused) if refused.is_overload() => "OVERLOADED",
+            Self::RateLimited(_) => "RATE_LIMIT_EXCEEDED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::Timeout => "REQUEST_TIMEOUT",
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -112,6 +120,7 @@ impl RestError {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
+            Self::RateLimited(refused) => Some(refused.retry_after_s()),
             Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
                 Some(limits::RETRY_AFTER_S)
             }
