@@ -228,6 +228,30 @@ pub const REFUSALS_MAX: usize = 1 << 16;
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
 
+// ── The gate: what is not for the configuration ─────────────────────────────────────────────────────────────────────
+
+/// Addresses whose handshake rate is remembered, in each of two generations: 4 MiB each. An address that comes past it
+/// costs the ones that were not seen lately their memory, so they begin anew with a whole burst.
+pub const RATED_ADDRESSES_MAX: usize = 1 << 16;
+
+/// Publishers' keys whose event rate is remembered, in the same way. Only the operator makes keys.
+pub const RATED_PUBLISHERS_MAX: usize = 1 << 14;
+
+/// What `Retry-After` says where one of a client's own connections has to end first: nobody knows when, and a client that
+/// asks each second would be told the same.
+pub const CROWD_RETRY_AFTER_S: u64 = 5;
+
+/// Proxies between a client and the server that are looked at in `X-Forwarded-For`. Real ways have three: a content network,
+/// a balancer, an ingress.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
+/// A PROXY protocol header with its extensions. The usual one has 28 or 52 bytes; a client certificate's names add some
+/// hundred.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2 << 10;
+
+/// How long a browser may remember the answer to a preflight. No browser does for longer than two hours.
+pub const PREFLIGHT_AGE_S: u64 = 7_200;
+
 // ── The gate: defaults of `[limits]` in the configuration ───────────────────────────────────────────────────────────
 
 /// WebSockets with one key, or of one user: a firm's whole fleet of bots, and far below what a shard holds.
@@ -299,30 +323,6 @@ pub const PUBLISHER_EVENT_BURST: u32 = 200_000;
 
 /// A publisher's requests under way: eight of the largest bodies.
 pub const PUBLISHER_BYTES_IN_FLIGHT: u64 = 64 << 20;
-
-// ── The gate: what is not for the configuration ─────────────────────────────────────────────────────────────────────
-
-/// Addresses whose handshake rate is remembered, in each of two generations: 3 MiB each. An address that comes past it
-/// costs the ones that were not seen lately their memory, so they begin anew with a whole burst.
-pub const RATED_ADDRESSES_MAX: usize = 1 << 16;
-
-/// Publishers' keys whose event rate is remembered, in the same way. Only the operator makes keys.
-pub const RATED_PUBLISHERS_MAX: usize = 1 << 14;
-
-/// What `Retry-After` says where one of a client's own connections has to end first: nobody knows when, and a client that
-/// asks each second would be told the same.
-pub const CROWD_RETRY_AFTER_S: u64 = 5;
-
-/// Proxies between a client and the server that are looked at in `X-Forwarded-For`. Real ways have three: a content network,
-/// a balancer, an ingress.
-pub const FORWARDED_HOPS_MAX: usize = 16;
-
-/// A PROXY protocol header with its extensions. The usual one has 28 or 52 bytes; a client certificate's names add some
-/// hundred.
-pub const PROXY_HEADER_BYTES_MAX: usize = 2 << 10;
-
-/// How long a browser may remember the answer to a preflight. No browser does for longer than two hours.
-pub const PREFLIGHT_AGE_S: u64 = 7_200;
 
 // ── The configuration: what may be written in it ────────────────────────────────────────────────────────────────────
 

@@ -56,7 +56,7 @@ struct Wanted {
 
 pub async fn create(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
     let (identity, request) = auth::admit(desk, request, Role::Admin).await?;
-    let body = body::read(desk, request, limits::ACCOUNT_BODY_BYTES_MAX).await?;
+    let body = body::read(desk, request, limits::ACCOUNT_BODY_BYTES_MAX, None).await?;
     let wanted: Wanted = parse(&body.bytes, r#"{"name":"…","tier":"…"}, with "grants":["…"] or without"#)?;
     let account = NewAccount {
         name: parse_name(&wanted.name)?,
@@ -87,7 +87,7 @@ struct Change {
 
 pub async fn change(desk: &Desk, request: Request<Incoming>, name: &str) -> Result<Reply, RestError> {
     let (identity, request) = auth::admit(desk, request, Role::Admin).await?;
-    let body = body::read(desk, request, limits::ACCOUNT_BODY_BYTES_MAX).await?;
+    let body = body::read(desk, request, limits::ACCOUNT_BODY_BYTES_MAX, None).await?;
     let wanted: Change = parse(&body.bytes, r#"an object with "tier", "grants", "grant" or "revoke""#)?;
     let change = AccountChange {
         tier: wanted.tier.as_deref().map(parse_tier).transpose()?,

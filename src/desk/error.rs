@@ -8,6 +8,7 @@ use serde_json::json;
 use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
 use crate::event::InvalidEvent;
+use crate::gate::Refused;
 use crate::journal::JournalError;
 use crate::limits;
 use crate::ws::UpgradeError;
@@ -37,6 +38,9 @@ pub enum RestError {
     Repeated { reason: String, retry_after_s: u64 },
     #[error("the body is larger than the {bytes_max} bytes that this route takes: send it in several requests")]
     BodyTooLarge { bytes_max: usize },
+    /// A limit of the operator's was reached: of this client (429), or of what may be under way (503).
+    #[error(transparent)]
+    RateLimited(#[from] Refused),
     #[error("the rest of the request did not come in time")]
     Timeout,
     #[error("the request's body ended too early: {0}")]
@@ -78,6 +82,8 @@ impl RestError {
             Self::TieredNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited(refused) if refused.is_overload() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
@@ -100,6 +106,8 @@ impl RestError {
             Self::TieredNotServed => "NOT_IMPLEMENTED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
+            Self::RateLimited(refused) if refused.is_overload() => "OVERLOADED",
+            Self::RateLimited(_) => "RATE_LIMIT_EXCEEDED",
             Self::Timeout => "REQUEST_TIMEOUT",
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::InvalidEvent(_) => "INVALID_EVENT",
@@ -117,6 +125,7 @@ impl RestError {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
+            Self::RateLimited(refused) => Some(refused.retry_after_s()),
             Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
                 Some(limits::RETRY_AFTER_S)
             }

@@ -51,7 +51,7 @@ struct Wanted {
 
 /// The role that the body of a request for a new key names.
 pub(super) async fn wanted_role(desk: &Desk, request: Request<Incoming>) -> Result<Role, RestError> {
-    let body = body::read(desk, request, limits::KEY_BODY_BYTES_MAX).await?;
+    let body = body::read(desk, request, limits::KEY_BODY_BYTES_MAX, None).await?;
     let Wanted { role } = parse(&body.bytes, r#"{"role":"subscriber"}"#)?;
     role.parse().map_err(|unknown: crate::accounts::UnknownRole| RestError::InvalidRequest(unknown.to_string()))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, admin, alerts, body, keys, publish, upgrade, watchlist};
+use super::{Desk, admin, alerts, body, cors, keys, publish, upgrade, watchlist};
 
 /// The server's routes.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,10 @@ fn routes() -> Router<Route> {
 
 /// Answers a request, errors included.
 pub async fn answer(desk: &Desk, context: &ConnectionContext, request: Request<Incoming>) -> Reply {
-    handle(desk, context, request).await.unwrap_or_else(|error| error.reply())
+    let visitor = cors::visitor(desk, request.headers());
+    let mut reply = handle(desk, context, request).await.unwrap_or_else(|error| error.reply());
+    cors::mark(desk, &visitor, reply.headers_mut());
+    reply
 }
 
 async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incoming>) -> Result<Reply, RestError> {
@@ -90,6 +93,9 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
         body::discard(desk, request).await;
         return Err(error);
     };
+    if cors::is_preflight(&request) {
+        return cors::preflight(desk, request.headers(), route.allow());
+    }
     match (route, request.method()) {
         (Route::Events, &Method::POST) => publish::post(desk, request).await,
         (Route::Watchlist, &Method::GET | &Method::PUT | &Method::POST) => watchlist::collection(desk, request).await,

@@ -40,7 +40,7 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
         let owners: Vec<&str> = watchlist.iter().map(Owner::as_str).collect();
         return Ok(json_reply(StatusCode::OK, &json!({ "success": true, "owners": owners })));
     }
-    let body = body::read(desk, request, limits::WATCHLIST_BODY_BYTES_MAX).await?;
+    let body = body::read(desk, request, limits::WATCHLIST_BODY_BYTES_MAX, None).await?;
     let edit = if method == Method::PUT {
         let Owners { owners } = parse(&body.bytes, r#"{"owners":["…"]}"#)?;
         let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<_, InvalidOwner>>();

@@ -18,8 +18,8 @@ use crate::tokens::UserId;
 
 /// Who may come in. One for the server.
 ///
-/// All shards share it under one lock, which is held for a few look-ups; it is touched a few times in a handshake and once
-/// when a socket ends, never for a message. What it remembers is bounded by the sockets that are inside and by
+/// All shards share it under one lock, which is held for a few look-ups (and, a dozen times in the server's life, while a
+/// table doubles); it is touched a few times in a handshake and once when a socket ends, never for a message. What it remembers is bounded by the sockets that are inside and by
 /// [`RATED_ADDRESSES_MAX`](limits::RATED_ADDRESSES_MAX).
 pub struct Gate {
     policy: Policy,
