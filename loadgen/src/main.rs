@@ -29,6 +29,7 @@ mod handshake;
 mod inbox;
 mod latency;
 mod limits;
+mod listener;
 mod order;
 mod process;
 mod progress;
