@@ -192,6 +192,7 @@ impl<L: Listener> Crowd<L> {
                 }
                 Notice::Refused(answer) => return Err(ClientError::Refused { address, answer }),
                 Notice::Nonsense(what) => return Err(ClientError::Nonsense { address, what }),
+                Notice::Astray(what) => return Err(ClientError::Astray { address, what }),
                 Notice::Reply { socket, frame } => replies.push((socket, frame)),
                 Notice::Ended { socket, why } => {
                     ended.push(socket);

@@ -24,6 +24,8 @@ pub enum Notice {
     Refused(Answer),
     /// The server does not speak WebSocket. The run is over.
     Nonsense(&'static str),
+    /// The server did not answer a socket as its protocol has it. The run is over.
+    Astray(String),
     /// These bytes are to be sent on the socket.
     Reply { socket: u32, frame: Vec<u8> },
     /// The socket ended before it was told to.

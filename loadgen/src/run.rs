@@ -24,6 +24,7 @@ use crate::floor::{Floor, FloorError};
 use crate::handshake::Upgrade;
 use crate::inbox::{Harvest, Inbox};
 use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
+use crate::mixed::SetupError;
 use crate::process::{self, Memory, TcpMemory};
 use crate::progress::Progress;
 use crate::publisher::Publisher;
@@ -32,10 +33,10 @@ use crate::schedule::Timetable;
 use crate::target::Target;
 
 /// Time between ordering a round and its first step: the publisher connects and builds its first request.
-const LEAD_NS: u64 = 100_000_000;
+pub const LEAD_NS: u64 = 100_000_000;
 
 /// How often the run looks whether a round is through. Rare enough to cost the measured threads nothing.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Pause after a round, in which the client threads come to rest and book their CPU time.
 const BREATH: Duration = Duration::from_millis(60);
@@ -64,6 +65,8 @@ pub enum RunError {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Floor(#[from] FloorError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error("can't start a thread: {0}")]
     Thread(io::Error),
     #[error("a client thread ended too early")]
@@ -411,7 +414,7 @@ fn server_cpu_ns(pid: Option<u32>) -> Result<Option<u64>, RunError> {
 }
 
 /// Raises the soft limit of open files to the hard one; returns what it is then.
-fn raise_descriptor_limit() -> u64 {
+pub fn raise_descriptor_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Where it can't be raised, the old one is told.
