@@ -446,6 +446,10 @@ pub const ACCOUNT_COMMANDS_QUEUED_MAX: usize = 64;
 /// a few microseconds.
 pub const FOREIGN_CHANGE_POLL_MS: u64 = 200;
 
+/// Changes of accounts that a snapshot tells shards which come from an earlier one. With more between two looks, a shard
+/// looks at every account that has sessions.
+pub const RECENT_ACCOUNT_CHANGES_MAX: usize = 256;
+
 /// What is read from standard input, in bytes: a full watchlist of the longest owners, each on its line.
 pub const OWNERS_INPUT_BYTES_MAX: u64 = (WATCHLIST_OWNERS_MAX * (OWNER_BYTES_MAX + 2)) as u64;
 

@@ -25,9 +25,17 @@ pub(super) fn admits(protocol: Protocol, tier: Tier) -> bool {
 impl Sessions {
     /// From now on `accounts` is who they are.
     pub fn follow_accounts(&mut self, accounts: Arc<Snapshot>) {
-        self.accounts = accounts.clone();
-        let audiences: Vec<_> = self.index.account_audiences().collect();
+        let before = std::mem::replace(&mut self.accounts, accounts.clone());
+        let index = &self.index;
+        let audiences: Vec<_> = match accounts.changed_since(before.version()) {
+            Some(changed) => changed.flat_map(|id| index.audiences_of(id)).collect(),
+            None => index.account_audiences().collect(),
+        };
         for (protocol, id, audience) in audiences {
+            // An account that changed twice is here twice, and may have lost its last session the first time.
+            if self.index.of_account(protocol, id) != Some(audience) {
+                continue;
+            }
             let account = accounts.account(id);
             let Bond::Account { version, .. } = self.index.bond(audience) else { unreachable!("it is an account's") };
             // Whatever changes of an account, its keys included, changes its version.

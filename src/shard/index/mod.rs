@@ -92,7 +92,13 @@ impl TopicIndex {
         self.accounts(protocol)?.get(&account).copied()
     }
 
-    /// The protocol, the account and the audience of every account with sessions.
+    /// The protocol, the account and the audience of each protocol that the account has sessions in.
+    pub fn audiences_of(&self, account: AccountId) -> impl Iterator<Item = (Protocol, AccountId, AudienceId)> {
+        let protocols = [Protocol::Watchlist, Protocol::Tiered, Protocol::Channels].into_iter();
+        protocols.filter_map(move |protocol| Some((protocol, account, self.of_account(protocol, account)?)))
+    }
+
+    /// The same of every account with sessions.
     pub fn account_audiences(&self) -> impl Iterator<Item = (Protocol, AccountId, AudienceId)> {
         let of = |protocol| {
             let accounts = self.accounts(protocol).into_iter().flatten();
