@@ -11,7 +11,7 @@
 //! Invariants:
 //! * Only a file that was named is read: where a server is started from changes nothing.
 //! * A file is taken whole or refused, with the line and the remedy. Nothing in it is passed over.
-//! * A key is described once, in [`sections`]: reading, suggestions and `--print-config` go by that.
+//! * A key is described once, in `sections`: reading, suggestions and `--print-config` go by that.
 //! * What `--print-config` prints is a file that gives the same configuration, but for `jwt.secret`: a secret is not shown,
 //!   and has to be put back by whoever knows it.
 
