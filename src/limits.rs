@@ -98,6 +98,8 @@ pub const ECHO_OUTPUT_BYTES_MAX: usize = 64 << 20;
 
 // A batch of events must fit the log many times over, and a frame into the share that a sweep of full sockets leaves.
 const _: () = assert!(EVENT_BYTES_MAX * 16 <= SHARD_LOG_BYTES);
+// However long the alerts are, a client that asks every few seconds misses none.
+const _: () = assert!(LATEST_ALERTS_BYTES_MAX >= 16 * EVENT_BYTES_MAX);
 const _: () = assert!(SEND_PIECES_MAX * 2 <= 1024 && OUTPUT_PIECES_MAX < SEND_PIECES_MAX);
 const _: () = assert!(SEND_BATCH_SOCKETS <= RING_SUBMISSION_ENTRIES as usize);
 
@@ -129,6 +131,13 @@ pub const WINDOW_BYTES_MAX: usize = 64 << 20;
 
 /// What a shard takes from the window at a time, at least one batch.
 pub const SHARD_INBOX_BYTES: usize = 1 << 20;
+
+/// Alerts that `GET /alerts/latest` can answer with: eight a second for a client that asks once a minute.
+pub const LATEST_ALERTS_MAX: usize = 500;
+
+/// The same in bytes of `data`: 2 KiB each, ten times a usual one, and so an answer is no longer than a full watchlist's.
+/// While longer ones are about, fewer are kept.
+pub const LATEST_ALERTS_BYTES_MAX: usize = 1 << 20;
 
 /// What an event takes in memory besides its `data`, near enough to bound queues.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
@@ -162,6 +171,18 @@ pub const DISCARDED_BODY_BYTES_MAX: usize = 64 << 20;
 
 /// A whole watchlist: 10,000 owners of 64 bytes, with room.
 pub const WATCHLIST_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A request that makes a key: one word of JSON.
+pub const KEY_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// A request that makes or changes an account: 256 grants of 141 bytes to add and as many to take away, with room.
+pub const ACCOUNT_BODY_BYTES_MAX: usize = 128 << 10;
+
+/// Accounts in one answer. One with all its grants is some 36 KB, one of the usual ones 200 bytes.
+pub const ACCOUNTS_PAGE_MAX: usize = 100;
+
+/// Alerts in one answer where the request does not say how many.
+pub const LATEST_ALERTS_DEFAULT: usize = 50;
 
 /// From the first byte of a request's head to its last, and from a connection's start to its first request.
 pub const HANDSHAKE_MS: u64 = 10_000;
@@ -207,6 +228,30 @@ pub const REFUSALS_MAX: usize = 1 << 16;
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
 
+// ── The gate: what is not for the configuration ─────────────────────────────────────────────────────────────────────
+
+/// Addresses whose handshake rate is remembered, in each of two generations: 4 MiB each. An address that comes past it
+/// costs the ones that were not seen lately their memory, so they begin anew with a whole burst.
+pub const RATED_ADDRESSES_MAX: usize = 1 << 16;
+
+/// Publishers' keys whose event rate is remembered, in the same way. Only the operator makes keys.
+pub const RATED_PUBLISHERS_MAX: usize = 1 << 14;
+
+/// What `Retry-After` says where one of a client's own connections has to end first: nobody knows when, and a client that
+/// asks each second would be told the same.
+pub const CROWD_RETRY_AFTER_S: u64 = 5;
+
+/// Proxies between a client and the server that are looked at in `X-Forwarded-For`. Real ways have three: a content network,
+/// a balancer, an ingress.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
+/// A PROXY protocol header with its extensions. The usual one has 28 or 52 bytes; a client certificate's names add some
+/// hundred.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2 << 10;
+
+/// How long a browser may remember the answer to a preflight. No browser does for longer than two hours.
+pub const PREFLIGHT_AGE_S: u64 = 7_200;
+
 // ── The gate: defaults of `[limits]` in the configuration ───────────────────────────────────────────────────────────
 
 /// WebSockets with one key, or of one user: a firm's whole fleet of bots, and far below what a shard holds.
@@ -246,12 +291,68 @@ pub const EXPIRY_WARNING_MS: u32 = 30_000;
 /// How far an issuer's clock may be off.
 pub const TOKEN_LEEWAY_S: u64 = 5;
 
+/// A token, before anything of it is decoded. Real ones have a few hundred bytes, those with a chain of roles two thousand.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// A token's user, so that `user:{id}` is a topic.
+pub const USER_ID_BYTES_MAX: usize = TOPIC_BYTES_MAX - "user:".len();
+
+/// The end of the year 9999: a token that is good for longer ends then, so that its end in milliseconds is a number too.
+pub const TOKEN_DATE_S_MAX: u64 = 253_402_300_799;
+
+/// HS256's secret: as long as its hash (RFC 7518 §3.2).
+pub const TOKEN_SECRET_BYTES_MIN: usize = 32;
+
+/// RS256's modulus: RFC 7518 §3.3 wants at least 2048, and the `rsa` crate computes with at most 4096.
+pub const RSA_BITS_MIN: usize = 2048;
+pub const RSA_BITS_MAX: usize = 4096;
+
+/// RS256's exponent, which is 65537 nearly everywhere; the `rsa` crate takes up to this.
+pub const RSA_EXPONENT_MAX: u64 = (1 << 33) - 1;
+
+/// A file with the key or the keys that tokens are checked with: a set of twenty with certificate chains has 100 KB.
+pub const TOKEN_KEY_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a minted token is good for. Nobody can take one back, so a year is already long.
+pub const TOKEN_TTL_S_MIN: u64 = 1;
+pub const TOKEN_TTL_S_MAX: u64 = 366 * 24 * 60 * 60;
+
 /// A publisher's events: as fast as one connection brings them in, and a burst of the largest request.
 pub const PUBLISHER_EVENTS_PER_SECOND: u32 = 200_000;
 pub const PUBLISHER_EVENT_BURST: u32 = 200_000;
 
 /// A publisher's requests under way: eight of the largest bodies.
 pub const PUBLISHER_BYTES_IN_FLIGHT: u64 = 64 << 20;
+
+// ── The configuration: what may be written in it ────────────────────────────────────────────────────────────────────
+
+/// Connections, subscriptions and refusals. More than any machine's memory holds; past it 0, no limit, is what is meant.
+pub const CONFIGURED_NUMBER_MAX: u32 = 10_000_000;
+
+/// Messages, handshakes and events a second, and their bursts. More than the server gets through; past it 0 is meant.
+pub const CONFIGURED_RATE_MAX: u32 = 100_000_000;
+
+/// A client's message: below a kilobyte no token would pass, and a hundred thousand sockets can each hold the most.
+pub const CONFIGURED_MESSAGE_BYTES_MIN: usize = 1 << 10;
+pub const CONFIGURED_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// From one wait for a login service to a user's who types a password. Longer, and a stranger holds a socket for nothing.
+pub const CONFIGURED_AUTHENTICATION_S_MIN: u32 = 1;
+pub const CONFIGURED_AUTHENTICATION_S_MAX: u32 = 300;
+
+/// A publisher's requests under way, where they are limited. Below one whole body a legal request could never pass; above
+/// 64 GiB 0 is meant.
+pub const CONFIGURED_BYTES_IN_FLIGHT_MIN: u64 = BODY_BYTES_MAX as u64;
+pub const CONFIGURED_BYTES_IN_FLIGHT_MAX: u64 = 64 << 30;
+
+/// Likewise a publisher's burst, which one request has to fit in.
+pub const CONFIGURED_EVENT_BURST_MIN: u32 = BATCH_EVENTS_MAX as u32;
+
+/// Clocks are further apart than five minutes only where one of them is wrong, and a token would live on that much longer.
+pub const CONFIGURED_LEEWAY_S_MAX: u64 = 300;
+
+/// Networks or origins in one list. Each is looked at with every handshake: a thousand take some microseconds.
+pub const CONFIGURED_LIST_ENTRIES_MAX: usize = 1_000;
 
 // ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,7 +18,7 @@ use rustix::fs::FlockOperation;
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
 use crate::desk::{self, Answers, Budget, Desk, Places, Refusals};
 use crate::executor::{Outcome, Starting, ThreadError};
-use crate::gate::Policy;
+use crate::gate::{Gate, Policy, Publishers};
 use crate::hub::{Hub, HubHandle};
 use crate::journal::Window;
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
@@ -136,6 +136,8 @@ impl Server {
             accounts: accounts.client(),
             hub: handle.clone(),
             refusals: Arc::default(),
+            publishers: Publishers::new(&options.policy),
+            gate: Arc::new(Gate::new(options.policy)),
             connections_max: plan.descriptors.desk_connections_per_shard as usize,
             sizes: ShardSizes { slots: plan.slots_per_shard, log_bytes: limits::SHARD_LOG_BYTES },
         };
@@ -209,6 +211,8 @@ struct ShardParts {
     accounts: AccountsClient,
     hub: HubHandle,
     refusals: Arc<Refusals>,
+    publishers: Arc<Publishers>,
+    gate: Arc<Gate>,
     connections_max: usize,
     sizes: ShardSizes,
 }
@@ -257,6 +261,8 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         accounts: parts.accounts,
         hub: parts.hub,
         refusals: parts.refusals,
+        gate: parts.gate,
+        publishers: parts.publishers,
         answers: answers.clone(),
         stopping: stopping.clone(),
         places: Places::new(parts.connections_max),

@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 
 use super::{
-    AccountChange, AccountId, AccountRecord, CreatedKey, KeyId, KeyRecord, NewAccount, Owner, Role, Store, StoreError,
-    Watchlist, WatchlistEdit,
+    AccountChange, AccountId, AccountName, AccountRecord, CreatedKey, KeyId, KeyNumber, KeyRecord, NewAccount, Owner,
+    Role, Store, StoreError, Watchlist, WatchlistEdit,
 };
 
 /// Something to be done with the database, on the thread that owns it.
@@ -14,6 +14,26 @@ pub trait Command: Send + 'static {
     type Answer: Send + 'static;
 
     fn execute(self, store: &mut Store, now: Timestamp) -> Result<Self::Answer, StoreError>;
+}
+
+/// A command that is carried out only if the key that asked for it is still in force when its turn comes; the answer is
+/// `None` where it is not. A desk authenticates before the queue, and a key that was revoked meanwhile must leave nothing
+/// behind: with a key that it makes, a thief would stay.
+#[derive(Clone, Debug)]
+pub struct InForce<C> {
+    pub key: KeyNumber,
+    pub command: C,
+}
+
+impl<C: Command> Command for InForce<C> {
+    type Answer = Option<C::Answer>;
+
+    fn execute(self, store: &mut Store, now: Timestamp) -> Result<Option<C::Answer>, StoreError> {
+        if !store.key_is_live(self.key)? {
+            return Ok(None);
+        }
+        self.command.execute(store, now).map(Some)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -137,14 +157,32 @@ impl Command for GetAccount {
     }
 }
 
+/// The account of that name, in any case.
 #[derive(Clone, Debug)]
-pub struct ListAccounts;
+pub struct FindAccount {
+    pub name: AccountName,
+}
+
+impl Command for FindAccount {
+    type Answer = AccountRecord;
+
+    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
+        store.account_named(&self.name)
+    }
+}
+
+/// The first accounts whose names come after `after`, by name.
+#[derive(Clone, Debug)]
+pub struct ListAccounts {
+    pub after: Option<AccountName>,
+    pub accounts_max: usize,
+}
 
 impl Command for ListAccounts {
     type Answer = Vec<AccountRecord>;
 
     fn execute(self, store: &mut Store, _: Timestamp) -> Result<Vec<AccountRecord>, StoreError> {
-        store.accounts()
+        store.accounts_after(self.after.as_ref(), self.accounts_max)
     }
 }
 

@@ -31,8 +31,8 @@ mod watchlist;
 
 pub use account::{Account, AccountId, AccountName, InvalidName, LiveKey};
 pub use command::{
-    ChangeAccount, Command, CreateKey, DeleteAccount, GetAccount, GetWatchlist, ListAccounts, ListKeys,
-    ReplaceWatchlist, RevokeKey, Unwatch, Watch,
+    ChangeAccount, Command, CreateKey, DeleteAccount, FindAccount, GetAccount, GetWatchlist, InForce, ListAccounts,
+    ListKeys, ReplaceWatchlist, RevokeKey, Unwatch, Watch,
 };
 pub use directory::Directory;
 pub use error::StoreError;

@@ -210,8 +210,9 @@ mod tests {
     use super::*;
     use crate::accounts::fixture::{Fixture, now, owners};
     use crate::accounts::{
-        AccountChange, AccountId, ChangeAccount, CreateKey, CreatedKey, DeleteAccount, GetAccount, GetWatchlist,
-        Grants, ListAccounts, ListKeys, NewAccount, ReplaceWatchlist, RevokeKey, Role, Tier, Unwatch, Watch,
+        AccountChange, AccountId, ChangeAccount, CreateKey, CreatedKey, DeleteAccount, FindAccount, GetAccount,
+        GetWatchlist, Grants, InForce, ListAccounts, ListKeys, NewAccount, ReplaceWatchlist, RevokeKey, Role, Tier,
+        Unwatch, Watch,
     };
 
     /// Far beyond what anything here takes on the slowest machine.
@@ -244,7 +245,9 @@ mod tests {
         let account = ask(&service, wanted).expect("create").id;
         let change = AccountChange { tier: Some(Tier::Elite), grants: None };
         assert_eq!(ask(&service, ChangeAccount { account, change }).expect("change").tier, Tier::Elite);
-        assert_eq!(ask(&service, ListAccounts).expect("list"), [ask(&service, GetAccount { account }).expect("get")]);
+        let found = ask(&service, FindAccount { name: "ALICE".parse().expect("name") }).expect("find");
+        assert_eq!(found, ask(&service, GetAccount { account }).expect("get"));
+        assert_eq!(ask(&service, ListAccounts { after: None, accounts_max: 9 }).expect("list"), [found]);
 
         let edit = ask(&service, ReplaceWatchlist { account, owners: owners(&["a", "b"]) }).expect("replace");
         assert_eq!((edit.added, edit.total), (2, 2));
@@ -305,6 +308,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_key_asked_for_is_not_done_once_it_is_revoked() {
+        let mut fixture = Fixture::new();
+        let account = fixture.account("alice");
+        let own = fixture.store.create_key(account, Role::Admin, now()).expect("key").record;
+        let service = start(&fixture);
+        let make = || InForce { key: own.number, command: CreateKey { account, role: Role::Admin } };
+        let made = ask(&service, make()).expect("an answer").expect("in force").record;
+        // Another process revokes it, and no snapshot tells of it yet.
+        fixture.store.revoke_key(account, own.id, now()).expect("revoke");
+        assert!(ask(&service, make()).expect("an answer").is_none());
+        let keys = ask(&service, ListKeys { account }).expect("keys");
+        assert_eq!(keys.iter().filter(|key| key.revoked.is_none()).collect::<Vec<_>>(), [&made]);
+    }
+
+    #[test]
     fn a_change_made_by_another_process_comes_into_force_by_itself() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
@@ -341,7 +359,9 @@ mod tests {
         let (sender, answers) = channel();
         let submit = || {
             let sender = sender.clone();
-            client.submit(ListAccounts, move |result| sender.send(result.is_ok()).expect("open"))
+            client.submit(ListAccounts { after: None, accounts_max: 1 }, move |result| {
+                sender.send(result.is_ok()).expect("open")
+            })
         };
         for _ in 0..ACCOUNT_COMMANDS_QUEUED_MAX {
             submit().expect("room");

@@ -8,6 +8,7 @@ mod key;
 mod publish;
 mod serve;
 mod stop;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Subcommand {
     Account(account::AccountArgs),
     /// Create, list and revoke API keys
     Key(key::KeyArgs),
+    /// Make tokens for the rooms protocol
+    Token(token::TokenArgs),
     Publish(publish::Arguments),
     Doctor(doctor::Arguments),
 }
@@ -46,6 +49,7 @@ impl Command {
             Subcommand::Serve(arguments) => arguments.run(data_dir.data_dir.clone()),
             Subcommand::Account(arguments) => arguments.run(data_dir.path()),
             Subcommand::Key(arguments) => arguments.run(data_dir.path()),
+            Subcommand::Token(arguments) => arguments.run(data_dir.data_dir.clone()),
             Subcommand::Publish(arguments) => publish::run(&arguments),
             Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir.path()),
         }

@@ -26,17 +26,26 @@ pub enum Fault {
     NotUtf8,
     #[error("not valid TOML: {message}")]
     Syntax { message: String },
+    #[error("`{name}` is {got}: write a section, such as [{name}]")]
+    NoSection { name: &'static str, got: &'static str },
     #[error("unknown section [{name}]: {}", suggestion(.nearest, "the sections are", .known))]
-    UnknownSection { name: String, nearest: Option<&'static str>, known: &'static [&'static str] },
+    UnknownSection { name: String, nearest: Option<&'static str>, known: Vec<&'static str> },
     #[error("`{key}` stands in no section: put it below [{section}]")]
     OutsideSection { key: &'static str, section: &'static str },
+    #[error("`{key}` belongs to another section: put it below [{section}]")]
+    OtherSection { key: &'static str, section: &'static str },
+    #[error("unknown key `{name}`: did you mean `{key}` of [{section}]?")]
+    MisspeltInOtherSection { name: String, key: &'static str, section: &'static str },
     #[error("unknown key `{name}`: {}", suggestion(.nearest, &format!("[{section}] has"), .known))]
-    UnknownKey { section: &'static str, name: String, nearest: Option<&'static str>, known: &'static [&'static str] },
+    UnknownKey { section: &'static str, name: String, nearest: Option<&'static str>, known: Vec<&'static str> },
     #[error("`{key}` is {got}: write {wanted}")]
-    WrongType { key: &'static str, got: &'static str, wanted: &'static str },
+    WrongType { key: &'static str, got: String, wanted: String },
     #[error("`{key}`: {message}")]
     WrongValue { key: &'static str, message: String },
 }
+
+/// A fault and the byte at which it begins.
+pub type Misplaced = (usize, Fault);
 
 fn suggestion(nearest: &Option<&'static str>, lead: &str, known: &[&str]) -> String {
     match nearest {

@@ -4,29 +4,42 @@
 //! line and the name that was meant, and a value with what would be right there.
 
 use std::io::{self, Read};
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::{ConfigError, Fault, ServerSettings};
-use crate::limits::{CONFIG_FILE_BYTES_MAX, CPU_NUMBER_MAX, SHARDS_MAX};
-use crate::plan::CpuList;
+use super::error::Misplaced;
+use super::sections::{Key, SECTIONS, Section, all_keys};
+use super::value::{Value, kind};
+use super::{ConfigError, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Fault};
+use crate::gate::Policy;
+use crate::limits::CONFIG_FILE_BYTES_MAX;
+use crate::plan::Wishes;
+use crate::protocol::SessionRules;
+use crate::server::ServerOptions;
+use crate::tokens::TokenSettings;
 
-/// What the file says. Default: nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the file says, and the defaults where it says nothing. Default: it says nothing at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    pub server: ServerSettings,
+    pub server: ServerOptions,
 }
 
-const SECTIONS: &[&str] = &["server"];
-const SERVER_KEYS: &[&str] = &["listen", "data_dir", "shards", "cpus", "delivery_cpu"];
-
-/// A fault and the byte at which it begins.
-type Misplaced = (usize, Fault);
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            server: ServerOptions {
+                listen: DEFAULT_LISTEN,
+                data_dir: DEFAULT_DATA_DIR.into(),
+                wishes: Wishes::default(),
+                policy: Policy::default(),
+                rules: SessionRules::default(),
+                tokens: TokenSettings::default(),
+            },
+        }
+    }
+}
 
 impl File {
     /// Reads a file that was named, and so has to be there.
@@ -62,152 +75,95 @@ fn walk(text: &str) -> Result<File, Misplaced> {
         (error.span().map_or(0, |span| span.start), Fault::Syntax { message })
     })?;
     let mut file = File::default();
+    let mut conflicts = Vec::new();
     for (name, value) in in_order(root.get_ref()) {
-        match name.get_ref().as_ref() {
-            "server" => file.server = server(table("server", value)?)?,
-            other => return Err((name.span().start, unknown_section(other))),
+        let section = section(name)?;
+        for (name, value) in in_order(table(section, value)?) {
+            let key = key(section, name)?;
+            (key.read)(&mut file.server, Value::new(key, value))?;
+            let of_key = section.conflicts.iter().filter(|conflict| conflict.key == key.name);
+            conflicts.extend(of_key.map(|conflict| (conflict, name.span().start)));
         }
     }
-    Ok(file)
-}
-
-fn server(table: &DeTable<'_>) -> Result<ServerSettings, Misplaced> {
-    let mut server = ServerSettings::default();
-    for (name, value) in in_order(table) {
-        match name.get_ref().as_ref() {
-            "listen" => {
-                let wanted = "an address with its port, such as \"127.0.0.1:5001\"";
-                let wrong = |text: &str| format!("{text:?} is no address: write {wanted}");
-                server.listen =
-                    Some(parsed("listen", value, wanted, |text| SocketAddr::from_str(text).map_err(|_| wrong(text)))?);
-            }
-            "data_dir" => {
-                let wanted = "a directory, such as \"/var/lib/stentor\"";
-                server.data_dir = Some(parsed("data_dir", value, wanted, |text| match text {
-                    "" => Err(format!("it is empty: write {wanted}")),
-                    path => Ok(PathBuf::from(path)),
-                })?);
-            }
-            "shards" => server.shards = Some(number("shards", value, "a number, such as 4", 1..=SHARDS_MAX)?),
-            "cpus" => {
-                let wanted = "a list in quotes, such as \"0-3,6\"";
-                server.cpus = Some(parsed("cpus", value, wanted, |text| {
-                    CpuList::from_str(text).map_err(|error| error.to_string())
-                })?);
-            }
-            "delivery_cpu" => {
-                server.delivery_cpu =
-                    Some(number("delivery_cpu", value, "a CPU's number, such as 3", 0..=CPU_NUMBER_MAX)?);
-            }
-            other => {
-                let (name, at) = (other.to_owned(), name.span().start);
-                let nearest = nearest(other, SERVER_KEYS);
-                return Err((at, Fault::UnknownKey { section: "server", name, nearest, known: SERVER_KEYS }));
-            }
+    match conflicts.into_iter().find(|(conflict, _)| (conflict.arises)(&file.server)) {
+        Some((conflict, at)) => {
+            Err((at, Fault::WrongValue { key: conflict.key, message: conflict.message.to_owned() }))
         }
+        None => Ok(file),
     }
-    Ok(server)
 }
 
 /// A table's entries as they stand in the file, so that the first fault is told first.
-fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<toml::de::DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     entries
 }
 
-fn table<'t, 'i>(key: &'static str, value: &'t Spanned<DeValue<'i>>) -> Result<&'t DeTable<'i>, Misplaced> {
-    value.get_ref().as_table().ok_or_else(|| wrong_type(key, value, "a section, such as [server]"))
-}
-
-fn parsed<T>(
-    key: &'static str,
-    value: &Spanned<DeValue<'_>>,
-    wanted: &'static str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, Misplaced> {
-    let text = value.get_ref().as_str().ok_or_else(|| wrong_type(key, value, wanted))?;
-    parse(text).map_err(|message| (value.span().start, Fault::WrongValue { key, message }))
-}
-
-fn number(
-    key: &'static str,
-    value: &Spanned<DeValue<'_>>,
-    wanted: &'static str,
-    allowed: RangeInclusive<usize>,
-) -> Result<usize, Misplaced> {
-    let integer = value.get_ref().as_integer().ok_or_else(|| wrong_type(key, value, wanted))?;
-    // What is negative or overflows lies outside as well.
-    match usize::from_str_radix(integer.as_str(), integer.radix()) {
-        Ok(number) if allowed.contains(&number) => Ok(number),
-        _ => {
-            let message = format!("{integer} is out of range: write {} to {}", allowed.start(), allowed.end());
-            Err((value.span().start, Fault::WrongValue { key, message }))
-        }
+fn section(name: &Spanned<DeString<'_>>) -> Result<&'static Section, Misplaced> {
+    let text = name.get_ref().as_ref();
+    if let Some(section) = SECTIONS.into_iter().find(|section| section.name == text) {
+        return Ok(section);
     }
-}
-
-fn wrong_type(key: &'static str, value: &Spanned<DeValue<'_>>, wanted: &'static str) -> Misplaced {
-    let got = match value.get_ref() {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a decimal number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "an array",
-        DeValue::Table(_) => "a table",
+    let fault = match all_keys().find(|(_, key)| key.name == text) {
+        Some((section, key)) => Fault::OutsideSection { key: key.name, section: section.name },
+        None => {
+            let known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
+            Fault::UnknownSection { name: text.to_owned(), nearest: nearest(text, known.iter().copied()), known }
+        }
     };
-    (value.span().start, Fault::WrongType { key, got, wanted })
+    Err((name.span().start, fault))
 }
 
-fn unknown_section(name: &str) -> Fault {
-    match SERVER_KEYS.iter().find(|known| **known == name) {
-        Some(key) => Fault::OutsideSection { key, section: "server" },
-        None => Fault::UnknownSection { name: name.to_owned(), nearest: nearest(name, SECTIONS), known: SECTIONS },
+fn table<'t, 'i>(section: &Section, value: &'t Spanned<DeValue<'i>>) -> Result<&'t DeTable<'i>, Misplaced> {
+    let no_section = || Fault::NoSection { name: section.name, got: kind(value.get_ref()) };
+    value.get_ref().as_table().ok_or_else(|| (value.span().start, no_section()))
+}
+
+fn key(section: &'static Section, name: &Spanned<DeString<'_>>) -> Result<&'static Key, Misplaced> {
+    let text = name.get_ref().as_ref();
+    let found = section.keys.iter().find(|key| key.name == text);
+    found.ok_or_else(|| (name.span().start, unknown_key(section, text)))
+}
+
+/// What was meant: a key that stands in the wrong place, one of this section, or one of another.
+fn unknown_key(section: &'static Section, name: &str) -> Fault {
+    if let Some((section, key)) = all_keys().find(|(_, key)| key.name == name) {
+        return Fault::OtherSection { key: key.name, section: section.name };
+    }
+    let known: Vec<_> = section.keys.iter().map(|key| key.name).collect();
+    let nearest_here = nearest(name, known.iter().copied());
+    let nearest_anywhere = nearest(name, all_keys().map(|(_, key)| key.name));
+    let elsewhere = all_keys().find(|(_, key)| Some(key.name) == nearest_anywhere);
+    match (nearest_here, elsewhere) {
+        (None, Some((section, key))) => {
+            Fault::MisspeltInOtherSection { name: name.to_owned(), key: key.name, section: section.name }
+        }
+        (nearest, _) => Fault::UnknownKey { section: section.name, name: name.to_owned(), nearest, known },
     }
 }
 
 /// The name that is at most two slips of the keyboard away. Of two or three letters, two slips leave nothing.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     const SLIPS_MAX: usize = 2;
     let name = name.to_ascii_lowercase().replace('-', "_");
-    let nearest = known.iter().map(|known| (strsim::osa_distance(&name, known), *known)).min()?;
+    let nearest = known.map(|known| (strsim::osa_distance(&name, known), known)).min()?;
     (nearest.0 <= SLIPS_MAX && nearest.0 * 2 <= nearest.1.len()).then_some(nearest.1)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn told(text: &str) -> String {
+    /// The fault of a file that has one, with its line.
+    pub fn told(text: &str) -> String {
         let (line, fault) = File::parse(text.as_bytes()).expect_err(text);
         format!("line {line}: {fault}")
     }
 
     #[test]
-    fn every_key_is_read() {
-        let text = r#"
-            [server]
-            listen = "[::1]:80"
-            data_dir = "/var/lib/stentor"
-            shards = 0x0_c
-            cpus = "0-2,5"
-            delivery_cpu = 3
-        "#;
-        let server = File::parse(text.as_bytes()).expect("valid").server;
-        let expected = ServerSettings {
-            listen: Some("[::1]:80".parse().expect("an address")),
-            data_dir: Some("/var/lib/stentor".into()),
-            shards: Some(12),
-            cpus: Some("0-2,5".parse().expect("a list")),
-            delivery_cpu: Some(3),
-        };
-        assert_eq!(server, expected);
-    }
-
-    #[test]
     fn a_file_without_settings_says_nothing() {
-        for text in ["", "# nothing\n", "[server]\n"] {
+        for text in ["", "# nothing\n", "[server]\n", "[limits]\n[jwt]\n[server]\nallowed_origins = [\"*\"]"] {
             assert_eq!(File::parse(text.as_bytes()), Ok(File::default()), "{text}");
         }
     }
@@ -219,12 +175,14 @@ mod tests {
             ("[server]\ndata-dir = \"x\"", "line 2: unknown key `data-dir`: did you mean `data_dir`?"),
             (
                 "[server]\nport = 5001",
-                "line 2: unknown key `port`: [server] has listen, data_dir, shards, cpus, delivery_cpu",
+                "line 2: unknown key `port`: [server] has listen, data_dir, shards, cpus, delivery_cpu, allowed_origins, trusted_proxies, proxy_protocol",
             ),
             ("[sever]\n", "line 1: unknown section [sever]: did you mean `server`?"),
-            ("[server]\n[tls]\n", "line 2: unknown section [tls]: the sections are server"),
+            ("[server]\n[metrics]\n", "line 2: unknown section [metrics]: the sections are server, jwt, limits"),
             ("# top\nshards = 2\n", "line 2: `shards` stands in no section: put it below [server]"),
+            ("issuer = \"i\"\n", "line 1: `issuer` stands in no section: put it below [jwt]"),
             ("server = 5", "line 1: `server` is a number: write a section, such as [server]"),
+            ("[[jwt]]\n", "line 1: `jwt` is an array: write a section, such as [jwt]"),
             (
                 "[server]\n\nlisten = 5001",
                 "line 3: `listen` is a number: write an address with its port, such as \"127.0.0.1:5001\"",
@@ -247,6 +205,25 @@ mod tests {
                 "line 2: `cpus`: `a` is neither a CPU number nor a range: write numbers and ranges, such as 0-3,6",
             ),
             ("[server]\ndelivery_cpu = 1024", "line 2: `delivery_cpu`: 1024 is out of range: write 0 to 1023"),
+            ("[server]\nproxy_protocol = \"on\"", "line 2: `proxy_protocol` is a text: write true or false"),
+        ] {
+            assert_eq!(told(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_section_is_told_the_right_one() {
+        for (text, expected) in [
+            (
+                "[server]\nshards = 1\nmessage_bytes = 5",
+                "line 3: `message_bytes` belongs to another section: put it below [limits]",
+            ),
+            ("[limits]\nlisten = \"x\"", "line 2: `listen` belongs to another section: put it below [server]"),
+            (
+                "[server]\nmesage_bytes = 5",
+                "line 2: unknown key `mesage_bytes`: did you mean `message_bytes` of [limits]?",
+            ),
+            ("[jwt]\nIssuers = \"i\"", "line 2: unknown key `Issuers`: did you mean `issuer`?"),
         ] {
             assert_eq!(told(text), expected, "{text}");
         }
@@ -269,6 +246,7 @@ mod tests {
     #[test]
     fn of_several_faults_the_first_is_told() {
         assert_eq!(told("[server]\nzz = 1\naa = 2\n").split(':').next(), Some("line 2"));
+        assert_eq!(told("[limits]\nzz = 1\n[jwt]\naa = 2\n").split(':').next(), Some("line 2"));
     }
 
     #[test]

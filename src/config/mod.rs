@@ -1,19 +1,26 @@
 //! The configuration: what is said on the command line and in `stentor.toml`, and what holds where neither says anything.
 //!
 //! ```text
-//!   flags ───────────────▶ ServerSettings ──┐
-//!                                           ├──▶ Config::resolve ──▶ Config ──▶ the server
-//!   stentor.toml ──▶ File ▶ ServerSettings ─┘    flag, file, default     └────▶ commented TOML (--print-config)
+//!   defaults ──▶ stentor.toml ──▶ File ──┐
+//!                    ▲                   ├──▶ Config::resolve ──▶ Config ──▶ the server
+//!   sections ────────┤    flags ─────────┘    flag, file, default     │
+//!   (the table of    │                                                ▼
+//!    all keys)       └─────────────────────────────▶ commented TOML (--print-config)
 //! ```
 //!
 //! Invariants:
 //! * Only a file that was named is read: where a server is started from changes nothing.
 //! * A file is taken whole or refused, with the line and the remedy. Nothing in it is passed over.
-//! * What `--print-config` prints is a file that gives the same configuration.
+//! * A key is described once, in [`sections`]: reading, suggestions and `--print-config` go by that.
+//! * What `--print-config` prints is a file that gives the same configuration, but for `jwt.secret`: a secret is not shown,
+//!   and has to be put back by whoever knows it.
 
 mod error;
 mod file;
+mod origin;
 mod print;
+mod sections;
+mod value;
 
 pub use error::{ConfigError, Fault};
 pub use file::File;
@@ -22,11 +29,8 @@ pub use print::NotPrintable;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::gate::Policy;
-use crate::plan::{CpuList, Wishes};
-use crate::protocol::SessionRules;
+use crate::plan::CpuList;
 use crate::server::ServerOptions;
-use crate::tokens::TokenSettings;
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
@@ -34,7 +38,7 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4
 /// Where every subcommand finds the server's data unless told otherwise, from the working directory.
 pub const DEFAULT_DATA_DIR: &str = "./stentor-data";
 
-/// What one source, the flags or the file's `[server]`, says. Absent: it leaves that to the next one.
+/// What the flags say. Absent: they leave that to the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSettings {
     pub listen: Option<SocketAddr>,
@@ -42,19 +46,6 @@ pub struct ServerSettings {
     pub shards: Option<usize>,
     pub cpus: Option<CpuList>,
     pub delivery_cpu: Option<usize>,
-}
-
-impl ServerSettings {
-    /// These, and `others` where these say nothing.
-    fn or(self, others: Self) -> Self {
-        Self {
-            listen: self.listen.or(others.listen),
-            data_dir: self.data_dir.or(others.data_dir),
-            shards: self.shards.or(others.shards),
-            cpus: self.cpus.or(others.cpus),
-            delivery_cpu: self.delivery_cpu.or(others.delivery_cpu),
-        }
-    }
 }
 
 /// The configuration in force.
@@ -66,15 +57,13 @@ pub struct Config {
 impl Config {
     /// Flags override the file, and the file the defaults.
     pub fn resolve(flags: ServerSettings, file: File) -> Self {
-        let ServerSettings { listen, data_dir, shards, cpus, delivery_cpu } = flags.or(file.server);
-        let server = ServerOptions {
-            listen: listen.unwrap_or(DEFAULT_LISTEN),
-            data_dir: data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
-            wishes: Wishes { shards, cpus, delivery_cpu },
-            policy: Policy::default(),
-            rules: SessionRules::default(),
-            tokens: TokenSettings::default(),
-        };
+        let mut server = file.server;
+        let ServerSettings { listen, data_dir, shards, cpus, delivery_cpu } = flags;
+        server.listen = listen.unwrap_or(server.listen);
+        server.data_dir = data_dir.unwrap_or(server.data_dir);
+        server.wishes.shards = shards.or(server.wishes.shards);
+        server.wishes.cpus = cpus.or(server.wishes.cpus);
+        server.wishes.delivery_cpu = delivery_cpu.or(server.wishes.delivery_cpu);
         Self { server }
     }
 }
@@ -82,27 +71,37 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Wishes;
 
-    fn settings(port: u16) -> ServerSettings {
+    fn flags(number: u16) -> ServerSettings {
         ServerSettings {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], port))),
-            data_dir: Some(format!("/data/{port}").into()),
-            shards: Some(port.into()),
-            cpus: CpuList::of([port.into()]),
-            delivery_cpu: Some(port.into()),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], number))),
+            data_dir: Some(format!("/data/{number}").into()),
+            shards: Some(number.into()),
+            cpus: CpuList::of([number.into()]),
+            delivery_cpu: Some(number.into()),
         }
+    }
+
+    /// What says the same as `flags(number)`.
+    fn file(number: u16) -> File {
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:{number}\"\ndata_dir = \"/data/{number}\"\nshards = {number}\ncpus = \"{number}\"\n\
+             delivery_cpu = {number}"
+        );
+        File::parse(text.as_bytes()).expect(&text)
     }
 
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
-        let resolve = |flags, server| Config::resolve(flags, File { server }).server;
-        let nothing = ServerSettings::default;
-        let default = resolve(nothing(), nothing());
+        let resolve = |flags, file| Config::resolve(flags, file).server;
+        let (no_flags, no_file) = (ServerSettings::default, File::default);
+        let default = resolve(no_flags(), no_file());
         assert_eq!((default.listen.to_string().as_str(), default.wishes), ("127.0.0.1:5001", Wishes::default()));
         assert_eq!(default.data_dir, PathBuf::from("./stentor-data"));
-        assert_eq!(resolve(nothing(), settings(2)), resolve(settings(2), nothing()));
-        assert_eq!(resolve(settings(1), settings(2)), resolve(settings(1), nothing()));
-        let one_flag = resolve(ServerSettings { shards: Some(1), ..nothing() }, settings(2));
+        assert_eq!(resolve(no_flags(), file(2)), resolve(flags(2), no_file()));
+        assert_eq!(resolve(flags(1), file(2)), resolve(flags(1), no_file()));
+        let one_flag = resolve(ServerSettings { shards: Some(1), ..no_flags() }, file(2));
         assert_eq!(
             (one_flag.wishes.shards, one_flag.wishes.delivery_cpu, one_flag.listen.port()),
             (Some(1), Some(2), 2)

@@ -1,16 +1,43 @@
 //! Who is asking: the API key of a REST request.
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request};
+use hyper::body::Incoming;
 
-use super::Desk;
 use super::error::RestError;
+use super::{Desk, body, query};
 use crate::accounts::{Identity, Role};
 
 /// The identity behind `X-API-Key` or `Authorization: Bearer`.
 pub fn identify(desk: &Desk, headers: &HeaderMap) -> Result<Identity, RestError> {
     let key = presented_key(headers).ok_or(RestError::KeyMissing)?;
     desk.directory.load().authenticate(key).ok_or(RestError::KeyInvalid)
+}
+
+/// The same, or behind `api_key` or `apiKey` in the address, for clients that are told to put it there. A key in a header
+/// comes first, whether it is a good one or not.
+pub fn identify_by_query_too<B>(desk: &Desk, request: &Request<B>) -> Result<Identity, RestError> {
+    let in_query = || ["api_key", "apiKey"].into_iter().find_map(|name| query::value(request.uri(), name));
+    match (presented_key(request.headers()), in_query()) {
+        (None, Some(key)) => desk.directory.load().authenticate(&key).ok_or(RestError::KeyInvalid),
+        _ => identify(desk, request.headers()),
+    }
+}
+
+/// Who is asking, if the key has the role; else the body is thrown away, so that the refusal is seen.
+pub async fn admit(
+    desk: &Desk,
+    request: Request<Incoming>,
+    role: Role,
+) -> Result<(Identity, Request<Incoming>), RestError> {
+    let identity = identify(desk, request.headers());
+    match identity.and_then(|identity| require(&identity, role).map(|()| identity)) {
+        Ok(identity) => Ok((identity, request)),
+        Err(error) => {
+            body::discard(desk, request).await;
+            Err(error)
+        }
+    }
 }
 
 /// Lets an identity through if it has one of the roles; an admin has them all.

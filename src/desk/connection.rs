@@ -5,11 +5,12 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::AsyncWriteExt;
 use glommio::net::TcpStream;
-use http::Request;
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,25 +19,41 @@ use hyper::service::service_fn;
 use super::error::{Reply, RestError};
 use super::phase::Phase;
 use super::places::Place;
+use super::source::source;
 use super::stream::Stream;
 use super::upgrade::Upgrade;
 use super::{Desk, router};
+use crate::gate::{Gate, client_address};
 use crate::shard::{Arrival, ShardMail};
 use crate::{clock, limits, ring};
 
 /// What a handler may know of the connection, and what it may leave for it.
 pub struct ConnectionContext {
-    pub peer: IpAddr,
+    /// The peer, or whom a proxy passes bytes on for.
+    source: IpAddr,
+    gate: Arc<Gate>,
     /// Set by a handler that answers 101.
     pub upgrade: RefCell<Option<Upgrade>>,
 }
 
+impl ConnectionContext {
+    /// The address of the client that sent a request with these headers.
+    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        let forwarded_for = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+        client_address(self.source, forwarded_for, &self.gate.policy().trusted_proxies)
+    }
+}
+
 type Answering = Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>>>>;
 
-pub async fn serve(desk: Rc<Desk>, stream: TcpStream, place: Place) {
+pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
     let Ok(peer) = stream.peer_addr() else { return };
+    let source = match source(&desk, &mut stream, &place, peer.ip()).await {
+        Ok(source) => source,
+        Err(error) => return tracing::debug!(%peer, %error, "a proxy's connection was closed unserved"),
+    };
     let phase = place.phase.clone();
-    let context = Rc::new(ConnectionContext { peer: peer.ip(), upgrade: RefCell::default() });
+    let context = Rc::new(ConnectionContext { source, gate: desk.gate.clone(), upgrade: RefCell::default() });
     let service = service_fn({
         let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
         move |request: Request<Incoming>| -> Answering {
@@ -77,7 +94,7 @@ enum Ended {
 }
 
 /// Resolves when the connection has outlived the deadline of what it is doing, or when its place is needed.
-async fn expired(place: &Place) {
+pub async fn expired(place: &Place) {
     let overdue = async {
         loop {
             let now = clock::now();
@@ -102,8 +119,8 @@ fn hand_over(desk: &Desk, stream: TcpStream, leftover: Vec<u8>, upgrade: Upgrade
             return;
         }
     };
-    let Upgrade { shard, seat, admission } = upgrade;
-    desk.shards[shard].mailbox.post(ShardMail::Arrival(Arrival { socket, admission, leftover, seat }));
+    let Upgrade { shard, entry, seat, admission } = upgrade;
+    desk.shards[shard].mailbox.post(ShardMail::Arrival(Arrival { socket, admission, leftover, entry, seat }));
 }
 
 /// Tells somebody who began a request and did not go on what happened; one who was merely idle knows.

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
 use crate::event::InvalidEvent;
+use crate::gate::Refused;
 use crate::journal::JournalError;
 use crate::limits;
 use crate::ws::UpgradeError;
@@ -35,8 +36,11 @@ pub enum RestError {
     Forbidden(String),
     #[error("{reason}: retry in {retry_after_s} s")]
     Repeated { reason: String, retry_after_s: u64 },
-    #[error("the body is larger than {} bytes: send events in several requests", limits::BODY_BYTES_MAX)]
-    BodyTooLarge,
+    #[error("the body is larger than the {bytes_max} bytes that this route takes: send it in several requests")]
+    BodyTooLarge { bytes_max: usize },
+    /// A limit of the operator's was reached: of this client (429), or of what may be under way (503).
+    #[error(transparent)]
+    RateLimited(#[from] Refused),
     #[error("the rest of the request did not come in time")]
     Timeout,
     #[error("the request's body ended too early: {0}")]
@@ -47,6 +51,9 @@ pub enum RestError {
     InvalidEvent(#[from] InvalidEvent),
     #[error("{0}")]
     InvalidRequest(String),
+    /// An admin asked to delete the account of the key that it asked with.
+    #[error("this is the account of the key that you use, and you would lock yourself out: use another account's key")]
+    OwnAccount,
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
     #[error("{0}")]
@@ -74,10 +81,13 @@ impl RestError {
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
             Self::TieredNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited(refused) if refused.is_overload() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
+            Self::OwnAccount => StatusCode::CONFLICT,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
             Self::Unconfirmed { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -95,11 +105,14 @@ impl RestError {
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => "AUTHENTICATION_FAILED",
             Self::TieredNotServed => "NOT_IMPLEMENTED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
-            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
+            Self::RateLimited(refused) if refused.is_overload() => "OVERLOADED",
+            Self::RateLimited(_) => "RATE_LIMIT_EXCEEDED",
             Self::Timeout => "REQUEST_TIMEOUT",
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::InvalidEvent(_) => "INVALID_EVENT",
             Self::BodyBroken(_) | Self::InvalidRequest(_) => "INVALID_REQUEST",
+            Self::OwnAccount => "OWN_ACCOUNT",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Overloaded(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
@@ -112,6 +125,7 @@ impl RestError {
     fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
+            Self::RateLimited(refused) => Some(refused.retry_after_s()),
             Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
                 Some(limits::RETRY_AFTER_S)
             }

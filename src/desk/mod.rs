@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!   listener ─▶ acceptor ─▶ connection ─▶ router ─┬─▶ publish    POST /api/events
-//!                            (hyper 1)            ├─▶ watchlist  /api/watchlist
-//!                                │                └─▶ upgrade    /ws/alerts ─▶ Seat + Admission
-//!                                └── 101 sent: socket, leftover, seat ─▶ shard mailbox
+//!               PROXY header,   (cors)            ├─▶ alerts     GET /alerts/latest
+//!                      hyper 1                    ├─▶ watchlist  /api/watchlist
+//!                                │                ├─▶ keys       /api/keys
+//!                                │                ├─▶ admin      /api/admin/accounts
+//!                                │                └─▶ upgrade    /ws… ─▶ gate::Entry + Seat + Admission
+//!                                └── 101 sent: socket, leftover, entry, seat ─▶ shard mailbox
 //! ```
 //!
 //! Each connection here costs a process descriptor, so there is a bound on them (`places`), and each has a deadline for
@@ -13,17 +16,24 @@
 //! thread's answer.
 
 mod acceptor;
+mod accounts;
+mod admin;
+mod alerts;
 mod answers;
 mod auth;
 mod body;
 mod budget;
 mod connection;
+mod cors;
 mod error;
+mod keys;
 mod phase;
 mod places;
 mod publish;
+mod query;
 mod refusals;
 mod router;
+mod source;
 mod stream;
 mod upgrade;
 mod watchlist;
@@ -40,6 +50,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::accounts::{AccountsClient, Directory};
+use crate::gate::{Gate, Publishers};
 use crate::hub::HubHandle;
 use crate::shard::ShardHandle;
 
@@ -53,6 +64,10 @@ pub struct Desk {
     pub accounts: AccountsClient,
     pub hub: HubHandle,
     pub refusals: Arc<Refusals>,
+    /// Who may open a WebSocket, and whose word on a client's address counts.
+    pub gate: Arc<Gate>,
+    /// What each publisher has under way.
+    pub publishers: Arc<Publishers>,
     pub answers: Rc<Answers>,
     /// Set when the shard begins to stop: nobody is upgraded any more.
     pub stopping: Rc<Cell<bool>>,

@@ -14,26 +14,27 @@ use super::{Desk, auth};
 use crate::accounts::Role;
 use crate::event::{BatchParser, Event, Format};
 use crate::hub::Accepted;
-use crate::{executor, limits};
+use crate::{clock, executor, limits};
 
 pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
     let admitted = auth::identify(desk, request.headers())
-        .and_then(|identity| auth::require(&identity, Role::Publisher))
-        .and_then(|()| format(request.headers()));
-    let format = match admitted {
-        Ok(format) => format,
+        .and_then(|identity| auth::require(&identity, Role::Publisher).map(|()| identity.key))
+        .and_then(|key| Ok((key, format(request.headers())?)));
+    let (key, format) = match admitted {
+        Ok(admitted) => admitted,
         Err(error) => {
             body::discard(desk, request).await;
             return Err(error);
         }
     };
-    let Body { bytes, mut share } = body::read(desk, request, limits::BODY_BYTES_MAX).await?;
-    let events = parse(bytes, format, &mut share).await?;
+    let Body { bytes, mut room } = body::read(desk, request, limits::BODY_BYTES_MAX, Some(key)).await?;
+    let events = parse(bytes, format, &mut room.share).await?;
+    desk.publishers.admit_events(key, events.len() as u64, clock::now())?;
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
     desk.hub.publish(events, Box::new(answer));
     let answer = ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
     // From here on the events are the hub's, which has a bound of its own.
-    drop(share);
+    drop(room);
     let accepted: Accepted = answer.ok_or(RestError::Unconfirmed { outcome: PERHAPS_PUBLISHED })??;
     Ok(json_reply(
         StatusCode::OK,

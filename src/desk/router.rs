@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, body, publish, upgrade, watchlist};
+use super::{Desk, admin, alerts, body, cors, keys, publish, upgrade, watchlist};
 
 /// The server's routes.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,13 @@ enum Route {
     Events,
     Watchlist,
     WatchlistOwner,
+    Keys,
+    Key,
+    Accounts,
+    Account,
+    AccountKeys,
+    AccountKey,
+    LatestAlerts,
     Alerts,
     #[cfg(feature = "conformance")]
     Echo,
@@ -28,8 +35,10 @@ impl Route {
         match self {
             Self::Events => "POST",
             Self::Watchlist => "GET, PUT, POST",
-            Self::WatchlistOwner => "DELETE",
-            Self::Health | Self::Ready => "GET, HEAD",
+            Self::Keys | Self::Accounts | Self::AccountKeys => "GET, POST",
+            Self::Account => "GET, PATCH, DELETE",
+            Self::WatchlistOwner | Self::Key | Self::AccountKey => "DELETE",
+            Self::LatestAlerts | Self::Health | Self::Ready => "GET, HEAD",
             Self::Alerts => "GET",
             #[cfg(feature = "conformance")]
             Self::Echo => "GET",
@@ -48,6 +57,13 @@ fn routes() -> Router<Route> {
     add("/api/watchlist", Route::Watchlist);
     // An owner may hold slashes, escaped or not.
     add("/api/watchlist/{*owner}", Route::WatchlistOwner);
+    add("/api/keys", Route::Keys);
+    add("/api/keys/{id}", Route::Key);
+    add("/api/admin/accounts", Route::Accounts);
+    add("/api/admin/accounts/{name}", Route::Account);
+    add("/api/admin/accounts/{name}/keys", Route::AccountKeys);
+    add("/api/admin/accounts/{name}/keys/{id}", Route::AccountKey);
+    add("/alerts/latest", Route::LatestAlerts);
     add("/ws/alerts", Route::Alerts);
     #[cfg(feature = "conformance")]
     add("/echo", Route::Echo);
@@ -58,24 +74,44 @@ fn routes() -> Router<Route> {
 
 /// Answers a request, errors included.
 pub async fn answer(desk: &Desk, context: &ConnectionContext, request: Request<Incoming>) -> Reply {
-    handle(desk, context, request).await.unwrap_or_else(|error| error.reply())
+    let visitor = cors::visitor(desk, request.headers());
+    let mut reply = handle(desk, context, request).await.unwrap_or_else(|error| error.reply());
+    cors::mark(desk, &visitor, reply.headers_mut());
+    reply
 }
 
 async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incoming>) -> Result<Reply, RestError> {
     let path = request.uri().path();
-    let found = ROUTES
-        .with(|routes| routes.at(path).ok().map(|found| (*found.value, found.params.get("owner").map(str::to_owned))));
-    let Some((route, owner)) = found else {
+    let found = ROUTES.with(|routes| {
+        let found = routes.at(path).ok()?;
+        // What stands in the places of the names in braces, as it was sent.
+        let names: Vec<String> = found.params.iter().map(|(_, text)| text.to_owned()).collect();
+        Some((*found.value, names))
+    });
+    let Some((route, names)) = found else {
         let error = RestError::NotFound(path.to_owned());
         body::discard(desk, request).await;
         return Err(error);
     };
+    if cors::is_preflight(&request) {
+        return cors::preflight(desk, request.headers(), route.allow());
+    }
     match (route, request.method()) {
         (Route::Events, &Method::POST) => publish::post(desk, request).await,
         (Route::Watchlist, &Method::GET | &Method::PUT | &Method::POST) => watchlist::collection(desk, request).await,
-        (Route::WatchlistOwner, &Method::DELETE) => {
-            watchlist::remove(desk, &request, &owner.expect("the route has an owner")).await
-        }
+        (Route::WatchlistOwner, &Method::DELETE) => watchlist::remove(desk, &request, &names[0]).await,
+        (Route::Keys, &Method::GET) => keys::list(desk, request).await,
+        (Route::Keys, &Method::POST) => keys::create(desk, request).await,
+        (Route::Key, &Method::DELETE) => keys::revoke(desk, request, &names[0]).await,
+        (Route::Accounts, &Method::GET) => admin::list(desk, request).await,
+        (Route::Accounts, &Method::POST) => admin::create(desk, request).await,
+        (Route::Account, &Method::GET) => admin::show(desk, request, &names[0]).await,
+        (Route::Account, &Method::PATCH) => admin::change(desk, request, &names[0]).await,
+        (Route::Account, &Method::DELETE) => admin::delete(desk, request, &names[0]).await,
+        (Route::AccountKeys, &Method::GET) => admin::list_keys(desk, request, &names[0]).await,
+        (Route::AccountKeys, &Method::POST) => admin::create_key(desk, request, &names[0]).await,
+        (Route::AccountKey, &Method::DELETE) => admin::revoke_key(desk, request, &names[0], &names[1]).await,
+        (Route::LatestAlerts, &Method::GET | &Method::HEAD) => alerts::latest(desk, &request),
         (Route::Alerts, &Method::GET) => upgrade::alerts(desk, context, &request),
         #[cfg(feature = "conformance")]
         (Route::Echo, &Method::GET) => upgrade::echo(desk, context, &request),

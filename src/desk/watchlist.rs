@@ -1,15 +1,14 @@
 //! `/api/watchlist`: which wallets an account sees. Live sessions follow at once.
 
-use std::time::Duration;
-
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::accounts::parse;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, auth, body};
+use super::{Desk, accounts, auth, body};
 use crate::accounts::{AccountId, Command, GetWatchlist, InvalidOwner, Owner, ReplaceWatchlist, Role, StoreError};
 use crate::accounts::{Unwatch, Watch};
 use crate::limits;
@@ -41,7 +40,7 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
         let owners: Vec<&str> = watchlist.iter().map(Owner::as_str).collect();
         return Ok(json_reply(StatusCode::OK, &json!({ "success": true, "owners": owners })));
     }
-    let body = body::read(desk, request, limits::WATCHLIST_BODY_BYTES_MAX).await?;
+    let body = body::read(desk, request, limits::WATCHLIST_BODY_BYTES_MAX, None).await?;
     let edit = if method == Method::PUT {
         let Owners { owners } = parse(&body.bytes, r#"{"owners":["…"]}"#)?;
         let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<_, InvalidOwner>>();
@@ -73,18 +72,7 @@ fn account(desk: &Desk, request: &Request<Incoming>) -> Result<AccountId, RestEr
     Ok(identity.account.id)
 }
 
-const PERHAPS_DONE: &str = "the change may have been made all the same; sending it again does no harm";
-
-/// Has the accounts thread do it. When this returns, every shard has been told of the new snapshot.
+/// Nothing here is worse for being done twice.
 async fn ask<C: Command>(desk: &Desk, command: C) -> Result<C::Answer, RestError> {
-    let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
-    desk.accounts.submit(command, answer)?;
-    let done: Option<Result<C::Answer, StoreError>> =
-        ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
-    Ok(done.ok_or(RestError::Unconfirmed { outcome: PERHAPS_DONE })??)
-}
-
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], shape: &str) -> Result<T, RestError> {
-    serde_json::from_slice(body)
-        .map_err(|error| RestError::InvalidRequest(format!("the body must be {shape}: {error}")))
+    accounts::ask(desk, command, accounts::PERHAPS_DONE).await
 }

@@ -1,7 +1,39 @@
 //! The gate: who may come in, from where, and how much each may take. Shared by all front desks and shards.
 //!
+//! ```text
+//!   a connection ──▶ proxy (PROXY header) ──▶ forwarded (X-Forwarded-For) ──▶ the client's address
+//!                                                                                 │
+//!   a handshake ──▶ Gate::enter ──▶ Entry ── into_pass ──▶ Pass, in the socket's slot ──▶ Gate::leave
+//!                  rate, address      └─ identify: key or user; await_authentication: strangers
+//!   a publish request ──▶ Publishers: bytes while it is under way, events a second
+//! ```
+//!
 //! Pure but for the locks around what all shards count together; time comes in as an argument.
+//!
+//! Invariants:
+//! * What was counted is taken back exactly once: a pass cannot be copied, and at the desk an [`Entry`] gives it back.
+//! * A refusal counts nothing.
+//! * Nothing here grows without bound. Counts are kept for who is inside, and the sockets bound those. Rates are kept for
+//!   who came lately, in two generations of bounded size; at the bound the older one is forgotten, so a flood of
+//!   addresses brings no refusal to anybody, only a fresh burst to some.
+//! * An address that is exempt is counted nowhere, not even under its key.
 
+mod entry;
+mod forwarded;
+mod inside;
 mod policy;
+mod proxy;
+mod publishers;
+mod rate;
+mod recent;
+mod refused;
+mod tally;
 
+pub use entry::Entry;
+pub use forwarded::client_address;
+pub use inside::{Gate, Holder, Pass};
 pub use policy::{Network, NotANetwork, Origins, Policy};
+pub use proxy::{InvalidHeader, ProxyHeader, parse_proxy_header};
+pub use publishers::{BytesInFlight, Publishers};
+pub use rate::{Rate, RateState};
+pub use refused::Refused;

@@ -82,6 +82,11 @@ impl Network {
             _ => false,
         }
     }
+
+    /// Whether `address` lies in any of them.
+    pub fn any_contains(networks: &[Self], address: IpAddr) -> bool {
+        networks.iter().any(|network| network.contains(address))
+    }
 }
 
 impl FromStr for Network {

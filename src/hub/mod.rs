@@ -3,7 +3,8 @@
 //! ```text
 //!   front desks ──publish()──▶ mailbox ──▶ number ▶ encode ▶ Journal::append ──▶ ring every shard's doorbell
 //!        ▲                                                   │
-//!        └────────────── Accepted { first_seq, … } ◀─────────┘
+//!        └────────────── Accepted { first_seq, … } ◀─────────┤
+//!   front desks ◀── GET /alerts/latest ── LatestAlerts ◀──────┘
 //! ```
 //!
 //! Invariants:
@@ -13,11 +14,15 @@
 
 mod batch;
 pub mod envelope;
+mod latest;
 
 pub use batch::EncodedBatch;
+pub use latest::{AlertList, AlertVersion, LatestAlerts};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use latest::NewAlerts;
 
 use crate::clock::{self, Nanos};
 use crate::event::Event;
@@ -51,6 +56,7 @@ pub struct HubHandle {
     mailbox: Arc<Mailbox<Publish>>,
     queued_bytes: Arc<AtomicUsize>,
     journal: Arc<Window>,
+    latest_alerts: Arc<LatestAlerts>,
 }
 
 /// What the hub's thread owns.
@@ -64,7 +70,9 @@ pub struct Hub {
 impl Hub {
     pub fn new(journal: Arc<Window>, shards: Vec<Doorbell>) -> std::io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new(Doorbell::new()?));
-        Ok(Self { handle: HubHandle { mailbox, queued_bytes: Arc::default(), journal }, shards, pulse: Arc::default() })
+        let latest_alerts = Arc::new(LatestAlerts::new(fastrand::u64(..)));
+        let handle = HubHandle { mailbox, queued_bytes: Arc::default(), journal, latest_alerts };
+        Ok(Self { handle, shards, pulse: Arc::default() })
     }
 
     pub fn handle(&self) -> HubHandle {
@@ -103,12 +111,15 @@ impl Hub {
 
     fn publish(&self, request: Publish) {
         let Publish { events, bytes, accepted_at, reply } = request;
-        let journal = &self.handle.journal;
+        let HubHandle { journal, latest_alerts, .. } = &self.handle;
         let answer = journal.admit(bytes).map(|()| {
             let first_seq = journal.head();
+            let new_alerts = NewAlerts::among(&events, first_seq);
             let batch = EncodedBatch::encode(events, first_seq, accepted_at);
             let accepted = Accepted { accepted: batch.len() as u64, first_seq, last_seq: batch.next_seq() - 1 };
             journal.append(Arc::new(batch));
+            // Before the answer, so that whoever heard that an alert was published finds it there.
+            new_alerts.into_iter().for_each(|new| latest_alerts.add(new));
             accepted
         });
         self.handle.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
@@ -138,6 +149,11 @@ impl HubHandle {
     /// The number of the newest event; 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.journal.head() - 1
+    }
+
+    /// The newest alerts that have been accepted.
+    pub fn latest_alerts(&self) -> Arc<AlertList> {
+        self.latest_alerts.load()
     }
 }
 

@@ -10,6 +10,7 @@ use super::plane::Plane;
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::Directory;
+use crate::gate::Entry;
 use crate::journal::{Journal, Window};
 use crate::mailbox::Mailbox;
 use crate::protocol::Admission;
@@ -24,6 +25,8 @@ pub struct Arrival {
     pub admission: Admission,
     /// What was read past the handshake.
     pub leftover: Vec<u8>,
+    /// Counts it at the gate.
+    pub entry: Entry,
     pub seat: Seat,
 }
 
@@ -196,7 +199,7 @@ impl Shard {
     }
 
     fn enter(&mut self, arrival: Arrival) {
-        let Arrival { socket, mut admission, leftover, seat } = arrival;
+        let Arrival { socket, mut admission, leftover, entry, seat } = arrival;
         if self.ends.is_some() {
             // Its handshake overlapped with the shutdown: it was not there when the others were closed.
             admission = Admission::Refused { code: CloseCode::SERVICE_RESTART, reason: SHUTTING_DOWN.to_owned() };
@@ -206,6 +209,8 @@ impl Shard {
             Ok(()) => {
                 seat.taken();
                 self.occupied += 1;
+                // It has to lie in the slot and be given back with it; until then the connection counts for ever.
+                let _ = entry.into_pass();
             }
             // The socket is dropped, which resets the connection; the seat goes back.
             Err(error) => tracing::error!(shard = self.index, %error, "an upgraded socket could not enter its slot"),

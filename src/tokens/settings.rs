@@ -1,5 +1,6 @@
 //! Which tokens are believed: the `[jwt]` section of the configuration.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::limits;
@@ -16,7 +17,7 @@ pub struct TokenSettings {
 }
 
 /// Where the key is that tokens are checked with. It pins the algorithm: a token never chooses its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// HS256 with a secret that the server made in its data directory, so that `stentor token mint` works by itself.
     DataDirectory,
@@ -31,5 +32,28 @@ pub enum KeySource {
 impl Default for TokenSettings {
     fn default() -> Self {
         Self { source: KeySource::DataDirectory, issuer: None, audience: None, leeway_s: limits::TOKEN_LEEWAY_S }
+    }
+}
+
+/// Without the secret, so that it reaches no log by accident.
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataDirectory => f.write_str("DataDirectory"),
+            Self::Secret(_) => f.write_str("Secret(…)"),
+            Self::PublicKeyFile(path) => f.debug_tuple("PublicKeyFile").field(path).finish(),
+            Self::JwksFile(path) => f.debug_tuple("JwksFile").field(path).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_does_not_hold_the_secret() {
+        let settings = TokenSettings { source: KeySource::Secret("hunter2".into()), ..TokenSettings::default() };
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

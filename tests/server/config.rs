@@ -25,13 +25,18 @@ impl Place {
         Command::new(STENTOR).args(arguments).current_dir(self.path()).output().expect("the binary runs")
     }
 
-    /// The configuration that `stentor serve --print-config` with these flags prints.
+    /// `[server]` of what `stentor serve --print-config` with these flags prints.
     fn printed(&self, flags: &[&str]) -> toml::Table {
+        let text = self.printed_text(flags);
+        text.parse::<toml::Table>().expect("TOML")["server"].as_table().expect("a section").clone()
+    }
+
+    fn printed_text(&self, flags: &[&str]) -> String {
         let output = self.run(&[&["serve", "--print-config"], flags].concat());
         assert_eq!(output.status.code(), Some(0), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(text.starts_with("# "), "{text}");
-        text.parse::<toml::Table>().expect("TOML")["server"].as_table().expect("a section").clone()
+        text
     }
 }
 
@@ -42,6 +47,9 @@ data_dir = "from-file"
 shards = 2
 cpus = "0"
 delivery_cpu = 0
+allowed_origins = ["https://app.example"]
+trusted_proxies = ["10.0.0.0/8"]
+proxy_protocol = true
 "#;
 
 #[test]
@@ -51,19 +59,20 @@ fn flags_override_the_file_and_the_file_the_defaults() {
     let defaults = place.printed(&[]);
     assert_eq!(defaults["listen"].as_str(), Some("127.0.0.1:5001"));
     assert_eq!(defaults["data_dir"].as_str(), Some("./stentor-data"));
-    assert_eq!(defaults.len(), 2, "the rest is the machine's to decide: {defaults}");
+    for left in ["shards", "cpus", "delivery_cpu"] {
+        assert!(!defaults.contains_key(left), "{left} is the machine's to decide: {defaults}");
+    }
 
     let file = place.printed(&["--config", "any.toml"]);
     assert_eq!(file, FULL.parse::<toml::Table>().expect("TOML")["server"].as_table().expect("a section").clone());
 
     let flags =
         ["--listen", "127.0.0.1:9", "--data-dir", "flag", "--shards", "3", "--cpus", "1-2", "--delivery-cpu", "5"];
-    let expected = r#"{ listen = "127.0.0.1:9", data_dir = "flag", shards = 3, cpus = "1-2", delivery_cpu = 5 }"#;
+    let said = "listen = \"127.0.0.1:9\"\ndata_dir = \"flag\"\nshards = 3\ncpus = \"1-2\"\ndelivery_cpu = 5";
+    let mut expected = file.clone();
+    expected.extend(said.parse::<toml::Table>().expect("TOML"));
     let both = place.printed(&[&["--config", "any.toml"], &flags[..]].concat());
-    assert_eq!(
-        both.to_string(),
-        expected.parse::<toml::Value>().expect("TOML").as_table().expect("a table").to_string()
-    );
+    assert_eq!(both, expected);
     for (flag, key) in flags.chunks(2).zip(["listen", "data_dir", "shards", "cpus", "delivery_cpu"]) {
         let mut one = place.printed(&["--config", "any.toml", flag[0], flag[1]]);
         assert_eq!(one.insert(key.to_owned(), file[key].clone()), both.get(key).cloned(), "{flag:?}");
@@ -100,6 +109,29 @@ fn the_server_runs_on_what_the_file_says() {
 }
 
 #[test]
+fn what_is_printed_is_a_file_that_prints_the_same_and_tells_no_secret() {
+    let place = Place::new();
+    let more = "[jwt]\nissuer = \"i\"\njwks_file = \"j\"\n[limits]\nexempt_addresses = []\nconnections_per_key = 0\n";
+    for text in [String::new(), format!("{FULL}{more}")] {
+        place.write("first.toml", &text);
+        let printed = place.printed_text(&["--config", "first.toml"]);
+        place.write("second.toml", &printed);
+        assert_eq!(place.printed_text(&["--config", "second.toml"]), printed);
+        // It says what the file said.
+        let (said, printed) =
+            (text.parse::<toml::Table>().expect("TOML"), printed.parse::<toml::Table>().expect("TOML"));
+        for (section, keys) in &said {
+            for (key, value) in keys.as_table().expect("a section") {
+                assert_eq!(printed[section].get(key), Some(value), "[{section}] {key}");
+            }
+        }
+    }
+    place.write("secret.toml", "[jwt]\nsecret = \"hush, hush\"\n");
+    let printed = place.printed_text(&["--config", "secret.toml"]);
+    assert!(printed.contains("# secret = \"…\"  (set, not shown)\n") && !printed.contains("hush"), "{printed}");
+}
+
+#[test]
 fn a_bad_file_is_wrong_usage_and_told_in_one_line() {
     let place = Place::new();
     for (text, told) in [
@@ -110,6 +142,10 @@ fn a_bad_file_is_wrong_usage_and_told_in_one_line() {
         ("[server]\ndelivery_cpu = true\n", &["bad.toml, line 2:", "`delivery_cpu`", "write a CPU's number"]),
         ("[server]\ndata_dir = 7\n", &["bad.toml, line 2:", "`data_dir`", "write a directory"]),
         ("[server]\nlisten = 127.0.0.1\n", &["bad.toml, line 2:", "not valid TOML"]),
+        ("[server]\nmessage_bytes = 1\n", &["bad.toml, line 2:", "`message_bytes`", "put it below [limits]"]),
+        ("[server]\nproxy_protocol = true\n", &["bad.toml, line 2:", "`proxy_protocol`", "trusted_proxies"]),
+        ("[jwt]\nsecret = \"a\"\njwks_file = \"b\"\n", &["bad.toml, line 3:", "`jwks_file`", "`secret`"]),
+        ("[limits]\n\nmessage_burst = 0\n", &["bad.toml, line 3:", "`message_burst`", "messages_per_second = 0"]),
     ] {
         place.write("bad.toml", text);
         // A flag that overrides what is wrong does not hide it.

@@ -18,6 +18,7 @@ mod trade;
 mod wait;
 
 // What they hold.
+mod admin;
 mod churn;
 mod cli;
 mod close;
@@ -26,8 +27,11 @@ mod crowd;
 #[cfg(feature = "conformance")]
 mod echo;
 mod heartbeat;
+mod keys;
+mod latest;
 mod many_shards;
 mod publish;
 mod slow_consumers;
 mod start;
+mod token;
 mod watchlist;

@@ -91,8 +91,20 @@ impl Store {
 
     /// Every account, by name.
     pub fn accounts(&self) -> Result<Vec<AccountRecord>, StoreError> {
-        let mut select = self.connection.prepare_cached(&format!("{SELECT_RECORD} ORDER BY name"))?;
-        let mut rows = select.query([])?;
+        self.accounts_after(None, usize::MAX)
+    }
+
+    /// The first `accounts_max` of the accounts whose names come after `after`, which need not be anybody's; by name.
+    pub fn accounts_after(
+        &self,
+        after: Option<&AccountName>,
+        accounts_max: usize,
+    ) -> Result<Vec<AccountRecord>, StoreError> {
+        let sql = format!("{SELECT_RECORD} WHERE name > ?1 ORDER BY name LIMIT ?2");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let rows_max = i64::try_from(accounts_max).unwrap_or(i64::MAX);
+        // No name is empty, so each comes after the empty text.
+        let mut rows = select.query((after.map_or("", AccountName::as_str), rows_max))?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
             records.push(record(&self.connection, row)?);
@@ -209,6 +221,23 @@ mod tests {
         }
         let names: Vec<String> = fixture.store.accounts().expect("list").iter().map(|a| a.name.to_string()).collect();
         assert_eq!(names, ["Alice", "bob", "carol"]);
+    }
+
+    #[test]
+    fn a_list_goes_on_after_any_name_in_any_case() {
+        let mut fixture = Fixture::new();
+        for name in ["carol", "Alice", "bob"] {
+            fixture.account(name);
+        }
+        let page = |after: Option<&str>, accounts_max| -> Vec<String> {
+            let after = after.map(name);
+            let records = fixture.store.accounts_after(after.as_ref(), accounts_max).expect("a page");
+            records.iter().map(|account| account.name.to_string()).collect()
+        };
+        assert_eq!(page(None, 2), ["Alice", "bob"]);
+        assert_eq!(page(Some("ALICE"), 2), ["bob", "carol"]);
+        assert_eq!(page(Some("b"), 1), ["bob"]);
+        assert_eq!(page(Some("carol"), 2), [""; 0]);
     }
 
     #[test]

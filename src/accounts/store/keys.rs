@@ -60,6 +60,12 @@ impl Store {
         select(&self.connection, "WHERE account = ?1 ORDER BY number", [account])
     }
 
+    /// Whether a key is neither revoked nor of an account that was deleted.
+    pub fn key_is_live(&self, key: KeyNumber) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM keys WHERE number = ?1 AND revoked_ms IS NULL";
+        Ok(self.connection.prepare_cached(sql)?.query_row([key], |_| Ok(())).optional()?.is_some())
+    }
+
     /// The key that a person means: by its id, by the key itself, or by its prefix as listed. Where several begin alike, the
     /// one that is in force is meant. Errors: `NoSuchKey`, `AmbiguousKey`.
     pub fn find_key(&self, text: &str) -> Result<KeyRecord, StoreError> {
@@ -209,6 +215,20 @@ mod tests {
         let later = now() + Duration::from_secs(60);
         assert_eq!(fixture.store.revoke_key(alice, id, later).expect("again"), revoked);
         assert_eq!(fixture.store.keys_of(alice).expect("keys"), [revoked]);
+    }
+
+    #[test]
+    fn a_key_is_live_until_it_is_revoked_or_its_account_deleted() {
+        let mut fixture = Fixture::new();
+        let (alice, bob) = (fixture.account("alice"), fixture.account("bob"));
+        let [alices, bobs] =
+            [alice, bob].map(|account| fixture.store.create_key(account, Role::Admin, now()).expect("create").record);
+        let live = |store: &Store| [&alices, &bobs].map(|key| store.key_is_live(key.number).expect("an answer"));
+        assert_eq!(live(&fixture.store), [true, true]);
+        fixture.store.revoke_key(alice, alices.id, now()).expect("revoke");
+        assert_eq!(live(&fixture.store), [false, true]);
+        fixture.store.delete_account(bob).expect("delete");
+        assert_eq!(live(&fixture.store), [false, false]);
     }
 
     #[test]
