@@ -10,6 +10,10 @@ fuzz_target!(|input: &[u8]| {
         Ok(file) => {
             let config = Config::resolve(ServerSettings::default(), file);
             let text = config.to_toml().expect("what came from a file is Unicode");
+            if text.contains("(set, not shown)") {
+                // A secret has to be put back by hand.
+                return;
+            }
             let again =
                 File::parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{fault:?} in what we print:\n{text}"));
             assert_eq!(Config::resolve(ServerSettings::default(), again), config);
