@@ -58,6 +58,10 @@ pub const INGEST_PUSHES_MAX: usize = 20_000;
 /// Entries of the topic index that no longer count, before it is cleaned: then, and whenever they are the greater part.
 pub const DEAD_LISTINGS_MIN: usize = 4096;
 
+/// A map of the topic index that uses less than this part of its room gives room back: a `system` event walks the map of
+/// all users, and that has to cost what the users are now.
+pub const INDEX_ROOM_FACTOR_MAX: usize = 8;
+
 /// Pongs that a socket may have waiting (2 KiB at most). The public conformance suite sends ten pings in one go and
 /// wants them all answered; a client with more than these under way has only its newest ones answered.
 pub const PONGS_WAITING_MAX: usize = 16;
@@ -89,6 +93,16 @@ pub const SHARD_SLOTS_MAX: u32 = 1 << 20;
 /// A client's message on the watchlist protocol, which has none: what is there to be read as a sign of life may be no more
 /// than a command of another protocol. A hundred thousand sockets can hold this much each.
 pub const WATCHLIST_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// A rolling window in which the tiered protocol's client owes a `ping` (seed 002).
+pub const TIERED_PING_WINDOW_MS: u32 = 30_000;
+
+/// Silence that ends a session of the channels protocol: its client pings every 30 s, so two of them may be lost.
+pub const CHANNELS_SILENCE_MS: u32 = 75_000;
+
+/// Answers that a session with commands may leave unread. A client that subscribes to 200 rooms in one breath, as its
+/// message burst allows, is answered 200 growing lists of them: 350 KB.
+pub const DIALOGUE_OUTPUT_BYTES_MAX: usize = 512 << 10;
 
 /// The echo route of conformance builds takes what the public suites send.
 #[cfg(feature = "conformance")]
@@ -288,7 +302,7 @@ pub const AUTHENTICATION_MS: u32 = 10_000;
 /// How long before a token's end its session is warned (seed 004's clients refresh in band).
 pub const EXPIRY_WARNING_MS: u32 = 30_000;
 
-/// How far an issuer's clock may be off.
+/// How far an issuer's clock may be ahead.
 pub const TOKEN_LEEWAY_S: u64 = 5;
 
 /// A token, before anything of it is decoded. Real ones have a few hundred bytes, those with a chain of roles two thousand.

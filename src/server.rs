@@ -20,13 +20,15 @@ use crate::desk::{self, Answers, Budget, Desk, Places, Refusals};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Policy, Publishers};
 use crate::hub::{Hub, HubHandle};
-use crate::journal::Window;
+use crate::journal::{Journal, Window};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::protocol::SessionRules;
 use crate::ring::probe::Unsupported;
 use crate::ring::{self, RingOptions, SocketRing};
-use crate::shard::{Plane, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram};
-use crate::tokens::TokenSettings;
+use crate::shard::{
+    Plane, SessionParts, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram,
+};
+use crate::tokens::{KeyError, TokenSettings, Verifier};
 use crate::watchman::Watchman;
 use crate::{clock, executor, limits};
 
@@ -51,6 +53,8 @@ pub enum StartError {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Tokens(#[from] KeyError),
     #[error(
         "can't raise RLIMIT_NOFILE to its hard limit ({source}): raise it before the start (`ulimit -n`, LimitNOFILE= in the service's unit)"
     )]
@@ -109,6 +113,7 @@ impl Server {
         let plan = Plan::new(&Machine::read(Path::new("/"))?, &options.wishes)?;
         let store = Store::open(&options.data_dir)?;
         let lock = lock(&options.data_dir)?;
+        let tokens = Arc::new(Verifier::open(&options.tokens, &options.data_dir)?);
         let (listeners, address) = bind(options.listen, plan.shards.len())?;
         let shards = plan
             .shards
@@ -138,6 +143,8 @@ impl Server {
             refusals: Arc::default(),
             publishers: Publishers::new(&options.policy),
             gate: Arc::new(Gate::new(options.policy)),
+            rules: options.rules,
+            tokens,
             connections_max: plan.descriptors.desk_connections_per_shard as usize,
             sizes: ShardSizes { slots: plan.slots_per_shard, log_bytes: limits::SHARD_LOG_BYTES },
         };
@@ -213,6 +220,8 @@ struct ShardParts {
     refusals: Arc<Refusals>,
     publishers: Arc<Publishers>,
     gate: Arc<Gate>,
+    rules: SessionRules,
+    tokens: Arc<Verifier>,
     connections_max: usize,
     sizes: ShardSizes,
 }
@@ -250,7 +259,15 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         }
     };
     let handle = parts.shards[index].clone();
-    let sessions = Sessions::new(parts.sizes, parts.directory.load(), handle.stats.clone());
+    let shared = SessionParts {
+        accounts: parts.directory.load(),
+        tokens: parts.tokens.clone(),
+        gate: parts.gate.clone(),
+        rules: parts.rules,
+        stats: handle.stats.clone(),
+        seq: parts.journal.head() - 1,
+    };
+    let sessions = Sessions::new(parts.sizes, shared);
     let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
     let answers = Rc::new(Answers::default());
     let stopping = Rc::new(Cell::new(false));
@@ -262,6 +279,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         hub: parts.hub,
         refusals: parts.refusals,
         gate: parts.gate,
+        tokens: parts.tokens,
         publishers: parts.publishers,
         answers: answers.clone(),
         stopping: stopping.clone(),

@@ -4,15 +4,18 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use stentor::accounts::{Account, AccountId, Grants, KeyHash, KeyId, KeyNumber, LiveKey, Owner, Role, Snapshot, Tier};
 use stentor::event::{Event, Topic};
+use stentor::gate::{Entry, Gate, Policy};
 use stentor::hub::EncodedBatch;
-use stentor::protocol::Admission;
+use stentor::protocol::{Admission, Protocol, SessionRules};
 use stentor::ring::{RingOptions, SocketRing};
-use stentor::shard::{Plane, Sessions, ShardSizes, ShardStats};
+use stentor::shard::{Plane, SessionParts, Sessions, ShardSizes, ShardStats};
+use stentor::tokens::{KeySource, TokenSettings, Verifier};
 
 /// Counts allocations while it is told to.
 struct Counting;
@@ -94,7 +97,13 @@ fn a_steady_pass_allocates_nothing() {
     .expect("the tests need a kernel with io_uring");
     let stats = Arc::new(ShardStats::default());
     let sizes = ShardSizes { slots: 1024, log_bytes: 1 << 20 };
-    let mut plane = Plane::new(ring, Sessions::new(sizes, accounts, stats.clone()));
+    let gate = Arc::new(Gate::new(Policy::default()));
+    let settings =
+        TokenSettings { source: KeySource::Secret("no token comes in this test, ever".into()), ..Default::default() };
+    let tokens = Arc::new(Verifier::open(&settings, Path::new("/nonexistent")).expect("a secret is at hand"));
+    let rules = SessionRules::default();
+    let parts = SessionParts { accounts, tokens, gate: gate.clone(), rules, stats: stats.clone(), seq: 0 };
+    let mut plane = Plane::new(ring, Sessions::new(sizes, parts));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut clients = Vec::new();
     for number in 0..SOCKETS {
@@ -102,8 +111,9 @@ fn a_steady_pass_allocates_nothing() {
         client.set_nonblocking(true).unwrap();
         let (server, _) = listener.accept().unwrap();
         let account = 1 + number as u64 % 2;
-        let admission = Admission::Watchlist { account: AccountId(account), key: KeyNumber(account) };
-        plane.enter(OwnedFd::from(server), admission, Vec::new()).unwrap();
+        let (account, key) = (AccountId(account), KeyNumber(account));
+        let admission = Admission::Keyed { protocol: Protocol::Watchlist, account, key };
+        plane.enter(OwnedFd::from(server), admission, Entry::uncounted(&gate), Vec::new()).unwrap();
         clients.push(client);
     }
     let batches: Vec<_> = (0..40).map(|number| batch(1 + (number * EVENTS) as u64)).collect();

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::addresses::usable_ports;
 use crate::cpu;
 use crate::event::{EventError, EventWriter};
-use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
+use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
+use crate::mixed::MixedArguments;
 use crate::schedule::Schedule;
 use crate::target::{Target, TargetError};
 
@@ -31,7 +32,9 @@ pub struct Arguments {
 pub enum Command {
     /// Publish events to a server and time them until the last of N sockets has them
     Fanout(FanoutArguments),
-    /// The same with a bare send(2) loop instead of a server: what the machine itself costs
+    /// Speak all four client protocols at once, and check per socket that it gets exactly what it should
+    Mixed(MixedArguments),
+    /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
     Floor(FloorArguments),
 }
 
@@ -164,9 +167,13 @@ pub enum UsageError {
     Events(u64),
     #[error("--rate {0}: write a number of events per second between 0.001 and 1000000")]
     Rate(f64),
+    #[error("{0} subscriber keys are too many: at most {SUBSCRIBER_KEYS_MAX}")]
+    Keys(usize),
+    #[error("can't read the secret for tokens from {path}: {why}: give the server's jwt-secret file")]
+    Secret { path: String, why: String },
 }
 
-/// What both subcommands do, with every default filled in.
+/// What fanout and floor do, with every default filled in.
 #[derive(Clone, Debug)]
 pub struct Load {
     pub sockets: u32,
@@ -266,7 +273,7 @@ impl LoadArguments {
 }
 
 /// Reads `10s`, `250ms`, `50us`, `2m` or a bare number of seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {
@@ -291,7 +298,7 @@ mod tests {
         let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
             Command::Fanout(arguments) => arguments,
-            Command::Floor(_) => unreachable!("asked for fanout"),
+            Command::Mixed(_) | Command::Floor(_) => unreachable!("asked for fanout"),
         }
     }
 

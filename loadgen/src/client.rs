@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   connect: source ─▶ bind, connect, send the upgrade ─▶ adopt into a ring, close the process descriptor
-//!   serve:   ring ─▶ completions ─▶ one clock reading ─▶ Inbox ─▶ pongs
+//!   serve:   ring ─▶ completions ─▶ one clock reading ─▶ Listener ─▶ replies
 //!   rest:    without a completion, sleep on the doorbell that all rings share
 //! ```
 //! * A socket is a direct descriptor, so a process holds more of them than RLIMIT_NOFILE: each ring's table may be as
@@ -30,8 +30,8 @@ use crate::clock::Clock;
 use crate::cpu;
 use crate::crowd::{Crowd, CrowdPlan};
 use crate::handshake::Answer;
-use crate::inbox::Inbox;
 use crate::limits::{CLIENT_SLEEP_MS_MAX, CLOSING_MS_MAX};
+use crate::listener::Listener;
 
 /// Why a client thread gave up.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,8 @@ pub enum ClientError {
     Refused { address: SocketAddrV4, answer: Answer },
     #[error("{address} is no WebSocket server: {what}")]
     Nonsense { address: SocketAddrV4, what: &'static str },
+    #[error("{address} did not follow the protocol while a socket was made ready: {what}")]
+    Astray { address: SocketAddrV4, what: String },
     #[error(transparent)]
     Ports(#[from] OutOfPorts),
 }
@@ -76,23 +78,23 @@ pub struct ClientOptions {
     pub clock: Clock,
 }
 
-/// What a client thread leaves: its inboxes in the order of the plans, and why sockets ended early (the first few).
-pub struct ClientEnd {
-    pub inboxes: Vec<Inbox>,
+/// What a client thread leaves: its listeners in the order of the plans, and why sockets ended early (the first few).
+pub struct ClientEnd<L> {
+    pub listeners: Vec<L>,
     pub ended_why: Vec<String>,
 }
 
 /// A running client thread.
-pub struct Client {
+pub struct Client<L> {
     leave: Arc<AtomicBool>,
     cpu_ns: Arc<AtomicU64>,
-    thread: JoinHandle<Option<ClientEnd>>,
+    thread: JoinHandle<Option<ClientEnd<L>>>,
 }
 
-impl Client {
+impl<L: Listener + Send + 'static> Client<L> {
     /// Starts a thread that connects the crowds one after another and serves them until it is told to leave. What
     /// makes it give up goes to `failures`.
-    pub fn start(options: ClientOptions, plans: Vec<CrowdPlan>, failures: Sender<ClientError>) -> io::Result<Self> {
+    pub fn start(options: ClientOptions, plans: Vec<CrowdPlan<L>>, failures: Sender<ClientError>) -> io::Result<Self> {
         let (leave, cpu_ns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (leave_seen, cpu_told) = (Arc::clone(&leave), Arc::clone(&cpu_ns));
         let run = move || match Loop::new(options, plans, leave_seen, cpu_told).and_then(Loop::run) {
@@ -113,26 +115,26 @@ impl Client {
     }
 
     /// Has every socket closed with a closing handshake; `None` where the thread had given up.
-    pub fn finish(self) -> Option<ClientEnd> {
+    pub fn finish(self) -> Option<ClientEnd<L>> {
         self.leave.store(true, Relaxed);
         self.thread.join().expect("a client thread does not panic")
     }
 }
 
-struct Loop {
+struct Loop<L> {
     clock: Clock,
     linger_ns: u64,
-    crowds: Vec<Crowd>,
+    crowds: Vec<Crowd<L>>,
     doorbell: Doorbell,
     leave: Arc<AtomicBool>,
     cpu_ns: Arc<AtomicU64>,
     last_busy_ns: u64,
 }
 
-impl Loop {
+impl<L: Listener> Loop<L> {
     fn new(
         options: ClientOptions,
-        plans: Vec<CrowdPlan>,
+        plans: Vec<CrowdPlan<L>>,
         leave: Arc<AtomicBool>,
         cpu_ns: Arc<AtomicU64>,
     ) -> Result<Self, ClientError> {
@@ -140,13 +142,13 @@ impl Loop {
             cpu::pin(cpu).map_err(|source| ClientError::Pin { cpu, source })?;
         }
         let doorbell = Doorbell::new().map_err(|source| ClientError::Socket { source })?;
-        let crowds: Result<Vec<Crowd>, ClientError> =
+        let crowds: Result<Vec<Crowd<L>>, ClientError> =
             plans.into_iter().map(|plan| Crowd::new(plan, options.clock, &doorbell)).collect();
         let linger_ns = options.linger.as_nanos() as u64;
         Ok(Self { clock: options.clock, linger_ns, crowds: crowds?, doorbell, leave, cpu_ns, last_busy_ns: 0 })
     }
 
-    fn run(mut self) -> Result<ClientEnd, ClientError> {
+    fn run(mut self) -> Result<ClientEnd<L>, ClientError> {
         for index in 0..self.crowds.len() {
             while !self.crowds[index].is_connected() && !self.leaving() {
                 self.crowds[index].connect_some()?;
@@ -160,13 +162,13 @@ impl Loop {
             crowd.close_all(Duration::from_millis(CLOSING_MS_MAX));
         }
         let mut ended_why = Vec::new();
-        let mut inboxes = Vec::new();
+        let mut listeners = Vec::new();
         for crowd in self.crowds {
-            let (inbox, mut why) = crowd.into_inbox();
-            inboxes.push(inbox);
+            let (listener, mut why) = crowd.into_listener();
+            listeners.push(listener);
             ended_why.append(&mut why);
         }
-        Ok(ClientEnd { inboxes, ended_why })
+        Ok(ClientEnd { listeners, ended_why })
     }
 
     fn leaving(&self) -> bool {

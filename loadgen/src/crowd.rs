@@ -15,13 +15,11 @@ use crate::addresses::Sources;
 use crate::client::{ClientError, Tally};
 use crate::clock::Clock;
 use crate::frame::{OPCODE_CLOSE, client_control};
-use crate::handshake::Upgrade;
-use crate::inbox::{Inbox, Notice, Phase};
 use crate::limits::{
     CLOSING_QUIET_MS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES,
     RING_SUBMISSION_ENTRIES,
 };
-use crate::schedule::Timetable;
+use crate::listener::{Listener, Notice, Phase};
 
 /// How long the server may leave a connection in its accept queue.
 const CONNECT_SECONDS_MAX: u64 = 20;
@@ -32,16 +30,15 @@ const ENDS_TOLD_MAX: usize = 5;
 /// Upgrades started in one turn, before answers are looked at again.
 const CONNECTS_PER_TURN: u32 = 16;
 
-/// Which sockets to open, and what they are to receive.
-pub struct CrowdPlan {
+/// Which sockets to open, and who takes what they receive.
+pub struct CrowdPlan<L> {
     pub address: SocketAddrV4,
-    pub upgrade: Arc<Upgrade>,
+    pub listener: L,
     pub sockets: u32,
     /// Where they come from; `None` lets the kernel choose (a server on another machine).
     pub sources: Option<Sources>,
     pub slots_per_ring: u32,
     pub handshakes_max: u32,
-    pub timetable: Arc<Timetable>,
     pub tally: Arc<Tally>,
 }
 
@@ -55,11 +52,10 @@ struct Lane {
 }
 
 /// The sockets of one plan. A socket's number is its place in the plan: lane × slots + slot.
-pub struct Crowd {
-    plan: CrowdPlan,
+pub struct Crowd<L> {
+    plan: CrowdPlan<L>,
     clock: Clock,
     lanes: Vec<Lane>,
-    inbox: Inbox,
     /// Sockets whose upgrade was sent, and those of them that were answered.
     started: u32,
     opened: u32,
@@ -68,9 +64,9 @@ pub struct Crowd {
     ended_why: Vec<String>,
 }
 
-impl Crowd {
+impl<L: Listener> Crowd<L> {
     /// Sets up as many rings as the sockets take, all ringing `doorbell`.
-    pub fn new(plan: CrowdPlan, clock: Clock, doorbell: &Doorbell) -> Result<Self, ClientError> {
+    pub fn new(plan: CrowdPlan<L>, clock: Clock, doorbell: &Doorbell) -> Result<Self, ClientError> {
         let mut lanes = Vec::new();
         for first in (0..plan.sockets).step_by(plan.slots_per_ring.max(1) as usize) {
             let slots = (plan.sockets - first).min(plan.slots_per_ring);
@@ -92,9 +88,8 @@ impl Crowd {
                 deaf: VecDeque::new(),
             });
         }
-        let inbox = Inbox::new(plan.sockets, plan.upgrade.accept.clone(), Arc::clone(&plan.timetable));
         let (completions, notices, ended_why) = Default::default();
-        Ok(Self { plan, clock, lanes, inbox, started: 0, opened: 0, completions, notices, ended_why })
+        Ok(Self { plan, clock, lanes, started: 0, opened: 0, completions, notices, ended_why })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -111,7 +106,8 @@ impl Crowd {
             if self.started == self.plan.sockets || self.started - self.opened >= self.plan.handshakes_max {
                 break;
             }
-            let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &self.plan.upgrade.request)?;
+            let upgrade = self.plan.listener.upgrade(self.started);
+            let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &upgrade)?;
             let slots = self.plan.slots_per_ring;
             let lane = &mut self.lanes[(self.started / slots) as usize];
             let slot = self.started % slots;
@@ -140,15 +136,15 @@ impl Crowd {
             handled += self.completions.len();
             for completion in self.completions.drain(..) {
                 if completion.operation == Operation::Receive {
-                    take_received(lane, completion, &mut self.inbox, now_ns, &mut self.notices);
+                    take_received(lane, completion, &mut self.plan.listener, now_ns, &mut self.notices);
                 }
             }
-            let delivered = self.inbox.end_batch(now_ns);
+            let delivered = self.plan.listener.end_batch(now_ns);
             self.plan.tally.delivered.fetch_add(delivered, Relaxed);
-            if !self.notices.is_empty() {
-                self.heed_notices(index)?;
-            }
+            self.heed_notices()?;
         }
+        self.plan.listener.tend(|| self.clock.now_ns(), &mut self.notices);
+        self.heed_notices()?;
         Ok(handled)
     }
 
@@ -159,12 +155,12 @@ impl Crowd {
         let goodbye = client_control(OPCODE_CLOSE, &1000u16.to_be_bytes());
         for lane in &mut self.lanes {
             let sockets = lane.first..self.started.min(lane.first.saturating_add(self.plan.slots_per_ring));
-            let open: Vec<u32> = sockets.filter(|socket| self.inbox.phase(*socket) == Phase::Open).collect();
+            let open: Vec<u32> = sockets.filter(|socket| self.plan.listener.phase(*socket) == Phase::Open).collect();
             let mut left = open.len();
             for some in open.chunks(lane.ring.send_batch_max()) {
                 let frames: Vec<(u32, &[u8])> = some.iter().map(|socket| (socket - lane.first, &goodbye[..])).collect();
                 send(&mut lane.ring, &frames);
-                some.iter().for_each(|socket| self.inbox.leave(*socket));
+                some.iter().for_each(|socket| self.plan.listener.leave(*socket));
                 left = left.saturating_sub(drain_ended(&mut lane.ring, &mut self.completions, Duration::ZERO));
             }
             while left > 0 && Instant::now() < deadline {
@@ -176,14 +172,16 @@ impl Crowd {
         }
     }
 
-    /// What was received, and why sockets ended early.
-    pub fn into_inbox(self) -> (Inbox, Vec<String>) {
-        (self.inbox, self.ended_why)
+    /// Who took what was received, and why sockets ended early.
+    pub fn into_listener(self) -> (L, Vec<String>) {
+        (self.plan.listener, self.ended_why)
     }
 
-    fn heed_notices(&mut self, index: usize) -> Result<(), ClientError> {
-        let lane = &mut self.lanes[index];
-        let address = self.plan.address;
+    fn heed_notices(&mut self) -> Result<(), ClientError> {
+        if self.notices.is_empty() {
+            return Ok(());
+        }
+        let (address, slots) = (self.plan.address, self.plan.slots_per_ring);
         let mut ended = Vec::new();
         let mut replies: Vec<(u32, Vec<u8>)> = Vec::new();
         for notice in self.notices.drain(..) {
@@ -194,9 +192,10 @@ impl Crowd {
                 }
                 Notice::Refused(answer) => return Err(ClientError::Refused { address, answer }),
                 Notice::Nonsense(what) => return Err(ClientError::Nonsense { address, what }),
-                Notice::Reply { socket, frame } => replies.push((socket - lane.first, frame)),
+                Notice::Astray(what) => return Err(ClientError::Astray { address, what }),
+                Notice::Reply { socket, frame } => replies.push((socket, frame)),
                 Notice::Ended { socket, why } => {
-                    ended.push(SlotRef::new(socket - lane.first, 0));
+                    ended.push(socket);
                     self.plan.tally.ended.fetch_add(1, Relaxed);
                     if self.ended_why.len() < ENDS_TOLD_MAX {
                         self.ended_why.push(why);
@@ -204,11 +203,16 @@ impl Crowd {
                 }
             }
         }
-        for some in replies.chunks(lane.ring.send_batch_max()) {
-            let frames: Vec<(u32, &[u8])> = some.iter().map(|(slot, frame)| (*slot, &frame[..])).collect();
-            send(&mut lane.ring, &frames);
+        for of_lane in replies.chunk_by(|(one, _), (other, _)| one / slots == other / slots) {
+            let lane = &mut self.lanes[(of_lane[0].0 / slots) as usize];
+            for some in of_lane.chunks(lane.ring.send_batch_max()) {
+                let frames: Vec<(u32, &[u8])> =
+                    some.iter().map(|(socket, frame)| (socket % slots, &frame[..])).collect();
+                send(&mut lane.ring, &frames);
+            }
         }
-        for at in ended {
+        for socket in ended {
+            let (lane, at) = (&mut self.lanes[(socket / slots) as usize], SlotRef::new(socket % slots, 0));
             lane.ring.cancel(at);
             lane.ring.close(at);
         }
@@ -216,24 +220,30 @@ impl Crowd {
     }
 }
 
-fn take_received(lane: &mut Lane, completion: Completion, inbox: &mut Inbox, now_ns: u64, notices: &mut Vec<Notice>) {
+fn take_received(
+    lane: &mut Lane,
+    completion: Completion,
+    listener: &mut impl Listener,
+    now_ns: u64,
+    notices: &mut Vec<Notice>,
+) {
     let socket = lane.first + completion.at.slot;
     if let Some(buffer) = completion.buffer {
         if completion.result > 0 {
-            inbox.receive(socket, lane.ring.received(buffer, completion.result as usize), now_ns, notices);
+            listener.receive(socket, lane.ring.received(buffer, completion.result as usize), now_ns, notices);
         }
         lane.ring.recycle(buffer);
     }
     let out_of_buffers = completion.result == -rustix::io::Errno::NOBUFS.raw_os_error();
     if completion.result > 0 || out_of_buffers {
         // Out of buffers, or the kernel ended the multishot.
-        if !completion.more && inbox.phase(socket) != Phase::Ended {
+        if !completion.more && listener.phase(socket) != Phase::Ended {
             lane.deaf.push_back(completion.at);
         }
     } else if completion.result == 0 {
-        inbox.ended(socket, "the server ended the stream without a close frame", notices);
+        listener.ended(socket, "the server ended the stream without a close frame", notices);
     } else {
-        inbox.ended(socket, &io::Error::from_raw_os_error(-completion.result).to_string(), notices);
+        listener.ended(socket, &io::Error::from_raw_os_error(-completion.result).to_string(), notices);
     }
 }
 

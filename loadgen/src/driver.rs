@@ -33,13 +33,13 @@ pub struct RoundOutcome {
     pub answered: Histogram<u64>,
     /// CPU time of the driving thread in this round.
     pub cpu_ns: u64,
-    /// The number that the server gave to the round's first event, where it told.
-    pub first_seq: Option<u64>,
+    /// The number that the server gave to the first event of each step, where it told.
+    pub step_seqs: Vec<u64>,
 }
 
 impl RoundOutcome {
     pub fn new() -> Self {
-        Self { late: latency_histogram(), answered: latency_histogram(), cpu_ns: 0, first_seq: None }
+        Self { late: latency_histogram(), answered: latency_histogram(), cpu_ns: 0, step_seqs: Vec::new() }
     }
 }
 

@@ -3,11 +3,19 @@
 //! An event carries its index first in `data` (`"n":17`), which comes back in every envelope: by it the checker knows
 //! what a socket got. A `pad` field brings the published text to an exact size.
 
+use memchr::memmem::Finder;
+
 use crate::frame::server_text;
 use crate::limits::EVENT_BYTES_MAX;
 
 /// What an event's index stands behind in the text that clients get.
 pub const INDEX_MARK: &[u8] = b"\"n\":";
+
+/// Where a publisher's events come from.
+pub trait EventSource: Send {
+    /// Appends event `index` of the run as a publisher writes it: one JSON object.
+    fn published(&self, index: u32, out: &mut Vec<u8>);
+}
 
 /// Makes `trade.open` events of one wallet, all of the same size.
 #[derive(Clone, Debug)]
@@ -44,11 +52,6 @@ impl EventWriter {
         Ok(Self { owner: owner.to_owned(), payload_bytes })
     }
 
-    /// Appends event `index` as a publisher writes it: one JSON object, `payload_bytes` long.
-    pub fn published(&self, index: u32, out: &mut Vec<u8>) {
-        out.extend(published_text(&self.owner, index, self.pad(index)).bytes());
-    }
-
     /// Event `index` as the server sends it, numbered `seq`: a whole WebSocket frame, byte for byte.
     pub fn sent_frame(&self, index: u32, seq: u64) -> Vec<u8> {
         let data = data_fields(&self.owner, index, self.pad(index));
@@ -57,6 +60,13 @@ impl EventWriter {
 
     fn pad(&self, index: u32) -> usize {
         self.payload_bytes - published_text(&self.owner, index, 0).len()
+    }
+}
+
+impl EventSource for EventWriter {
+    /// Exactly `payload_bytes` long.
+    fn published(&self, index: u32, out: &mut Vec<u8>) {
+        out.extend(published_text(&self.owner, index, self.pad(index)).bytes());
     }
 }
 
@@ -73,13 +83,18 @@ fn data_fields(owner: &str, index: u32, pad: usize) -> String {
 }
 
 /// The event index in a text message; `None` where it is some other message.
-pub fn index_in(finder: &memchr::memmem::Finder<'_>, message: &[u8]) -> Option<u32> {
-    let at = finder.find(message)? + INDEX_MARK.len();
-    let mut index: u32 = 0;
+pub fn index_in(finder: &Finder<'_>, message: &[u8]) -> Option<u32> {
+    number_behind(finder, message)?.try_into().ok()
+}
+
+/// The whole number that stands behind the first place of what `finder` finds; `None` where there is none.
+pub fn number_behind(finder: &Finder<'_>, message: &[u8]) -> Option<u64> {
+    let at = finder.find(message)? + finder.needle().len();
+    let mut number: u64 = 0;
     for (position, &byte) in message[at..].iter().enumerate() {
         match byte {
-            b'0'..=b'9' => index = index.checked_mul(10)?.checked_add(u32::from(byte - b'0'))?,
-            b',' | b'}' if position > 0 => return Some(index),
+            b'0'..=b'9' => number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?,
+            b',' | b'}' if position > 0 => return Some(number),
             _ => return None,
         }
     }
@@ -90,7 +105,6 @@ pub fn index_in(finder: &memchr::memmem::Finder<'_>, message: &[u8]) -> Option<u
 mod tests {
     use super::*;
     use crate::frame::first_frame;
-    use memchr::memmem::Finder;
 
     const OWNER: &str = "Stentor1oadgenWa11et777777777777777777777777";
 

@@ -15,6 +15,9 @@ pub const OPCODE_PONG: u8 = 0xA;
 /// Control frames carry at most this many payload bytes (RFC 6455 §5.5).
 const CONTROL_PAYLOAD_MAX: usize = 125;
 
+/// The mask is fixed: it guards proxies against scripts in browsers (RFC 6455 §10.3), and there is neither here.
+const MASK: [u8; 4] = [0x5A, 0xC3, 0x96, 0x0F];
+
 /// One whole frame at the start of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -63,16 +66,33 @@ pub fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, FrameFault> {
     Ok(bytes.get(..end).map(|whole| Frame { opcode, payload: &whole[header..], whole }))
 }
 
-/// A masked control frame of a client, at most 131 bytes. The mask is fixed: it guards proxies against scripts in
-/// browsers (RFC 6455 §10.3), and there is neither here.
+/// A masked control frame of a client, at most 131 bytes.
 pub fn client_control(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x5A, 0xC3, 0x96, 0x0F];
     let payload = &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)];
     let mut frame = Vec::with_capacity(6 + payload.len());
     frame.extend([0x80 | opcode, 0x80 | payload.len() as u8]);
+    append_masked(payload, &mut frame);
+    frame
+}
+
+/// A client's whole text frame: masked, final. At most 65,535 bytes of payload.
+pub fn client_text(payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(8 + payload.len());
+    frame.push(0x80 | OPCODE_TEXT);
+    match payload.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        middle => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(middle).expect("clients say little").to_be_bytes());
+        }
+    }
+    append_masked(payload, &mut frame);
+    frame
+}
+
+fn append_masked(payload: &[u8], frame: &mut Vec<u8>) {
     frame.extend(MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
 }
 
 /// A whole text frame of a server: unmasked, final.
@@ -138,5 +158,10 @@ mod tests {
             frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         assert_eq!(unmasked, b"hello");
         assert_eq!(client_control(OPCODE_PONG, &[7; 400]).len(), 6 + 125);
+        assert_eq!(client_text(b"ping")[..2], [0x81, 0x84]);
+        assert_eq!(
+            (client_text(&[b'x'; 300]).len(), client_text(&[b'x'; 300])[..4].to_vec()),
+            (308, vec![0x81, 0xFE, 1, 44])
+        );
     }
 }

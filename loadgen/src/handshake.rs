@@ -20,10 +20,15 @@ pub struct Upgrade {
 impl Upgrade {
     /// `nonce` is the 16 random bytes of `Sec-WebSocket-Key`.
     pub fn new(target: &Target, nonce: [u8; 16]) -> Self {
+        Self::with_header(target, nonce, "")
+    }
+
+    /// `header`: one more line of the head with its line break, or nothing.
+    pub fn with_header(target: &Target, nonce: [u8; 16], header: &str) -> Self {
         let key = STANDARD.encode(nonce);
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\
-             Sec-WebSocket-Version: 13\r\nUser-Agent: loadgen/{}\r\n\r\n",
+             Sec-WebSocket-Version: 13\r\nUser-Agent: loadgen/{}\r\n{header}\r\n",
             target.path,
             target.authority(),
             env!("CARGO_PKG_VERSION"),

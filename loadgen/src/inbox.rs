@@ -9,6 +9,7 @@
 //! A socket owns memory beside its 24 bytes only while a frame or an upgrade answer is incomplete. A server that splits
 //! a message into fragments is read by the first one, in which the index stands.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ahash::AHashMap;
@@ -20,21 +21,11 @@ use crate::frame::{
     Frame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control,
     first_frame,
 };
-use crate::handshake::{Answer, Verdict, read_upgrade};
+use crate::handshake::{Upgrade, Verdict, read_upgrade};
 use crate::latency::Recorder;
+use crate::listener::{Listener, Notice, Phase};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::Timetable;
-
-/// Where a socket stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Its upgrade was sent; the answer is awaited.
-    Upgrading,
-    /// Events are awaited.
-    Open,
-    /// It ended, by whichever side; nothing that still comes is read.
-    Ended,
-}
 
 struct Socket {
     /// Over its timed deliveries; for the mean latency of each socket.
@@ -46,21 +37,6 @@ struct Socket {
     carrying: bool,
 }
 
-/// What the caller has to know or to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The server took the upgrade.
-    Opened,
-    /// The server answered the upgrade with something else. The run is over.
-    Refused(Answer),
-    /// The server does not speak WebSocket. The run is over.
-    Nonsense(&'static str),
-    /// These bytes are to be sent on the socket.
-    Reply { socket: u32, frame: Vec<u8> },
-    /// The socket ended before it was told to.
-    Ended { socket: u32, why: String },
-}
-
 /// The receiving side of a crowd of sockets.
 pub struct Inbox {
     sockets: Vec<Socket>,
@@ -69,7 +45,7 @@ pub struct Inbox {
     order: OrderCheck,
     recorder: Recorder,
     finder: Finder<'static>,
-    accept: String,
+    upgrade: Arc<Upgrade>,
     damaged: u64,
     other_messages: u64,
 }
@@ -106,28 +82,16 @@ impl Harvest {
     }
 }
 
-impl Inbox {
-    pub fn new(sockets: u32, accept: String, timetable: Arc<Timetable>) -> Self {
-        let fresh = || Socket { latency_sum_ns: 0, expected: 0, phase: Phase::Upgrading, carrying: false };
-        Self {
-            sockets: (0..sockets).map(|_| fresh()).collect(),
-            carries: AHashMap::new(),
-            catalogue: Catalogue::new(timetable.schedule.events()),
-            order: OrderCheck::default(),
-            recorder: Recorder::new(timetable),
-            finder: Finder::new(INDEX_MARK),
-            accept,
-            damaged: 0,
-            other_messages: 0,
-        }
+impl Listener for Inbox {
+    fn upgrade(&self, _socket: u32) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.upgrade.request)
     }
 
-    pub fn phase(&self, socket: u32) -> Phase {
+    fn phase(&self, socket: u32) -> Phase {
         self.sockets[socket as usize].phase
     }
 
-    /// Takes what the kernel handed over for `socket` at `now_ns`.
-    pub fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
+    fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
         if self.sockets[socket as usize].carrying {
             let mut carry = self.carries.remove(&socket).unwrap_or_default();
             carry.extend_from_slice(bytes);
@@ -146,12 +110,11 @@ impl Inbox {
         }
     }
 
-    /// The stream of `socket` ended, by `why`.
-    pub fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+    fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
         match self.phase(socket) {
             Phase::Upgrading => {
                 let carry = self.carries.remove(&socket).unwrap_or_default();
-                notices.push(match read_upgrade(&carry, true, &self.accept) {
+                notices.push(match read_upgrade(&carry, true, &self.upgrade.accept) {
                     Verdict::Refused(answer) => Notice::Refused(answer),
                     Verdict::Nonsense(what) => Notice::Nonsense(what),
                     Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),
@@ -163,14 +126,29 @@ impl Inbox {
         self.forget(socket);
     }
 
-    /// Marks a socket as ended by us: what comes after is not read.
-    pub fn leave(&mut self, socket: u32) {
+    fn leave(&mut self, socket: u32) {
         self.forget(socket);
     }
 
-    /// Ends the batch that came out of the kernel at `now_ns`; returns the deliveries in it.
-    pub fn end_batch(&mut self, now_ns: u64) -> u64 {
+    fn end_batch(&mut self, now_ns: u64) -> u64 {
         self.recorder.end_batch(now_ns)
+    }
+}
+
+impl Inbox {
+    pub fn new(sockets: u32, upgrade: Arc<Upgrade>, timetable: Arc<Timetable>) -> Self {
+        let fresh = || Socket { latency_sum_ns: 0, expected: 0, phase: Phase::Upgrading, carrying: false };
+        Self {
+            sockets: (0..sockets).map(|_| fresh()).collect(),
+            carries: AHashMap::new(),
+            catalogue: Catalogue::new(timetable.schedule.events()),
+            order: OrderCheck::default(),
+            recorder: Recorder::new(timetable),
+            finder: Finder::new(INDEX_MARK),
+            upgrade,
+            damaged: 0,
+            other_messages: 0,
+        }
     }
 
     /// The books, closed after `published` events.
@@ -206,7 +184,7 @@ impl Inbox {
             match self.phase(socket) {
                 Phase::Open => {}
                 Phase::Ended => return bytes.len(),
-                Phase::Upgrading => match read_upgrade(rest, false, &self.accept) {
+                Phase::Upgrading => match read_upgrade(rest, false, &self.upgrade.accept) {
                     Verdict::Partial => return used,
                     Verdict::Upgraded { consumed } => {
                         self.sockets[socket as usize].phase = Phase::Open;
@@ -311,11 +289,12 @@ mod tests {
     impl Bench {
         fn new(sockets: u32) -> Self {
             let answer = accept_upgrade(REQUEST).unwrap();
-            let accept = tungstenite::handshake::derive_accept_key(b"BwcHBwcHBwcHBwcHBwcHBw==");
+            let target = crate::target::Target::parse("ws://127.0.0.1:1/", "ws").unwrap();
+            let upgrade = Arc::new(Upgrade::new(&target, [7; 16]));
             let timetable = Arc::new(Timetable::new(SCHEDULE));
             timetable.begin_round(0, 0);
             let mut bench = Self {
-                inbox: Inbox::new(sockets, accept, timetable),
+                inbox: Inbox::new(sockets, upgrade, timetable),
                 notices: Vec::new(),
                 writer: EventWriter::new("wallet", 300, 100).unwrap(),
             };

@@ -68,3 +68,18 @@ pub const DESCRIPTORS_RESERVED: u64 = 128;
 
 /// A waiter sleeps until this long before its time and spins the rest: a timer wakes tens of microseconds late.
 pub const SPIN_BEFORE_NS: u64 = 60_000;
+
+/// How often a tiered client says `ping`, as its document has it: within every rolling 30 s.
+pub const TIERED_PING_MS: u64 = 25_000;
+
+/// How often a channels client says `ping`, as its document has it.
+pub const CHANNELS_PING_MS: u64 = 30_000;
+
+/// A `ping` that was not answered for this long by the end of a run counts as unanswered.
+pub const PONG_MS_MAX: u64 = 2_000;
+
+/// Subscriber keys of a mixed run: each is an account with a watchlist to be set.
+pub const SUBSCRIBER_KEYS_MAX: usize = 1000;
+
+/// How long the server may take to set one watchlist.
+pub const SETUP_ANSWER_MS_MAX: u64 = 10_000;

@@ -10,6 +10,7 @@
 //! ```
 //! * Load is an open loop: the [`schedule`] is fixed in advance, and latency counts from the intended time.
 //! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
+//! * `mixed` has a whole part of its own, [`mixed`], on the same clients and publisher.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
 //! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged.
@@ -29,6 +30,8 @@ mod handshake;
 mod inbox;
 mod latency;
 mod limits;
+mod listener;
+mod mixed;
 mod order;
 mod process;
 mod progress;
@@ -46,9 +49,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
+use serde::Serialize;
 
 use crate::args::{Arguments, Command, UsageError, Versus};
-use crate::report::Report;
+use crate::mixed::MixedRun;
 use crate::run::{Run, RunError, Server};
 
 #[global_allocator]
@@ -62,9 +66,9 @@ fn main() -> ExitCode {
     // clap exits with 2 where the command line is wrong.
     let arguments = Arguments::parse();
     match measure(&arguments) {
-        Ok(report) if report.interrupted => fail(FAILED, "interrupted"),
-        Ok(report) if report.broken.is_empty() => ExitCode::SUCCESS,
-        Ok(report) => fail(DID_NOT_HOLD, &report.broken.join("; ")),
+        Ok(verdict) if verdict.interrupted => fail(FAILED, "interrupted"),
+        Ok(verdict) if verdict.broken.is_empty() => ExitCode::SUCCESS,
+        Ok(verdict) => fail(DID_NOT_HOLD, &verdict.broken.join("; ")),
         Err(error @ Failure::Usage(_)) => fail(USAGE, &error.to_string()),
         Err(error) => fail(FAILED, &error.to_string()),
     }
@@ -87,7 +91,13 @@ enum Failure {
     Write { path: String, source: std::io::Error },
 }
 
-fn measure(arguments: &Arguments) -> Result<Report, Failure> {
+/// What a run amounts to.
+struct Verdict {
+    interrupted: bool,
+    broken: Vec<String>,
+}
+
+fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let interrupted = listen_for_signals().map_err(Failure::Signals)?;
     let (json, run) = match &arguments.command {
         Command::Fanout(fanout) => {
@@ -101,10 +111,17 @@ fn measure(arguments: &Arguments) -> Result<Report, Failure> {
             let load = floor.load.load(&floor.floor, 1)?;
             (&floor.load.json, Run { load, server: None, floor: true, interrupted })
         }
+        Command::Mixed(mixed) => {
+            let mut nonce = [0; 16];
+            getrandom::fill(&mut nonce).map_err(RunError::Random)?;
+            let report = MixedRun { load: mixed.load(nonce)?, interrupted }.measure()?;
+            write_out(&mixed::render(&report), &report, mixed.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: report.broken });
+        }
     };
     let report = run.measure()?;
-    write_out(&report, json.as_deref())?;
-    Ok(report)
+    write_out(&table::render(&report), &report, json.as_deref())?;
+    Ok(Verdict { interrupted: report.interrupted, broken: report.broken })
 }
 
 /// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second at once.
@@ -118,8 +135,7 @@ fn listen_for_signals() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 /// The table goes to standard output, unless the JSON does: then to standard error.
-fn write_out(report: &Report, json: Option<&Path>) -> Result<(), Failure> {
-    let text = table::render(report);
+fn write_out(text: &str, report: &impl Serialize, json: Option<&Path>) -> Result<(), Failure> {
     let document = || serde_json::to_string_pretty(report).expect("a report is plain data") + "\n";
     let print = |text: &str| std::io::stdout().write_all(text.as_bytes()).map_err(|source| write_error("-", source));
     match json {
@@ -128,10 +144,10 @@ fn write_out(report: &Report, json: Option<&Path>) -> Result<(), Failure> {
             print(&document())
         }
         Some(path) => {
-            print(&text)?;
+            print(text)?;
             std::fs::write(path, document()).map_err(|source| write_error(&path.display().to_string(), source))
         }
-        None => print(&text),
+        None => print(text),
     }
 }
 

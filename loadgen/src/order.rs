@@ -59,6 +59,15 @@ impl OrderCheck {
         self.missing.contains_key(&socket)
     }
 
+    /// How many events a socket skipped and still lacks, and the first of them.
+    pub fn lacking(&self, socket: u32) -> (u32, Option<u32>) {
+        let gaps = self.missing.get(&socket).into_iter().flatten();
+        gaps.fold((0, None), |(count, first), gap| {
+            let first = first.map_or(gap.start, |first: u32| first.min(gap.start));
+            (count + (gap.end - gap.start), Some(first))
+        })
+    }
+
     fn remember_gap(&mut self, socket: u32, gap: Range<u32>) {
         self.skipped += u64::from(gap.end - gap.start);
         if self.gaps < GAPS_REMEMBERED_MAX {
@@ -103,7 +112,7 @@ mod tests {
     #[test]
     fn a_skipped_event_is_lost_until_it_comes_late() {
         let (_, check, _) = run(&[0, 3]);
-        assert_eq!((check.skipped(), check.has_gap(7)), (2, true));
+        assert_eq!((check.skipped(), check.has_gap(7), check.lacking(7)), (2, true, (2, Some(1))));
         let (arrivals, check, _) = run(&[0, 3, 1, 2, 4]);
         assert_eq!(arrivals, [New, New, Late, Late, New]);
         assert_eq!((check.skipped(), check.reordered, check.has_gap(7), check.gaps), (0, 2, false, 0));

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::clock::Clock;
 use crate::cpu;
 use crate::driver::{Driver, Reins, RoundOutcome, RoundPlan};
-use crate::event::EventWriter;
+use crate::event::EventSource;
 use crate::handshake::{Answer, read_answer};
 use crate::schedule::Schedule;
 use crate::target::Target;
@@ -41,7 +41,7 @@ pub enum PublishError {
 pub struct Publisher {
     pub target: Target,
     pub key: Option<String>,
-    pub events: EventWriter,
+    pub events: Box<dyn EventSource>,
     pub schedule: Schedule,
     pub clock: Clock,
     pub cpu: Option<usize>,
@@ -204,7 +204,7 @@ impl<'a> Line<'a> {
             if accepted.accepted != u64::from(sent) {
                 return Err(PublishError::Partly { address, accepted: accepted.accepted, sent });
             }
-            self.outcome.first_seq.get_or_insert(accepted.first_seq);
+            self.outcome.step_seqs.push(accepted.first_seq);
         }
         Ok(())
     }
@@ -217,6 +217,7 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventWriter;
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
 
@@ -224,7 +225,7 @@ mod tests {
         Publisher {
             target: Target::parse(&format!("http://127.0.0.1:{port}/api/events"), "http").unwrap(),
             key: Some("secret".into()),
-            events: EventWriter::new("wallet", 250, 100).unwrap(),
+            events: Box::new(EventWriter::new("wallet", 250, 100).unwrap()),
             schedule: Schedule { burst, interval_ns: 2_000_000, rounds: 1, warmup_steps: 0, timed_steps: 3 },
             clock: Clock::start(),
             cpu: None,
@@ -282,7 +283,7 @@ mod tests {
     fn requests_go_out_on_time_though_no_answer_comes() {
         let (port, server) = server(3, answer("200 OK", r#"{"accepted":1,"first_seq":41,"last_seq":41}"#));
         let outcome = drive(publisher(port, 1)).unwrap();
-        assert_eq!((outcome.late.len(), outcome.answered.len(), outcome.first_seq), (3, 3, Some(41)));
+        assert_eq!((outcome.late.len(), outcome.answered.len(), &outcome.step_seqs[..]), (3, 3, &[41; 3][..]));
         let bodies = server.join().unwrap();
         for (index, (head, body)) in bodies.iter().enumerate() {
             assert!(head.contains("X-API-Key: secret\r\n") && head.contains("Content-Type: application/json\r\n"));

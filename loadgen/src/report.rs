@@ -41,6 +41,15 @@ pub struct Machine {
     pub cpus: usize,
 }
 
+impl Machine {
+    pub fn this() -> Self {
+        Self {
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub struct Settings {
     pub sockets: u32,
@@ -159,10 +168,7 @@ impl Report {
             _ => None,
         };
         Self {
-            machine: Machine {
-                kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-                cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            },
+            machine: Machine::this(),
             settings: Settings {
                 sockets: load.sockets,
                 payload_bytes: load.payload_bytes,
@@ -315,7 +321,7 @@ impl Span {
         })
     }
 
-    fn of_histogram(histogram: &Histogram<u64>) -> Option<Self> {
+    pub fn of_histogram(histogram: &Histogram<u64>) -> Option<Self> {
         let median = us(histogram.value_at_quantile(0.5));
         (!histogram.is_empty()).then(|| Self { median, min: us(histogram.min()), max: us(histogram.max()) })
     }
@@ -326,7 +332,7 @@ impl Span {
 }
 
 impl Quantiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| us(histogram.value_at_quantile(quantile));
         Self {
             count: histogram.len(),

@@ -22,8 +22,9 @@ use crate::crowd::CrowdPlan;
 use crate::driver::{Driver, DriverError, RoundOutcome, RoundPlan};
 use crate::floor::{Floor, FloorError};
 use crate::handshake::Upgrade;
-use crate::inbox::Harvest;
+use crate::inbox::{Harvest, Inbox};
 use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
+use crate::mixed::SetupError;
 use crate::process::{self, Memory, TcpMemory};
 use crate::progress::Progress;
 use crate::publisher::Publisher;
@@ -32,10 +33,10 @@ use crate::schedule::Timetable;
 use crate::target::Target;
 
 /// Time between ordering a round and its first step: the publisher connects and builds its first request.
-const LEAD_NS: u64 = 100_000_000;
+pub const LEAD_NS: u64 = 100_000_000;
 
 /// How often the run looks whether a round is through. Rare enough to cost the measured threads nothing.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Pause after a round, in which the client threads come to rest and book their CPU time.
 const BREATH: Duration = Duration::from_millis(60);
@@ -64,6 +65,8 @@ pub enum RunError {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Floor(#[from] FloorError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error("can't start a thread: {0}")]
     Thread(io::Error),
     #[error("a client thread ended too early")]
@@ -166,7 +169,7 @@ impl Run {
             let publisher = Publisher {
                 target: server.endpoints.publish.clone(),
                 key: server.publish_key.clone(),
-                events: self.load.events.clone(),
+                events: Box::new(self.load.events.clone()),
                 schedule: self.load.schedule,
                 clock,
                 cpu: Some(self.load.publisher_cpu),
@@ -211,7 +214,7 @@ impl Run {
     }
 
     /// For each client thread, its share of each side's sockets; no two share a source address.
-    fn plan_crowds(&self, sides: &[Side], slots_per_ring: u32) -> Result<Vec<Vec<CrowdPlan>>, RunError> {
+    fn plan_crowds(&self, sides: &[Side], slots_per_ring: u32) -> Result<Vec<Vec<CrowdPlan<Inbox>>>, RunError> {
         let mut random = [0; 2];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let first = first_address(random);
@@ -224,19 +227,18 @@ impl Run {
             taken += Sources::addresses_for(share, &self.load.ports);
             CrowdPlan {
                 address: side.target.address,
-                upgrade: Arc::clone(&side.upgrade),
+                listener: Inbox::new(share, Arc::clone(&side.upgrade), Arc::clone(&side.timetable)),
                 sockets: share,
                 sources,
                 slots_per_ring,
                 handshakes_max: (HANDSHAKES_IN_FLIGHT_MAX / threads).max(1),
-                timetable: Arc::clone(&side.timetable),
                 tally: Arc::clone(&side.tallies[thread as usize]),
             }
         };
         Ok((0..threads).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect())
     }
 
-    fn close(&self, sides: Vec<Side>, clients: Vec<Client>, rounds_done: u32) -> Result<Report, RunError> {
+    fn close(&self, sides: Vec<Side>, clients: Vec<Client<Inbox>>, rounds_done: u32) -> Result<Report, RunError> {
         let published = rounds_done * self.load.schedule.events_per_round();
         let ended: Vec<u64> = sides.iter().map(Side::ended).collect();
         let mut ends = Vec::new();
@@ -244,7 +246,7 @@ impl Run {
             ends.push(client.finish().ok_or(RunError::ClientGone)?);
         }
         let ended_why: Vec<String> = ends.iter_mut().flat_map(|end| std::mem::take(&mut end.ended_why)).collect();
-        let mut inboxes: Vec<_> = ends.into_iter().map(|end| end.inboxes.into_iter()).collect();
+        let mut inboxes: Vec<_> = ends.into_iter().map(|end| end.listeners.into_iter()).collect();
         let mut closed = Vec::new();
         for (mut side, ended) in sides.into_iter().zip(ended) {
             let harvests = inboxes.iter_mut().filter_map(Iterator::next).map(|inbox| inbox.harvest(published));
@@ -315,7 +317,7 @@ impl Watch<'_> {
     }
 
     /// Runs the rounds, side by side; returns how many were run to their end.
-    fn run_rounds(&self, sides: &mut [Side], clients: &[Client]) -> Result<u32, RunError> {
+    fn run_rounds(&self, sides: &mut [Side], clients: &[Client<Inbox>]) -> Result<u32, RunError> {
         let schedule = self.run.load.schedule;
         let total = u64::from(schedule.events()) * u64::from(self.run.load.sockets) * sides.len() as u64;
         let mut progress = Progress::begin("deliveries", total);
@@ -330,8 +332,8 @@ impl Watch<'_> {
                     progress.end(sides.iter().map(Side::delivered).sum());
                     return Ok(round);
                 }
-                if let (0, Some(seq)) = (round, sides[index].rounds[0].outcome.first_seq) {
-                    first_seq = seq;
+                if let (0, Some(seq)) = (round, sides[index].rounds[0].outcome.step_seqs.first()) {
+                    first_seq = *seq;
                 }
             }
         }
@@ -345,7 +347,7 @@ impl Watch<'_> {
         side: &mut Side,
         round: u32,
         first_seq: u64,
-        clients: &[Client],
+        clients: &[Client<Inbox>],
         mut tell: impl FnMut(u64),
     ) -> Result<bool, RunError> {
         let load = &self.run.load;
@@ -412,7 +414,7 @@ fn server_cpu_ns(pid: Option<u32>) -> Result<Option<u64>, RunError> {
 }
 
 /// Raises the soft limit of open files to the hard one; returns what it is then.
-fn raise_descriptor_limit() -> u64 {
+pub fn raise_descriptor_limit() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Where it can't be raised, the old one is told.

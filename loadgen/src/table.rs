@@ -105,7 +105,7 @@ fn cell(text: &str) -> String {
     format!("{text:>CELL$}")
 }
 
-fn time(us: f64) -> String {
+pub fn time(us: f64) -> String {
     match us {
         short if short < 1e3 => format!("{short:.1} µs"),
         middle if middle < 1e6 => format!("{:.2} ms", middle / 1e3),
@@ -113,12 +113,12 @@ fn time(us: f64) -> String {
     }
 }
 
-fn megabytes(bytes: u64) -> String {
+pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
 }
 
 /// A whole number with its thousands set apart.
-fn thousands(number: f64) -> String {
+pub fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -24,14 +24,10 @@ pub enum RestError {
     #[error("this request needs an API key: send it as X-API-Key, or as Authorization: Bearer")]
     KeyMissing,
     /// A browser can't set headers on a WebSocket, so there the key is in the address, for everybody.
-    #[error("this request needs an API key in its address: connect to /ws/alerts?apiKey=KEY")]
+    #[error("this request needs an API key in its address: connect to /ws/alerts?apiKey=KEY or /ws/alerts?api_key=KEY")]
     KeyMissingInQuery,
     #[error("this API key does not exist or was revoked")]
     KeyInvalid,
-    #[error(
-        "the tiered protocol (?api_key=) is not served yet: for the watchlist protocol send the key as ?apiKey=KEY"
-    )]
-    TieredNotServed,
     #[error("{0}")]
     Forbidden(String),
     #[error("{reason}: retry in {retry_after_s} s")]
@@ -79,7 +75,6 @@ impl RestError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
-            Self::TieredNotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited(refused) if refused.is_overload() => StatusCode::SERVICE_UNAVAILABLE,
@@ -103,7 +98,6 @@ impl RestError {
             Self::NotFound(_) => "NOT_FOUND",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
             Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => "AUTHENTICATION_FAILED",
-            Self::TieredNotServed => "NOT_IMPLEMENTED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::RateLimited(refused) if refused.is_overload() => "OVERLOADED",

@@ -53,6 +53,7 @@ use crate::accounts::{AccountsClient, Directory};
 use crate::gate::{Gate, Publishers};
 use crate::hub::HubHandle;
 use crate::shard::ShardHandle;
+use crate::tokens::Verifier;
 
 /// What the front desk of one shard works with.
 pub struct Desk {
@@ -66,6 +67,7 @@ pub struct Desk {
     pub refusals: Arc<Refusals>,
     /// Who may open a WebSocket, and whose word on a client's address counts.
     pub gate: Arc<Gate>,
+    pub tokens: Arc<Verifier>,
     /// What each publisher has under way.
     pub publishers: Arc<Publishers>,
     pub answers: Rc<Answers>,

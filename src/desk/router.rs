@@ -23,6 +23,8 @@ enum Route {
     AccountKey,
     LatestAlerts,
     Alerts,
+    Channels,
+    Rooms,
     #[cfg(feature = "conformance")]
     Echo,
     Health,
@@ -39,7 +41,7 @@ impl Route {
             Self::Account => "GET, PATCH, DELETE",
             Self::WatchlistOwner | Self::Key | Self::AccountKey => "DELETE",
             Self::LatestAlerts | Self::Health | Self::Ready => "GET, HEAD",
-            Self::Alerts => "GET",
+            Self::Alerts | Self::Channels | Self::Rooms => "GET",
             #[cfg(feature = "conformance")]
             Self::Echo => "GET",
         }
@@ -65,6 +67,8 @@ fn routes() -> Router<Route> {
     add("/api/admin/accounts/{name}/keys/{id}", Route::AccountKey);
     add("/alerts/latest", Route::LatestAlerts);
     add("/ws/alerts", Route::Alerts);
+    add("/v1/ws", Route::Channels);
+    add("/ws", Route::Rooms);
     #[cfg(feature = "conformance")]
     add("/echo", Route::Echo);
     add("/healthz", Route::Health);
@@ -113,6 +117,8 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
         (Route::AccountKey, &Method::DELETE) => admin::revoke_key(desk, request, &names[0], &names[1]).await,
         (Route::LatestAlerts, &Method::GET | &Method::HEAD) => alerts::latest(desk, &request),
         (Route::Alerts, &Method::GET) => upgrade::alerts(desk, context, &request),
+        (Route::Channels, &Method::GET) => upgrade::channels(desk, context, &request),
+        (Route::Rooms, &Method::GET) => upgrade::rooms(desk, context, &request),
         #[cfg(feature = "conformance")]
         (Route::Echo, &Method::GET) => upgrade::echo(desk, context, &request),
         // hyper leaves the body out of the answer to a HEAD, which load balancers probe with.

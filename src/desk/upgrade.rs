@@ -1,18 +1,23 @@
 //! WebSocket upgrades: who may have one, and as what.
+//!
+//! ```text
+//!   handshake ─▶ origin ─▶ gate (rate and number of the address) ─▶ key or token ─▶ tier ─▶ gate (number of the key) ─▶ seat ─▶ 101
+//! ```
+//!
+//! The cheap refusals come first: a client that is refused again and again costs a hash look-up, and no upgrade.
 
-use std::net::IpAddr;
-
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError};
-use super::{Desk, cors};
-use crate::accounts::{Identity, Role};
+use super::{Desk, cors, query};
+use crate::accounts::{Identity, Role, Tier};
 use crate::clock;
 use crate::gate::{Entry, Holder};
-use crate::protocol::Admission;
+use crate::protocol::{Admission, Protocol, rooms};
 use crate::shard::Seat;
 use crate::ws::{CloseCode, check_upgrade};
 
@@ -25,59 +30,121 @@ pub struct Upgrade {
     pub admission: Admission,
 }
 
-/// `/ws/alerts`: the watchlist protocol.
+/// A handshake that is sound and that the gate has let in.
+struct Caller {
+    /// What `Sec-WebSocket-Accept` has to say.
+    accept: String,
+    entry: Entry,
+}
+
+/// `/ws/alerts`: the watchlist protocol (`?apiKey=`) or the tiered one (`?api_key=`). The parameter's name is all that tells
+/// them apart.
 pub fn alerts(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
-    let accept = check_upgrade(request.method(), request.version(), request.headers())?;
-    cors::check_origin(desk, request.headers())?;
-    let client = context.client(request.headers());
-    let entry = Entry::enter(&desk.gate, client, clock::now())?;
-    let query = request.uri().query().unwrap_or_default();
-    let key = query_value(query, "apiKey").ok_or_else(|| match query_value(query, "api_key") {
-        // The parameter's name is all that tells the two protocols of this route apart.
-        Some(_) => RestError::TieredNotServed,
-        None => RestError::KeyMissingInQuery,
-    })?;
+    let caller = caller(desk, context, request)?;
+    let parameter = |name| query::value(request.uri(), name);
+    let (protocol, key) = match (parameter("apiKey"), parameter("api_key")) {
+        (Some(key), _) => (Protocol::Watchlist, key),
+        (None, Some(key)) => (Protocol::Tiered, key),
+        (None, None) => return Err(RestError::KeyMissingInQuery),
+    };
     let identity = desk.directory.load().authenticate(&key).ok_or(RestError::KeyInvalid)?;
     super::auth::require(&identity, Role::Subscriber)?;
-    entry.identify(Holder::Key(identity.key))?;
-    let admission = admit_to_watchlist(desk, client, &identity)?;
-    switch(desk, context, accept, entry, admission)
+    let admission = admit_by_tier(desk, context, request.headers(), protocol, &identity)?;
+    if matches!(admission, Admission::Keyed { .. }) {
+        caller.entry.identify(Holder::Key(identity.key))?;
+    }
+    switch(desk, context, caller, admission)
+}
+
+/// `/v1/ws`: the channels protocol, whose key comes in a message.
+pub fn channels(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
+    let caller = caller(desk, context, request)?;
+    caller.entry.await_authentication()?;
+    switch(desk, context, caller, Admission::Channels)
+}
+
+/// `/ws`: the rooms protocol, whose token comes in the `Authorization` header or in a message.
+pub fn rooms(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
+    let caller = caller(desk, context, request)?;
+    let admission = match request.headers().get(AUTHORIZATION) {
+        None => {
+            caller.entry.await_authentication()?;
+            Admission::Rooms { claims: None }
+        }
+        Some(header) => match desk.tokens.verify(bearer(header), clock::unix_ms() / 1000) {
+            Ok(claims) => Admission::Rooms { claims: Some(claims) },
+            // A browser's script sees no refusal before the upgrade, and the seed's class waits for a message.
+            Err(error) => {
+                let reason = error.to_string();
+                Admission::Refused { before: rooms::refused(&reason), code: CloseCode::AUTHENTICATION, reason }
+            }
+        },
+    };
+    switch(desk, context, caller, admission)
 }
 
 /// `/echo` of conformance builds.
 #[cfg(feature = "conformance")]
 pub fn echo(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
     let accept = check_upgrade(request.method(), request.version(), request.headers())?;
-    cors::check_origin(desk, request.headers())?;
     // Conformance suites make handshakes as fast as they can.
-    switch(desk, context, accept, Entry::uncounted(&desk.gate), Admission::Echo)
+    let caller = Caller { accept, entry: Entry::uncounted(&desk.gate) };
+    switch(desk, context, caller, Admission::Echo)
 }
 
-fn admit_to_watchlist(desk: &Desk, client: IpAddr, identity: &Identity) -> Result<Admission, RestError> {
-    if identity.account.tier.may_watchlist() {
-        return Ok(Admission::Watchlist { account: identity.account.id, key: identity.key });
+fn caller(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Caller, RestError> {
+    let headers = request.headers();
+    let accept = check_upgrade(request.method(), request.version(), headers)?;
+    cors::check_origin(desk, headers)?;
+    let entry = Entry::enter(&desk.gate, context.client(headers), clock::now())?;
+    Ok(Caller { accept, entry })
+}
+
+fn admit_by_tier(
+    desk: &Desk,
+    context: &ConnectionContext,
+    headers: &HeaderMap,
+    protocol: Protocol,
+    identity: &Identity,
+) -> Result<Admission, RestError> {
+    let Identity { key, ref account, .. } = *identity;
+    let (admitted, needed) = match protocol {
+        Protocol::Watchlist => (account.tier.may_watchlist(), "elite or enterprise"),
+        _ => (account.tier.may_tiered(), "pro, elite or enterprise; GET /alerts/latest is for every tier"),
+    };
+    if admitted {
+        return Ok(Admission::Keyed { protocol, account: account.id, key });
     }
-    let reason = format!("tier {} does not include this stream: it needs elite or enterprise", identity.account.tier);
-    // The seed's clients reset their back-off as soon as they are open, so they would be back every second for ever.
-    match desk.refusals.note(identity.key, client, clock::now()) {
+    let reason = refusal(account.tier, needed);
+    // The seeds' clients reset their back-off as soon as they are open, so they would be back every second for ever.
+    match desk.refusals.note(key, context.client(headers), clock::now()) {
         Some(left) => Err(RestError::Repeated { reason, retry_after_s: left.div_ceil(1_000_000_000) }),
-        None => Ok(Admission::Refused { code: CloseCode::TIER, reason }),
+        None => Ok(Admission::refused(CloseCode::TIER, reason)),
+    }
+}
+
+/// At most 123 bytes: it is a close frame's reason.
+fn refusal(tier: Tier, needed: &str) -> String {
+    format!("tier {tier} does not include this stream: it needs {needed}")
+}
+
+/// The token of an `Authorization` header. Another scheme's credentials are no token, and are refused as such.
+fn bearer(header: &HeaderValue) -> &str {
+    let text = header.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => "",
     }
 }
 
 /// Answers 101, with a seat in this shard's ring or in another's.
-fn switch(
-    desk: &Desk,
-    context: &ConnectionContext,
-    accept: String,
-    entry: Entry,
-    admission: Admission,
-) -> Result<Reply, RestError> {
+fn switch(desk: &Desk, context: &ConnectionContext, caller: Caller, admission: Admission) -> Result<Reply, RestError> {
     if desk.stopping.get() {
         return Err(RestError::Stopping);
     }
+    let Caller { accept, entry } = caller;
     let (shard, seat) = seat(desk).ok_or(RestError::Full)?;
-    context.upgrade.replace(Some(Upgrade { shard, entry, seat, admission }));
+    context.upgrade.replace(Some(Upgrade { shard, seat, entry, admission }));
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();
@@ -93,8 +160,4 @@ fn switch(
 fn seat(desk: &Desk) -> Option<(usize, Seat)> {
     let count = desk.shards.len();
     (0..count).map(|offset| (desk.shard + offset) % count).find_map(|shard| Some((shard, desk.shards[shard].seat()?)))
-}
-
-fn query_value(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

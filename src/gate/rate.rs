@@ -39,6 +39,11 @@ impl Rate {
 }
 
 impl RateState {
+    /// Whether the whole burst is there again: nothing came for as long as that takes.
+    pub fn is_rested(&self, now: Nanos) -> bool {
+        self.0 <= now
+    }
+
     /// Admits `count` at `now`, all or nothing, or says in how many nanoseconds they would be. More than the burst pass
     /// together once the whole burst is there, so that no number is too large for ever; what follows waits until they are
     /// paid for.

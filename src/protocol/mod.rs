@@ -1,22 +1,40 @@
 //! The client protocols: what each expects of a session and what it says to a message. Pure.
 //!
+//! ```text
+//!   text ──▶ channels::parse ─▶ Command ─┐
+//!   text ──▶ rooms::parse ────▶ Command ─┼─▶ shard/dialogue (subscriptions, accounts, tokens) ──▶ answers from here
+//!   text ──▶ tiered::is_ping ────────────┘
+//! ```
+//!
 //! Frames, pings, closes and output are the same for all and live in [`shard`](crate::shard) and [`ws`](crate::ws); a
-//! protocol only names its rules.
+//! protocol only names its rules and its messages. No input panics; what is not understood is told.
 
+pub mod channels;
+mod message;
+pub mod rooms;
 mod rules;
+pub mod tiered;
 
+pub use message::{ErrorCode, SocketError, UnixMs, rfc3339, text_frame};
 pub use rules::SessionRules;
 
 use crate::accounts::{AccountId, KeyNumber};
-use crate::limits;
+use crate::limits::{self, TICK_MS};
+use crate::tokens::Claims;
 use crate::ws::CloseCode;
 
 /// Which protocol a session speaks. Named after what they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `/ws/alerts?apiKey=`: trades of the wallets on the account's watchlist; says nothing but pongs.
     #[default]
     Watchlist,
+    /// `/ws/alerts?api_key=`: every alert, for a `ping` in every 30 seconds.
+    Tiered,
+    /// `/v1/ws`: a key in the first message, then channels by name.
+    Channels,
+    /// `/ws`: a token, the user's own rooms, and markets by name.
+    Rooms,
     /// `/echo`, for conformance suites: every message comes back.
     #[cfg(feature = "conformance")]
     Echo,
@@ -27,9 +45,20 @@ pub enum Protocol {
 pub enum Heartbeat {
     /// The server pings; `unanswered_max` pings without any sign of life are the end.
     ServerPings { period_ticks: u32, unanswered_max: u8 },
+    /// The client owes a sign of life in every window.
+    ClientSpeaks { window_ticks: u32, sign: SignOfLife },
     /// Nobody asks.
     #[cfg(feature = "conformance")]
     None,
+}
+
+/// What counts where the client has to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOfLife {
+    /// Whatever it sends, and that it takes bytes.
+    Anything,
+    /// The protocol's own ping, and nothing else.
+    Ping,
 }
 
 /// A whole message from the peer.
@@ -42,19 +71,25 @@ pub enum Message<'a> {
 /// What the desk decided about an upgraded socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// A session of the watchlist protocol.
-    Watchlist { account: AccountId, key: KeyNumber },
-    /// Upgraded only to be told why not, in a way that a client can show.
-    Refused { code: CloseCode, reason: String },
+    /// A session of the watchlist or the tiered protocol, whose key was in its address.
+    Keyed { protocol: Protocol, account: AccountId, key: KeyNumber },
+    /// A session of the channels protocol: its key comes in a message.
+    Channels,
+    /// A session of the rooms protocol, with the claims of its header's token; without one, it comes in a message.
+    Rooms { claims: Option<Claims> },
+    /// Upgraded only to be told why not, in a way that a client can show: whole frames, then the close.
+    Refused { before: Box<[u8]>, code: CloseCode, reason: String },
     #[cfg(feature = "conformance")]
     Echo,
 }
 
 impl Protocol {
     /// The largest message that a peer may send, in bytes.
-    pub fn message_bytes_max(self) -> usize {
+    pub fn message_bytes_max(self, rules: &SessionRules) -> usize {
         match self {
-            Self::Watchlist => limits::WATCHLIST_MESSAGE_BYTES_MAX,
+            // They have no messages but a ping.
+            Self::Watchlist | Self::Tiered => rules.message_bytes_max.min(limits::WATCHLIST_MESSAGE_BYTES_MAX),
+            Self::Channels | Self::Rooms => rules.message_bytes_max,
             #[cfg(feature = "conformance")]
             Self::Echo => limits::ECHO_MESSAGE_BYTES_MAX,
         }
@@ -63,7 +98,8 @@ impl Protocol {
     /// Bytes of its own that a session may have waiting before it counts as a slow consumer.
     pub fn owned_bytes_max(self) -> usize {
         match self {
-            Self::Watchlist => limits::OWNED_OUTPUT_BYTES_MAX,
+            Self::Watchlist | Self::Tiered => limits::OWNED_OUTPUT_BYTES_MAX,
+            Self::Channels | Self::Rooms => limits::DIALOGUE_OUTPUT_BYTES_MAX,
             #[cfg(feature = "conformance")]
             Self::Echo => limits::ECHO_OUTPUT_BYTES_MAX,
         }
@@ -71,32 +107,29 @@ impl Protocol {
 
     pub fn heartbeat(self) -> Heartbeat {
         match self {
-            Self::Watchlist => Heartbeat::ServerPings {
-                period_ticks: limits::PING_PERIOD_MS / limits::TICK_MS,
+            Self::Watchlist | Self::Rooms => Heartbeat::ServerPings {
+                period_ticks: limits::PING_PERIOD_MS / TICK_MS,
                 unanswered_max: limits::UNANSWERED_PINGS_MAX,
+            },
+            Self::Tiered => Heartbeat::ClientSpeaks {
+                window_ticks: limits::TIERED_PING_WINDOW_MS / TICK_MS,
+                sign: SignOfLife::Ping,
+            },
+            Self::Channels => Heartbeat::ClientSpeaks {
+                window_ticks: limits::CHANNELS_SILENCE_MS / TICK_MS,
+                sign: SignOfLife::Anything,
             },
             #[cfg(feature = "conformance")]
             Self::Echo => Heartbeat::None,
         }
     }
 
-    /// The frame that answers a message, if any does.
-    #[cfg_attr(not(feature = "conformance"), expect(unused_variables, reason = "the watchlist has no client messages"))]
-    pub fn answer(self, message: Message<'_>) -> Option<Box<[u8]>> {
+    /// Whether its clients read JSON, and so are told what they did wrong before a close.
+    pub fn tells_errors(self) -> bool {
         match self {
-            // The seed's protocol knows no client messages. One is a sign of life and nothing else.
-            Self::Watchlist => None,
+            Self::Watchlist | Self::Tiered | Self::Channels | Self::Rooms => true,
             #[cfg(feature = "conformance")]
-            Self::Echo => {
-                let mut frame = Vec::new();
-                match message {
-                    Message::Text(text) => {
-                        crate::ws::append_frame(&mut frame, crate::ws::Opcode::Text, text.as_bytes())
-                    }
-                    Message::Binary(bytes) => crate::ws::append_frame(&mut frame, crate::ws::Opcode::Binary, bytes),
-                }
-                Some(frame.into())
-            }
+            Self::Echo => false,
         }
     }
 }
@@ -104,9 +137,17 @@ impl Protocol {
 impl Admission {
     pub fn protocol(&self) -> Protocol {
         match self {
-            Self::Watchlist { .. } | Self::Refused { .. } => Protocol::Watchlist,
+            Self::Keyed { protocol, .. } => *protocol,
+            Self::Channels => Protocol::Channels,
+            Self::Rooms { .. } => Protocol::Rooms,
+            Self::Refused { .. } => Protocol::Watchlist,
             #[cfg(feature = "conformance")]
             Self::Echo => Protocol::Echo,
         }
+    }
+
+    /// A refusal that says nothing but its code and reason.
+    pub fn refused(code: CloseCode, reason: impl Into<String>) -> Self {
+        Self::Refused { before: Box::default(), code, reason: reason.into() }
     }
 }

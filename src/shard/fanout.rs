@@ -13,7 +13,6 @@ use super::log::LogRange;
 use super::sessions::{Queued, Sessions};
 use super::stats::ShardStats;
 use crate::clock::Nanos;
-use crate::event::Namespace;
 use crate::hub::EncodedBatch;
 use crate::limits;
 use crate::ws::CloseCode;
@@ -39,11 +38,18 @@ pub struct Inbox {
     pushes: usize,
     /// Scratch: audiences of the event under way.
     matched: Vec<AudienceId>,
-    /// Scratch: audiences with matched frames that their members don't have yet.
+    /// Scratch: audiences with matched frames that their members don't have yet, in the order of those frames.
     touched: Vec<AudienceId>,
+    /// The number of the newest event taken in.
+    pub seq: u64,
 }
 
 impl Inbox {
+    /// An inbox whose first event is the one after `seq`.
+    pub fn after(seq: u64) -> Self {
+        Self { seq, ..Self::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
@@ -102,46 +108,56 @@ impl Sessions {
         let frame = batch.frame(event);
         self.cut_off_before_overwriting(frame.len());
         ShardStats::add(&self.stats.events, 1);
-        let topic = batch.topic(event);
+        self.inbox.seq = batch.first_seq() + event as u64;
         let range = self.log.append(frame);
-        if topic.namespace() != Namespace::Wallet {
-            return;
-        }
-        let mut index = std::mem::take(&mut self.index);
         let mut matched = std::mem::take(&mut self.inbox.matched);
-        matched.extend(index.wallet_audiences(topic.name()));
+        self.index.find(batch.topic(event), &mut matched);
         for id in matched.drain(..) {
-            let audience = index.audience(id);
+            let audience = self.index.audience(id);
             if audience.pending_events > 0 && audience.pending.end == range.start {
                 audience.pending.end = range.end;
                 audience.pending_events += 1;
                 continue;
             }
-            let earlier = std::mem::replace(&mut audience.pending, range);
-            let events = std::mem::replace(&mut audience.pending_events, 1);
-            if events == 0 {
-                self.inbox.touched.push(id);
-            } else {
-                self.push_to_members(&index.audience(id).members, earlier, events);
+            if audience.pending_events > 0 {
+                self.hand_to_members();
             }
+            let audience = self.index.audience(id);
+            audience.pending = range;
+            audience.pending_events = 1;
+            self.inbox.touched.push(id);
         }
         self.inbox.matched = matched;
-        self.index = index;
     }
 
     /// Frames that follow one another in the log are handed to an audience's members as one range.
+    ///
+    /// A socket may be in several audiences, and gets their frames in the order of the log: `touched` is in that order, and
+    /// whatever is handed over is handed over with everything before it. Among audiences that begin with the same event
+    /// nobody is always first.
     fn hand_to_members(&mut self) {
-        let mut index = std::mem::take(&mut self.index);
         let mut touched = std::mem::take(&mut self.inbox.touched);
-        let first = self.inbox.rotate(touched.len());
-        touched.rotate_left(first);
-        for id in touched.drain(..) {
-            let audience = index.audience(id);
-            let events = std::mem::take(&mut audience.pending_events);
-            self.push_to_members(&audience.members, audience.pending, events);
+        let mut rest = touched.as_mut_slice();
+        while let Some(&first) = rest.first() {
+            let start = self.index.audience(first).pending.start;
+            let count = rest.iter().take_while(|id| self.index.audience(**id).pending.start == start).count();
+            let (beside, behind) = rest.split_at_mut(count);
+            beside.rotate_left(self.inbox.rotate(count));
+            for &mut id in beside {
+                self.hand_to_members_of(id);
+            }
+            rest = behind;
         }
+        touched.clear();
         self.inbox.touched = touched;
-        self.index = index;
+    }
+
+    fn hand_to_members_of(&mut self, id: AudienceId) {
+        let audience = self.index.audience(id);
+        let (range, events) = (audience.pending, std::mem::take(&mut audience.pending_events));
+        let members = std::mem::take(&mut audience.members);
+        self.push_to_members(&members, range, events);
+        self.index.audience(id).members = members;
     }
 
     fn push_to_members(&mut self, members: &[u32], range: LogRange, events: u32) {

@@ -4,29 +4,52 @@
 //! living. A ping that the kernel merely took is none.
 
 use super::sessions::Sessions;
-use super::socket::{Socket, State};
+use super::socket::State;
 use super::stats::ShardStats;
 use super::wheel::Tick;
-use crate::protocol::Heartbeat;
+use crate::limits;
+use crate::protocol::{Heartbeat, Protocol, SignOfLife};
 use crate::ws::{CloseCode, Opcode, append_frame};
 
-/// Notes that the peer lives.
-pub(super) fn sign_of_life(socket: &mut Socket) {
-    socket.unanswered_pings = 0;
-}
+/// What a session that does not authenticate is told.
+pub(super) const EXPECTS_AUTHENTICATION: &str = "no auth message came in time";
 
 impl Sessions {
-    /// Begins a new session's heartbeat. The first ping comes at a point of the period that depends on the slot, so that
-    /// sockets which came in a storm are not pinged in one.
+    /// Notes that the peer lives: something came from it, or it takes bytes again.
+    pub(super) fn sign_of_life(&mut self, slot: u32) {
+        let socket = &mut self.slots[slot];
+        socket.unanswered_pings = 0;
+        if let Heartbeat::ClientSpeaks { window_ticks, sign: SignOfLife::Anything } = socket.protocol.heartbeat()
+            && socket.is_open()
+            && socket.home.is_some()
+        {
+            socket.due = self.now + window_ticks;
+        }
+    }
+
+    /// The protocol's own ping came.
+    pub(super) fn sign_of_life_is_a_ping(&mut self, slot: u32) {
+        let socket = &mut self.slots[slot];
+        if let Heartbeat::ClientSpeaks { window_ticks, sign: SignOfLife::Ping } = socket.protocol.heartbeat() {
+            socket.due = self.now + window_ticks;
+        }
+    }
+
+    /// Begins a new session's heartbeat.
     pub(super) fn start_heartbeat(&mut self, slot: u32) {
         match self.slots[slot].protocol.heartbeat() {
-            Heartbeat::ServerPings { period_ticks, .. } => {
-                let offset = slot.wrapping_mul(2_654_435_761) % period_ticks;
-                self.set_due(slot, self.now + 1 + offset);
-            }
+            Heartbeat::ServerPings { .. } => self.set_due(slot, self.first_ping(slot)),
+            Heartbeat::ClientSpeaks { window_ticks, .. } => self.set_due(slot, self.now + window_ticks),
             #[cfg(feature = "conformance")]
             Heartbeat::None => {}
         }
+    }
+
+    /// The first ping comes at a point of the period that depends on the slot, so that sockets which came in a storm are not
+    /// pinged in one.
+    pub(super) fn first_ping(&self, slot: u32) -> Tick {
+        const PERIOD_TICKS: u32 = limits::PING_PERIOD_MS / limits::TICK_MS;
+        self.now + 1 + slot.wrapping_mul(2_654_435_761) % PERIOD_TICKS
     }
 
     pub(super) fn set_due(&mut self, slot: u32, due: Tick) {
@@ -56,31 +79,56 @@ impl Sessions {
                 continue;
             }
             match socket.state {
-                State::Open => self.heartbeat(slot),
+                State::Open => self.session_due(slot),
                 State::Closing | State::Draining => self.terminate(slot),
                 State::Vacant | State::Terminating | State::Releasing => {}
             }
         }
     }
 
-    fn heartbeat(&mut self, slot: u32) {
-        let socket = &mut self.slots[slot];
+    /// Something of an open session is due.
+    fn session_due(&mut self, slot: u32) {
+        let socket = &self.slots[slot];
         match socket.protocol.heartbeat() {
-            Heartbeat::ServerPings { period_ticks, unanswered_max } => {
-                if socket.unanswered_pings >= unanswered_max {
-                    ShardStats::add(&self.stats.heartbeats_lost, 1);
-                    self.close(slot, CloseCode::HEARTBEAT, "no answer to the server's pings");
-                    return;
+            _ if socket.home.is_none() => self.authentication_is_late(slot),
+            _ if socket.protocol == Protocol::Rooms => self.rooms_timers(slot),
+            Heartbeat::ServerPings { .. } => {
+                if let Some(next) = self.ping(slot) {
+                    self.set_due(slot, next);
                 }
-                socket.unanswered_pings += 1;
-                let mut ping = Vec::with_capacity(2);
-                append_frame(&mut ping, Opcode::Ping, &[]);
-                socket.output.push_owned(ping.into(), &mut self.pool);
-                self.set_due(slot, self.now + period_ticks);
-                self.enqueue(slot);
             }
+            Heartbeat::ClientSpeaks { sign, .. } => self.heartbeat_lost(
+                slot,
+                match sign {
+                    SignOfLife::Anything => "nothing came from the client for too long",
+                    SignOfLife::Ping => "no ping came in 30 s",
+                },
+            ),
             #[cfg(feature = "conformance")]
             Heartbeat::None => {}
         }
+    }
+
+    /// Pings the peer, and tells when the next one is due; one that has not answered is closed.
+    pub(super) fn ping(&mut self, slot: u32) -> Option<Tick> {
+        let Heartbeat::ServerPings { period_ticks, unanswered_max } = self.slots[slot].protocol.heartbeat() else {
+            return None;
+        };
+        let socket = &mut self.slots[slot];
+        if socket.unanswered_pings >= unanswered_max {
+            self.heartbeat_lost(slot, "no answer to the server's pings");
+            return None;
+        }
+        socket.unanswered_pings += 1;
+        let mut ping = Vec::with_capacity(2);
+        append_frame(&mut ping, Opcode::Ping, &[]);
+        socket.output.push_owned(ping.into(), &mut self.pool);
+        self.enqueue(slot);
+        Some(self.now + period_ticks)
+    }
+
+    fn heartbeat_lost(&mut self, slot: u32, reason: &str) {
+        ShardStats::add(&self.stats.heartbeats_lost, 1);
+        self.close(slot, CloseCode::HEARTBEAT, reason);
     }
 }

@@ -3,11 +3,10 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
-use super::heartbeat::sign_of_life;
 use super::sessions::Sessions;
 use super::socket::State;
 use crate::limits;
-use crate::protocol::Message;
+use crate::protocol::{ErrorCode, Message, SocketError};
 use crate::ring::SlotRef;
 use crate::ws::{CloseCode, Incoming, Opcode, append_frame, close_reply};
 
@@ -18,14 +17,20 @@ impl Sessions {
         if !matches!(socket.state, State::Open | State::Closing | State::Draining) {
             return;
         }
-        sign_of_life(socket);
         let protocol = socket.protocol;
+        self.sign_of_life(at.slot);
+        let socket = &mut self.slots[at.slot];
         // The decoder is taken out for the time of the call, so that what it finds can change the rest of the session.
         let mut decoder = std::mem::take(&mut socket.decoder);
-        let outcome = decoder.feed(bytes, protocol.message_bytes_max(), |incoming| self.incoming(at.slot, incoming));
+        let bytes_max = protocol.message_bytes_max(&self.rules);
+        let outcome = decoder.feed(bytes, bytes_max, |incoming| self.incoming(at.slot, incoming));
         self.slots[at.slot].decoder = decoder;
         if let Err(error) = outcome {
-            self.close_behind_answers(at.slot, &error.close_frame());
+            let too_large = error.close_code() == CloseCode::MESSAGE_TOO_BIG && protocol.tells_errors();
+            let told = too_large.then(|| {
+                SocketError::new(ErrorCode::MessageTooLarge, format!("a message has at most {bytes_max} bytes")).frame()
+            });
+            self.close_behind_answers(at.slot, &[&*told.unwrap_or_default(), &error.close_frame()].concat());
         }
     }
 
@@ -34,7 +39,7 @@ impl Sessions {
         match incoming {
             Incoming::Text(text) if open => self.message(slot, Message::Text(text)),
             Incoming::Binary(bytes) if open => self.message(slot, Message::Binary(bytes)),
-            Incoming::Ping(payload) if open => {
+            Incoming::Ping(payload) if open && self.may_speak(slot) => {
                 let mut pong = Vec::with_capacity(payload.len() + 2);
                 append_frame(&mut pong, Opcode::Pong, payload);
                 self.slots[slot].output.push_pong(pong.into(), &mut self.pool);
@@ -44,17 +49,6 @@ impl Sessions {
             _ => {}
         }
         ControlFlow::Continue(())
-    }
-
-    fn message(&mut self, slot: u32, message: Message<'_>) {
-        let socket = &mut self.slots[slot];
-        let Some(answer) = socket.protocol.answer(message) else { return };
-        socket.output.push_owned(answer, &mut self.pool);
-        if socket.output.owned_bytes() > socket.protocol.owned_bytes_max() {
-            self.close(slot, CloseCode::SLOW_CONSUMER, "answers are not being read");
-        } else {
-            self.enqueue(slot);
-        }
     }
 
     /// The peer's close frame: it is echoed (RFC 6455 §5.5.1), or, if ours went first, the handshake is complete.
@@ -70,7 +64,7 @@ impl Sessions {
     }
 
     /// Closes because of what the peer sent. What it sent before that is still answered; events that wait are dropped.
-    fn close_behind_answers(&mut self, slot: u32, close_frame: &[u8]) {
+    pub(super) fn close_behind_answers(&mut self, slot: u32, close_frame: &[u8]) {
         let mut last = self.slots[slot].output.waiting_answers();
         last.extend_from_slice(close_frame);
         self.close_with(slot, last.into(), limits::CLOSE_DRAIN_MS);

@@ -14,11 +14,14 @@
 //! * A socket that the kernel takes bytes for never loses an event to the log's wrapping (`fanout.rs`).
 //! * A turn is bounded, and between turns everything else on the executor may run (`plane.rs`).
 
+mod accounts;
+mod dialogue;
 mod fanout;
 mod heartbeat;
 mod index;
 mod input;
 mod log;
+mod membership;
 mod output;
 mod plane;
 mod runner;
@@ -32,7 +35,7 @@ mod wheel;
 
 pub use plane::{EnterError, Plane};
 pub use runner::{Arrival, Seat, Shard, ShardHandle, ShardMail};
-pub use sessions::{Sessions, ShardSizes};
+pub use sessions::{SessionParts, Sessions, ShardSizes};
 pub use sockets::Sockets;
 pub use stats::{ShardStats, new_histogram};
 pub use wheel::Tick;

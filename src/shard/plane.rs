@@ -18,9 +18,10 @@ use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::Snapshot;
 use crate::clock::Nanos;
+use crate::gate::Entry;
 use crate::hub::EncodedBatch;
 use crate::limits;
-use crate::protocol::Admission;
+use crate::protocol::{Admission, UnixMs};
 use crate::ring::{Completion, Operation, SendBatch, SlotRef};
 use crate::ws::CloseCode;
 
@@ -70,14 +71,26 @@ impl<S: Sockets> Plane<S> {
     }
 
     /// Brings an upgraded socket in. `leftover` is what was read past its handshake.
-    pub fn enter(&mut self, socket: S::Socket, admission: Admission, mut leftover: Vec<u8>) -> Result<(), EnterError> {
+    /// `entry` is its count at the gate, which it holds until its slot is vacant again.
+    pub fn enter(
+        &mut self,
+        socket: S::Socket,
+        admission: Admission,
+        entry: Entry,
+        mut leftover: Vec<u8>,
+    ) -> Result<(), EnterError> {
         let at = self.sessions.reserve().ok_or(EnterError::Full)?;
         if let Err(error) = self.sockets.adopt(at.slot, socket) {
             self.sessions.unreserve(at);
             return Err(error.into());
         }
-        self.sessions.open(at, admission, &mut leftover);
+        self.sessions.open(at, admission, entry.into_pass(), &mut leftover);
         Ok(())
+    }
+
+    /// What time it is, for what comes in before the next turn.
+    pub fn tell_time(&mut self, unix_ms: UnixMs) {
+        self.sessions.unix_ms = unix_ms;
     }
 
     /// Whether the batches taken so far have all gone into the log.
@@ -142,8 +155,9 @@ impl<S: Sockets> Plane<S> {
             Operation::Writable => {
                 socket.armed.writable = false;
                 socket.full = false;
-                super::heartbeat::sign_of_life(socket);
-                if !socket.output.is_empty() {
+                let has_output = !socket.output.is_empty();
+                self.sessions.sign_of_life(at.slot);
+                if has_output {
                     self.sessions.enqueue(at.slot);
                 }
             }

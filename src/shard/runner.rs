@@ -164,6 +164,7 @@ impl Shard {
             self.accounts_version = version;
             self.plane.borrow_mut().follow_accounts(self.directory.load());
         }
+        self.plane.borrow_mut().tell_time(clock::unix_ms());
         for message in mail.drain(..) {
             self.receive(message);
         }
@@ -202,15 +203,13 @@ impl Shard {
         let Arrival { socket, mut admission, leftover, entry, seat } = arrival;
         if self.ends.is_some() {
             // Its handshake overlapped with the shutdown: it was not there when the others were closed.
-            admission = Admission::Refused { code: CloseCode::SERVICE_RESTART, reason: SHUTTING_DOWN.to_owned() };
+            admission = Admission::refused(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
         }
         let mut plane = self.plane.borrow_mut();
-        match plane.enter(socket, admission, leftover) {
+        match plane.enter(socket, admission, entry, leftover) {
             Ok(()) => {
                 seat.taken();
                 self.occupied += 1;
-                // It has to lie in the slot and be given back with it; until then the connection counts for ever.
-                let _ = entry.into_pass();
             }
             // The socket is dropped, which resets the connection; the seat goes back.
             Err(error) => tracing::error!(shard = self.index, %error, "an upgraded socket could not enter its slot"),

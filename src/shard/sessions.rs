@@ -1,7 +1,7 @@
 //! All sockets of a shard and what happens to them, without the kernel: it is told what came, and asks for operations.
 //!
 //! ```text
-//!   enter ──▶ Socket ──input──▶ decoder ──▶ protocol ──▶ output
+//!   enter ──▶ Socket ──input──▶ decoder ──▶ dialogue ──▶ output
 //!   batch ──▶ fanout ──▶ log + index ──▶ output ──▶ queue of the pass ──▶ (plane sends)
 //!   tick  ──▶ heartbeat ──▶ ping or close
 //! ```
@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::accounts::{KEY_REVOKED, TIER_TOO_LOW, admits};
 use super::fanout::Inbox;
 use super::index::TopicIndex;
 use super::log::ShardLog;
@@ -18,10 +19,12 @@ use super::output::BacklogPool;
 use super::socket::{SlotTable, State};
 use super::stats::ShardStats;
 use super::wheel::{Tick, TimerWheel};
-use crate::accounts::Snapshot;
+use crate::accounts::{AccountId, KeyNumber, Snapshot};
+use crate::gate::{Gate, Holder, Pass, Rate, Refused};
 use crate::limits;
-use crate::protocol::{Admission, Protocol};
+use crate::protocol::{Admission, Protocol, SessionRules, UnixMs, tiered};
 use crate::ring::SlotRef;
+use crate::tokens::Verifier;
 use crate::ws::{CloseCode, close_frame};
 
 /// What the kernel is to be asked for.
@@ -33,8 +36,6 @@ pub enum Request {
     Cancel(SlotRef),
     Close(SlotRef),
 }
-
-const TIER_TOO_LOW: &str = "the account's tier does not include this stream any more";
 
 /// A socket's turn in the pass.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,17 @@ pub struct ShardSizes {
     pub log_bytes: usize,
 }
 
+/// What the sessions of a shard share with the rest of the server.
+pub struct SessionParts {
+    pub accounts: Arc<Snapshot>,
+    pub tokens: Arc<Verifier>,
+    pub gate: Arc<Gate>,
+    pub rules: SessionRules,
+    pub stats: Arc<ShardStats>,
+    /// The number of the newest event that was published before this shard began.
+    pub seq: u64,
+}
+
 pub struct Sessions {
     pub(super) slots: SlotTable,
     pub(super) log: ShardLog,
@@ -67,26 +79,41 @@ pub struct Sessions {
     pub(super) full: Vec<u32>,
     pub(super) requests: Vec<Request>,
     pub(super) accounts: Arc<Snapshot>,
+    pub(super) tokens: Arc<Verifier>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) rules: SessionRules,
+    /// The rate of `rules`.
+    pub(super) rate: Rate,
     pub(super) stats: Arc<ShardStats>,
     pub(super) now: Tick,
+    pub(super) unix_ms: UnixMs,
+    /// For the numbers of rooms sessions.
+    pub(super) random: fastrand::Rng,
 }
 
 impl Sessions {
-    pub fn new(sizes: ShardSizes, accounts: Arc<Snapshot>, stats: Arc<ShardStats>) -> Self {
+    pub fn new(sizes: ShardSizes, parts: SessionParts) -> Self {
+        let SessionParts { accounts, tokens, gate, rules, stats, seq } = parts;
         assert!(sizes.log_bytes >= 16 * limits::EVENT_BYTES_MAX, "a log of {} bytes", sizes.log_bytes);
         Self {
             slots: SlotTable::new(sizes.slots),
             log: ShardLog::new(sizes.log_bytes),
             pool: BacklogPool::default(),
             index: TopicIndex::default(),
-            inbox: Inbox::default(),
+            inbox: Inbox::after(seq),
             wheel: TimerWheel::new(),
             queue: VecDeque::new(),
             full: Vec::new(),
             requests: Vec::new(),
             accounts,
+            tokens,
+            gate,
+            rate: Rate::per_second(rules.messages_per_second, rules.message_burst),
+            rules,
             stats,
             now: 0,
+            unix_ms: 0,
+            random: fastrand::Rng::new(),
         }
     }
 
@@ -110,36 +137,76 @@ impl Sessions {
         self.slots.release(at.slot);
     }
 
+    /// The number of the newest event that has gone out: later ones reach whoever joins now.
+    pub(super) fn seq(&self) -> u64 {
+        self.inbox.seq
+    }
+
     /// Opens the session of an adopted socket. `leftover` is what the desk read past the handshake.
-    pub fn open(&mut self, at: SlotRef, admission: Admission, leftover: &mut [u8]) {
+    pub fn open(&mut self, at: SlotRef, admission: Admission, pass: Pass, leftover: &mut [u8]) {
         let socket = &mut self.slots[at.slot];
         socket.state = State::Open;
         socket.protocol = admission.protocol();
+        socket.pass = Some(pass);
         self.arm_receive(at.slot);
         ShardStats::add(&self.stats.sockets, 1);
         match admission {
-            Admission::Watchlist { account, key } => {
-                // The snapshot may be newer than the one that the desk authenticated against.
-                let accounts = self.accounts.clone();
-                match accounts.account(account).filter(|_| accounts.key_is_live(key)) {
-                    Some(account) if !account.tier.may_watchlist() => {
-                        self.close(at.slot, CloseCode::TIER, TIER_TOO_LOW);
-                    }
-                    Some(account) => {
-                        let socket = &mut self.slots[at.slot];
-                        socket.key = Some(key);
-                        socket.membership = Some(self.index.join(account, at.slot));
-                        self.start_heartbeat(at.slot);
-                    }
-                    None => self.close(at.slot, CloseCode::AUTHENTICATION, "this API key was revoked"),
+            Admission::Keyed { protocol, account, key } => self.open_keyed(at.slot, protocol, account, key),
+            Admission::Channels => self.await_authentication(at.slot),
+            Admission::Rooms { claims } => {
+                self.await_authentication(at.slot);
+                if let Some(claims) = claims {
+                    self.welcome(at.slot, claims);
                 }
             }
-            Admission::Refused { code, reason } => self.close(at.slot, code, &reason),
+            Admission::Refused { before, code, reason } => self.close_after(at.slot, &before, code, &reason),
             #[cfg(feature = "conformance")]
             Admission::Echo => {}
         }
         if !leftover.is_empty() {
             self.input(at, leftover);
+        }
+    }
+
+    /// The snapshot may be newer than the one that the desk authenticated against.
+    fn open_keyed(&mut self, slot: u32, protocol: Protocol, account: AccountId, key: KeyNumber) {
+        let accounts = self.accounts.clone();
+        match accounts.account(account).filter(|_| accounts.key_is_live(key)) {
+            None => self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED),
+            Some(account) if !admits(protocol, account.tier) => self.close(slot, CloseCode::TIER, TIER_TOO_LOW),
+            Some(account) => {
+                let home = self.index.join_account(protocol, account, slot);
+                let socket = &mut self.slots[slot];
+                socket.key = Some(key);
+                socket.home = Some(home);
+                self.start_heartbeat(slot);
+                if protocol == Protocol::Tiered {
+                    self.say(slot, tiered::connected(account.tier, self.seq()));
+                }
+            }
+        }
+    }
+
+    /// Counts a socket under the key or the user that it turned out to be.
+    pub(super) fn identify(&self, slot: u32, holder: Holder) -> Result<(), Refused> {
+        match &self.slots[slot].pass {
+            Some(pass) => self.gate.identify(pass, holder),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends frames of the session's own behind everything else. A peer that makes us answer and does not read is a slow
+    /// consumer.
+    pub(super) fn say(&mut self, slot: u32, frames: Box<[u8]>) {
+        let socket = &mut self.slots[slot];
+        if !socket.is_open() {
+            return;
+        }
+        socket.output.push_owned(frames, &mut self.pool);
+        if socket.output.owned_bytes() > socket.protocol.owned_bytes_max() {
+            self.close(slot, CloseCode::SLOW_CONSUMER, "answers are not being read");
+        } else {
+            self.enqueue(slot);
         }
     }
 
@@ -159,11 +226,16 @@ impl Sessions {
         self.close_with(slot, frame, drain_ms);
     }
 
+    /// Closes a session for what it said, behind its answers and some last words: whole frames.
+    pub(super) fn close_after(&mut self, slot: u32, before: &[u8], code: CloseCode, reason: &str) {
+        self.close_behind_answers(slot, &[before, &close_frame(code, reason)].concat());
+    }
+
     pub(super) fn close_with(&mut self, slot: u32, frame: Box<[u8]>, drain_ms: u32) {
         if !self.slots[slot].is_open() {
             return;
         }
-        self.leave_audience(slot);
+        self.leave_audiences(slot);
         let socket = &mut self.slots[slot];
         socket.output.cut_to(frame, &self.log, &mut self.pool);
         socket.state = State::Closing;
@@ -175,7 +247,7 @@ impl Sessions {
     pub fn close_all(&mut self, code: CloseCode, reason: &str) {
         for slot in self.slots.slots() {
             if self.slots[slot].is_open() {
-                self.leave_audience(slot);
+                self.leave_audiences(slot);
                 let socket = &mut self.slots[slot];
                 socket.output.push_owned(close_frame(code, reason).into(), &mut self.pool);
                 socket.state = State::Closing;
@@ -198,7 +270,7 @@ impl Sessions {
             socket.armed.cancel = true;
             self.requests.push(Request::Cancel(socket.at(slot)));
         }
-        self.leave_audience(slot);
+        self.leave_audiences(slot);
         self.release_if_quiet(slot);
     }
 
@@ -215,6 +287,9 @@ impl Sessions {
     pub(super) fn released(&mut self, slot: u32) {
         let sockets = ShardStats::get(&self.stats.sockets);
         self.stats.sockets.store(sockets.saturating_sub(1), std::sync::atomic::Ordering::Relaxed);
+        if let Some(pass) = self.slots[slot].pass.take() {
+            self.gate.leave(pass);
+        }
         self.slots.release(slot);
     }
 
@@ -234,41 +309,6 @@ impl Sessions {
         } else {
             let needs_from = socket.output.oldest().unwrap_or(self.log.head());
             self.queue.push_back(Queued { at, needs_from });
-        }
-    }
-
-    /// Follows a newer snapshot: sessions of revoked keys and deleted accounts end, watchlists change in place.
-    pub fn follow_accounts(&mut self, accounts: Arc<Snapshot>) {
-        self.accounts = accounts.clone();
-        let audiences: Vec<_> = self.index.audience_ids().collect();
-        for id in audiences {
-            let audience = self.index.audience(id);
-            let account = accounts.account(audience.account);
-            // Whatever changes of an account, its keys included, changes its version.
-            if account.is_some_and(|account| account.version == audience.version) {
-                continue;
-            }
-            let members = self.index.audience(id).members.clone();
-            let admitted = account.is_some_and(|account| account.tier.may_watchlist());
-            for slot in members {
-                let socket = &self.slots[slot];
-                debug_assert_eq!(socket.protocol, Protocol::Watchlist);
-                if socket.key.is_none_or(|key| !accounts.key_is_live(key)) {
-                    self.close(slot, CloseCode::AUTHENTICATION, "this API key was revoked");
-                } else if !admitted {
-                    self.close(slot, CloseCode::TIER, TIER_TOO_LOW);
-                }
-            }
-            if let Some(account) = account.filter(|account| admitted && self.index.is_open(id, account.id)) {
-                self.index.follow(id, account);
-            }
-        }
-    }
-
-    fn leave_audience(&mut self, slot: u32) {
-        let Some(membership) = self.slots[slot].membership.take() else { return };
-        if let Some(moved) = self.index.leave(membership) {
-            self.slots[moved].membership = Some(membership);
         }
     }
 }

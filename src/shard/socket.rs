@@ -1,8 +1,10 @@
 //! One socket in its slot: what it is, what it waits for, and what it still has to be sent.
 
+use super::dialogue::Dialogue;
 use super::output::Output;
 use super::wheel::Tick;
 use crate::accounts::KeyNumber;
+use crate::gate::{Pass, RateState};
 use crate::protocol::Protocol;
 use crate::ring::SlotRef;
 use crate::ws::Decoder;
@@ -58,7 +60,14 @@ pub struct Socket {
     pub decoder: Decoder,
     /// The key that let it in, to be found when that key is revoked.
     pub key: Option<KeyNumber>,
-    pub membership: Option<Membership>,
+    /// Its account's or its user's audience.
+    pub home: Option<Membership>,
+    /// What a session with commands remembers; the others have none.
+    pub dialogue: Option<Box<Dialogue>>,
+    /// Its place in the gate's counts, to be given back at its end.
+    pub pass: Option<Pass>,
+    /// What it may still send.
+    pub rate: RateState,
     pub generation: u32,
     /// When something is to be done about it (a ping, a deadline).
     pub due: Tick,
@@ -76,11 +85,26 @@ pub struct Socket {
     /// The peer's close frame has come.
     pub peer_closed: bool,
     pub unanswered_pings: u8,
+    /// Messages refused as too many since it last paused.
+    pub refusals: u32,
 }
 
 impl Socket {
     pub fn at(&self, slot: u32) -> SlotRef {
         SlotRef::new(slot, self.generation)
+    }
+
+    /// What it remembers. Only sessions with commands are asked.
+    pub fn dialogue(&mut self) -> &mut Dialogue {
+        self.dialogue.as_mut().expect("a session with commands")
+    }
+
+    /// Another member of an audience left, and this one took its place.
+    pub fn moved(&mut self, to: Membership) {
+        let dialogue = self.dialogue.as_mut().map(|dialogue| dialogue.memberships());
+        let mut memberships = self.home.iter_mut().chain(dialogue.into_iter().flatten());
+        let known = memberships.find(|membership| membership.audience == to.audience);
+        known.expect("it is a member").position = to.position;
     }
 
     /// Whether events still go to it.

@@ -1,5 +1,6 @@
 //! What a token that was believed says.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -35,6 +36,13 @@ impl FromStr for UserId {
     }
 }
 
+/// So that a map of users can be asked with a topic's name.
+impl Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -48,7 +56,6 @@ pub struct Claims {
     /// `admin_level`: the token's sessions receive `admin:` topics up to this level. None: no administrator.
     pub admin_level: Option<u32>,
     /// `exp`, in Unix seconds, at most [`TOKEN_DATE_S_MAX`](crate::limits::TOKEN_DATE_S_MAX). Its sessions end then.
-    /// Within the leeway it may be past already.
     pub expires_at_s: u64,
 }
 

@@ -12,7 +12,7 @@ pub struct TokenSettings {
     pub issuer: Option<String>,
     /// What `aud` must be or hold; None: a token that names an audience is still refused, as RFC 7519 §4.1.3 wants.
     pub audience: Option<String>,
-    /// How far the issuer's clock may be off, for `exp` and `nbf`.
+    /// How far the issuer's clock may be ahead: so long before its `nbf` a token is believed. Past its `exp` none is.
     pub leeway_s: u64,
 }
 

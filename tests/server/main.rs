@@ -29,6 +29,7 @@ mod echo;
 mod heartbeat;
 mod keys;
 mod latest;
+mod limits;
 mod many_shards;
 mod publish;
 mod slow_consumers;

@@ -105,14 +105,31 @@ impl Socket {
 
     /// The next message, which must be a trade.
     pub fn trade(&mut self) -> Value {
+        self.message("trade")
+    }
+
+    /// The next message, which must be of that type.
+    pub fn message(&mut self, kind: &str) -> Value {
         match self.receive_past_pings(SOON) {
             Some(Received::Text(text)) => {
                 let message: Value = serde_json::from_str(&text).expect("JSON");
-                assert_eq!(message["type"], "trade", "{message}");
+                assert_eq!(message["type"], kind, "{message}");
                 message
             }
-            other => panic!("expected a trade, got {other:?}"),
+            other => panic!("expected a {kind}, got {other:?}"),
         }
+    }
+
+    /// The next message, which must be an error with that code. Returns its text.
+    pub fn expect_error(&mut self, code: &str) -> String {
+        let error = self.message("error");
+        assert_eq!(error["code"], code, "{error}");
+        error["message"].as_str().expect("a text").to_owned()
+    }
+
+    /// Sends a text message.
+    pub fn say(&mut self, text: &str) {
+        self.send(Opcode::Text, text.as_bytes());
     }
 
     /// Reads to the end of the stream, where only pings may come before the close frame. Fails on a reset.

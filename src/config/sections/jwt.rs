@@ -79,8 +79,8 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "leeway_seconds",
-        about: "How far your issuer's clock may be off, in seconds: that long a token counts past its end and before its start.\n\
-                0: not at all.",
+        about: "How far your issuer's clock may be ahead, in seconds: that long before its start (nbf) a token counts. Past its\n\
+                end (exp) none does. 0: not at all.",
         wanted: "a number of seconds",
         example: "5",
         read: |options, value| {

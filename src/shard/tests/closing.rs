@@ -17,7 +17,7 @@ fn a_slot_that_changes_hands_in_mid_pass_is_not_visited_for_its_dead() {
             bench.turn();
         }
         *leaver = FakeClient::new(ROOMY);
-        let _ = bench.plane.enter(leaver.clone(), admission(1), Vec::new());
+        let _ = bench.admit(leaver, admission(1), Vec::new());
         // Then one in which both turns would come in the same batch.
         bench.publish(vec![event(0, 10)]);
         bench.turn();
@@ -126,7 +126,7 @@ fn a_socket_that_is_closed_in_mid_send_gets_the_rest_of_its_frame_first() {
 fn a_full_table_says_so_and_a_freed_slot_is_used_again() {
     let mut bench = Bench::new(1, 1);
     let first = bench.enter(1, ROOMY);
-    let refused = bench.plane.enter(FakeClient::new(ROOMY), admission(1), Vec::new());
+    let refused = bench.admit(&FakeClient::new(ROOMY), admission(1), Vec::new());
     assert!(matches!(refused, Err(EnterError::Full)));
     first.reset();
     bench.settle();

@@ -58,8 +58,9 @@ fn no_account_is_always_first_or_last() {
     bench.accounts = Snapshot::empty().with_changes(1, accounts);
     bench.plane.follow_accounts(Arc::new(bench.accounts.clone()));
     for number in 1..=200 {
-        let admission = Admission::Watchlist { account: AccountId(number), key: KeyNumber(1) };
-        bench.plane.enter(FakeClient::new(ROOMY), admission, Vec::new()).unwrap();
+        let (account, key) = (AccountId(number), KeyNumber(1));
+        let admission = Admission::Keyed { protocol: Protocol::Watchlist, account, key };
+        bench.admit(&FakeClient::new(ROOMY), admission, Vec::new()).unwrap();
     }
     bench.settle();
     let firsts = first_sockets_of_passes(&mut bench);

@@ -68,7 +68,7 @@ fn a_receive_that_found_no_buffer_is_armed_again() {
 fn what_came_with_the_handshake_is_the_sessions_first_input() {
     let mut bench = Bench::new(1, 1);
     let client = FakeClient::new(ROOMY);
-    bench.plane.enter(client.clone(), admission(1), client_frame(Opcode::Ping, b"early")).unwrap();
+    bench.admit(&client, admission(1), client_frame(Opcode::Ping, b"early")).unwrap();
     bench.settle();
     assert_eq!(got(&client), [Got::Pong(b"early".to_vec())]);
 }

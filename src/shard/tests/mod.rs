@@ -1,30 +1,45 @@
 //! The plane against the fake kernel: each behaviour by name, then seeded storms of all of them at once.
 
 mod accounts;
+mod channels;
 mod closing;
 mod fake_kernel;
 mod fan_out;
 mod full_sockets;
 mod heartbeat;
+mod rates;
+mod rooms;
 mod storms;
+mod subscriptions;
+mod tiered;
 
+use std::path::Path;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use self::fake_kernel::{FakeClient, FakeKernel};
 use super::plane::{EnterError, Plane};
-use super::sessions::{Sessions, ShardSizes};
+use super::sessions::{SessionParts, Sessions, ShardSizes};
 use super::stats::ShardStats;
 use super::wheel::Tick;
-use crate::accounts::{Account, AccountId, Grants, KeyHash, KeyId, KeyNumber, LiveKey, Owner, Role, Snapshot, Tier};
-use crate::event::{Event, Topic};
+use crate::accounts::{Account, AccountId, ApiKey, Grants, KeyId, KeyNumber, LiveKey, Owner, Role, Snapshot, Tier};
+use crate::event::{Event, EventParser, Topic};
+use crate::gate::{Entry, Gate, Policy};
 use crate::hub::EncodedBatch;
 use crate::limits;
-use crate::protocol::Admission;
+use crate::protocol::{Admission, Protocol, SessionRules, UnixMs};
+use crate::tokens::{KeySource, Minter, NewToken, TokenSettings, UserId, Verifier};
 use crate::ws::client::append_client_frame;
 use crate::ws::{CloseCode, Opcode, frame_len_at};
 
 const ACCOUNTS: u64 = 3;
 const ROOMY: usize = 64 << 20;
+
+/// The API key of account `number`.
+fn api_key(number: u64) -> ApiKey {
+    ApiKey::parse(&format!("stn_{number:0>43}")).expect("shaped like a key")
+}
 
 /// Account `number` watches the wallets whose number is a multiple of its own: w0 goes to all.
 fn account(number: u64, version: u64) -> Arc<Account> {
@@ -39,7 +54,7 @@ fn account(number: u64, version: u64) -> Arc<Account> {
             number: KeyNumber(number),
             id: KeyId(number),
             role: Role::Subscriber,
-            hash: KeyHash([number as u8; 32]),
+            hash: api_key(number).hash(),
         }]
         .into(),
         version,
@@ -69,17 +84,49 @@ struct Bench {
     plane: Plane<FakeKernel>,
     stats: Arc<ShardStats>,
     tick: Tick,
+    unix_ms: UnixMs,
     next_seq: u64,
     accounts: Snapshot,
+    gate: Arc<Gate>,
+}
+
+/// When every bench begins, in Unix milliseconds.
+const EPOCH_MS: UnixMs = 1_800_000_000_000;
+
+const SECRET: &str = "a secret of thirty-two characters";
+
+fn token_settings() -> TokenSettings {
+    TokenSettings { source: KeySource::Secret(SECRET.into()), ..TokenSettings::default() }
+}
+
+/// A token that ends `ttl_s` after the bench began.
+fn token(user: &str, admin_level: Option<u32>, ttl_s: u64) -> String {
+    let minter = Minter::open(&token_settings(), Path::new("/nonexistent")).expect("a secret signs");
+    minter.mint(&NewToken { user: UserId::new(user), admin_level, ttl_s }, EPOCH_MS / 1000)
 }
 
 impl Bench {
     fn new(seed: u64, slots: u32) -> Self {
+        Self::with_rules(seed, slots, SessionRules::default())
+    }
+
+    fn with_rules(seed: u64, slots: u32, rules: SessionRules) -> Self {
         let stats = Arc::new(ShardStats::default());
         let accounts = snapshot();
         let sizes = ShardSizes { slots, log_bytes: 1 << 20 };
-        let sessions = Sessions::new(sizes, Arc::new(accounts.clone()), stats.clone());
-        Self { plane: Plane::new(FakeKernel::new(seed), sessions), stats, tick: 0, next_seq: 1, accounts }
+        let gate = Arc::new(Gate::new(Policy::default()));
+        let tokens = Verifier::open(&token_settings(), Path::new("/nonexistent")).expect("a secret is at hand");
+        let parts = SessionParts {
+            accounts: Arc::new(accounts.clone()),
+            tokens: Arc::new(tokens),
+            gate: gate.clone(),
+            rules,
+            stats: stats.clone(),
+            seq: 0,
+        };
+        let mut plane = Plane::new(FakeKernel::new(seed), Sessions::new(sizes, parts));
+        plane.tell_time(EPOCH_MS);
+        Self { plane, stats, tick: 0, unix_ms: EPOCH_MS, next_seq: 1, accounts, gate }
     }
 
     fn kernel(&mut self) -> &mut FakeKernel {
@@ -88,8 +135,25 @@ impl Bench {
 
     fn enter(&mut self, account: u64, buffer_bytes: usize) -> FakeClient {
         let client = FakeClient::new(buffer_bytes);
-        self.plane.enter(client.clone(), admission(account), Vec::new()).expect("a free slot");
+        self.admit(&client, admission(account), Vec::new()).expect("a free slot");
         client
+    }
+
+    fn admit(&mut self, client: &FakeClient, admission: Admission, leftover: Vec<u8>) -> Result<(), EnterError> {
+        self.plane.enter(client.clone(), admission, Entry::uncounted(&self.gate), leftover)
+    }
+
+    /// A client of another protocol, on a good link.
+    fn visitor(&mut self, admission: Admission) -> FakeClient {
+        let client = FakeClient::new(ROOMY);
+        self.admit(&client, admission, Vec::new()).expect("a free slot");
+        client
+    }
+
+    /// Puts a changed account into force.
+    fn change(&mut self, account: Account) {
+        self.accounts = self.accounts.with_changes(account.version, [Arc::new(account)]);
+        self.plane.follow_accounts(Arc::new(self.accounts.clone()));
     }
 
     /// Publishes one batch and returns the first number.
@@ -121,6 +185,8 @@ impl Bench {
     fn pass_time(&mut self, ms: u32) {
         for _ in 0..ms / limits::TICK_MS {
             self.tick += 1;
+            self.unix_ms += u64::from(limits::TICK_MS);
+            self.plane.tell_time(self.unix_ms);
             self.turn();
         }
         self.settle();
@@ -128,7 +194,11 @@ impl Bench {
 }
 
 fn admission(account: u64) -> Admission {
-    Admission::Watchlist { account: AccountId(account), key: KeyNumber(account) }
+    keyed(Protocol::Watchlist, account)
+}
+
+fn keyed(protocol: Protocol, account: u64) -> Admission {
+    Admission::Keyed { protocol, account: AccountId(account), key: KeyNumber(account) }
 }
 
 fn client_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
@@ -187,4 +257,62 @@ fn events(client: &FakeClient) -> Vec<u64> {
         _ => None,
     };
     got(client).into_iter().filter_map(event).collect()
+}
+
+/// Sends a text message as the client.
+fn say(client: &FakeClient, text: &str) {
+    client.send(&client_frame(Opcode::Text, text.as_bytes()));
+}
+
+/// Every text message that the client got, and the close as `{"close":code}`; pings are left out.
+fn messages(client: &FakeClient) -> Vec<Value> {
+    client.read(usize::MAX);
+    let bytes = client.bytes();
+    let mut rest = bytes.as_slice();
+    let mut all = Vec::new();
+    while let Some(len) = frame_len_at(rest).filter(|&len| len <= rest.len()) {
+        let (frame, behind) = rest.split_at(len);
+        let header = match frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        match frame[0] {
+            0x81 => all.push(serde_json::from_slice(&frame[header..]).expect("a message is JSON")),
+            0x88 => all.push(serde_json::json!({ "close": u16::from_be_bytes([frame[2], frame[3]]) })),
+            _ => {}
+        }
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "half a frame");
+    all
+}
+
+/// The messages since the last call.
+fn news(client: &FakeClient, seen: &mut usize) -> Vec<Value> {
+    let all = messages(client);
+    let new = all[*seen..].to_vec();
+    *seen = all.len();
+    new
+}
+
+/// `type` of each message, or what else it is.
+fn kinds(messages: &[Value]) -> Vec<String> {
+    let kind = |message: &Value| match (&message["type"], &message["code"]) {
+        (Value::String(kind), Value::String(code)) => format!("{kind} {code}"),
+        (Value::String(kind), _) => kind.clone(),
+        _ => message.to_string(),
+    };
+    messages.iter().map(kind).collect()
+}
+
+/// An event as a publisher sends it.
+fn published(text: &str) -> Event {
+    EventParser::new().parse(text.as_bytes(), 1, None).expect(text)
+}
+
+/// An event on a topic of any protocol but the watchlist's.
+fn on(topic: &str) -> Event {
+    let kind = if topic == "alerts" { "alert" } else { "note" };
+    published(&serde_json::json!({ "type": kind, "topic": topic, "data": { "of": topic } }).to_string())
 }

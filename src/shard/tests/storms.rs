@@ -25,7 +25,7 @@ fn storm(seed: u64) {
             0..15 => {
                 let account = 1 + random.u64(..ACCOUNTS);
                 let client = FakeClient::new(*random.choice(&[50, 1_000, 100_000, ROOMY]).unwrap());
-                if bench.plane.enter(client.clone(), admission(account), Vec::new()).is_ok() {
+                if bench.admit(&client, admission(account), Vec::new()).is_ok() {
                     let reads = random.u8(..) > 60;
                     clients.push(Expected { client, account, events: Vec::new(), reads, gone: false });
                 }

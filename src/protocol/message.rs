@@ -1,0 +1,90 @@
+//! What the server says on a socket beside events: JSON text frames, and the errors that clients show.
+
+use serde_json::{Value, json};
+
+use crate::ws::{Opcode, append_frame};
+
+/// Unix time in milliseconds.
+pub type UnixMs = u64;
+
+/// A whole text frame, ready to send.
+pub fn text_frame(message: &Value) -> Box<[u8]> {
+    let mut frame = Vec::new();
+    append_frame(&mut frame, Opcode::Text, message.to_string().as_bytes());
+    frame.into()
+}
+
+/// The word by which a program tells a socket's errors apart (design §1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    AuthenticationFailed,
+    RateLimitExceeded,
+    InvalidRoom,
+    Forbidden,
+    InvalidMessage,
+    MessageTooLarge,
+}
+
+impl ErrorCode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "AUTHENTICATION_FAILED",
+            Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            Self::InvalidRoom => "INVALID_ROOM",
+            Self::Forbidden => "FORBIDDEN",
+            Self::InvalidMessage => "INVALID_MESSAGE",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+        }
+    }
+}
+
+/// Something that a client did wrong, as it is told. The session goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SocketError {
+    pub code: ErrorCode,
+    pub message: String,
+}
+
+impl SocketError {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidMessage, message)
+    }
+
+    pub fn authentication(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::AuthenticationFailed, message)
+    }
+
+    pub fn frame(&self) -> Box<[u8]> {
+        text_frame(&json!({ "type": "error", "code": self.code.as_str(), "message": self.message }))
+    }
+}
+
+/// RFC 3339, as JavaScript's `Date` writes it: `2025-01-06T10:30:00.000Z`.
+pub fn rfc3339(time: UnixMs) -> String {
+    let timestamp = i64::try_from(time).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", timestamp.unwrap_or(jiff::Timestamp::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_whole_frame_of_json() {
+        let frame = SocketError::new(ErrorCode::InvalidRoom, "no \"such\" room").frame();
+        let payload = r#"{"type":"error","code":"INVALID_ROOM","message":"no \"such\" room"}"#;
+        assert_eq!(*frame, [&[0x81, payload.len() as u8], payload.as_bytes()].concat());
+    }
+
+    #[test]
+    fn times_have_milliseconds_and_end_in_z() {
+        assert_eq!(rfc3339(1_736_159_400_000), "2025-01-06T10:30:00.000Z");
+        assert_eq!(rfc3339(1_736_159_400_007), "2025-01-06T10:30:00.007Z");
+        assert!(rfc3339(u64::MAX).ends_with('Z'));
+    }
+}

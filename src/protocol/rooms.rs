@@ -1,0 +1,269 @@
+//! The rooms protocol (seed 004): a token opens the session, rooms are joined by themselves or by name.
+//!
+//! | room | joined | receives |
+//! |---|---|---|
+//! | `user:{own id}` | by itself | the user's events, whatever their channel |
+//! | `admin:{level}` | by itself, where the token has a level | `admin:` topics up to that level |
+//! | `market:{symbol}` | by `subscribe` | that market's events |
+//! | `margin_guard`, `positions`, `notifications`, `alerts`, `system` | by `subscribe` | nothing more: these channels arrive through the others |
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::message::{ErrorCode, SocketError, UnixMs, rfc3339, text_frame};
+use crate::event::{Namespace, Topic};
+use crate::tokens::UserId;
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    Auth { token: Cow<'a, str> },
+    Subscribe(Cow<'a, str>),
+    Unsubscribe(Cow<'a, str>),
+    ListRooms,
+    Ping,
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    channel: Option<Cow<'a, str>>,
+}
+
+/// Reads a client's message.
+pub fn parse(text: &str) -> Result<Command<'_>, SocketError> {
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+        SocketError::invalid(format!("a message is a JSON object such as {{\"type\":\"list_rooms\"}}: {error}"))
+    })?;
+    let channel = |channel: Option<Cow<'_, str>>| channel.map(|text| Cow::<str>::Owned(text.into_owned()));
+    let missing = || SocketError::invalid("the field `channel` is missing: name a room such as market:BTC_USD");
+    match fields.kind.as_deref() {
+        Some("auth") => match fields.token {
+            Some(token) => Ok(Command::Auth { token }),
+            None => Err(SocketError::invalid("`auth` needs the field `token`")),
+        },
+        Some("subscribe") => channel(fields.channel).map(Command::Subscribe).ok_or_else(missing),
+        Some("unsubscribe") => channel(fields.channel).map(Command::Unsubscribe).ok_or_else(missing),
+        Some("list_rooms") => Ok(Command::ListRooms),
+        Some("ping") => Ok(Command::Ping),
+        Some(_) => {
+            Err(SocketError::invalid("no such `type`: there are auth, subscribe, unsubscribe, list_rooms and ping"))
+        }
+        None => Err(SocketError::invalid("a message needs the field `type`")),
+    }
+}
+
+/// A channel of a user's own events that a session may name: it is listed, and adds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NamedChannel {
+    MarginGuard,
+    Positions,
+    Notifications,
+    Alerts,
+    System,
+}
+
+impl NamedChannel {
+    pub const ALL: [Self; 5] = [Self::MarginGuard, Self::Positions, Self::Notifications, Self::Alerts, Self::System];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MarginGuard => "margin_guard",
+            Self::Positions => "positions",
+            Self::Notifications => "notifications",
+            Self::Alerts => "alerts",
+            Self::System => "system",
+        }
+    }
+}
+
+/// Named channels that a session has listed, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamedChannels(u8);
+
+impl NamedChannels {
+    pub fn insert(&mut self, channel: NamedChannel) {
+        self.0 |= 1 << channel as u8;
+    }
+
+    pub fn remove(&mut self, channel: NamedChannel) {
+        self.0 &= !(1 << channel as u8);
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = NamedChannel> {
+        NamedChannel::ALL.into_iter().filter(move |channel| self.0 & 1 << *channel as u8 != 0)
+    }
+}
+
+/// A room that this user may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    Market(Topic),
+    Named(NamedChannel),
+    /// The user's own room or one of its administrators' rooms: it was joined by itself and is not left.
+    Automatic,
+}
+
+impl Room {
+    /// The room of that name, for a session of `user` with `admin_level`.
+    pub fn of(name: &str, user: &UserId, admin_level: Option<u32>) -> Result<Self, SocketError> {
+        if let Some(channel) = NamedChannel::ALL.into_iter().find(|channel| channel.as_str() == name) {
+            return Ok(Self::Named(channel));
+        }
+        if matches!(name, "market_data" | "historical_data") {
+            let message =
+                format!("{name} is the channel of every market: subscribe to one by name, such as market:BTC_USD");
+            return Err(SocketError::new(ErrorCode::InvalidRoom, message));
+        }
+        let forbidden = |message: &str| Err(SocketError::new(ErrorCode::Forbidden, message));
+        match Topic::parse(name) {
+            Ok(topic) => match topic.namespace() {
+                Namespace::Market => Ok(Self::Market(topic)),
+                Namespace::User if topic.name() == user.as_str() => Ok(Self::Automatic),
+                Namespace::User => forbidden("this room is another user's"),
+                Namespace::Admin if admin_level >= topic.admin_level() => Ok(Self::Automatic),
+                Namespace::Admin => forbidden("this room needs a token with a higher admin_level"),
+                _ => Err(no_such_room()),
+            },
+            Err(_) => Err(no_such_room()),
+        }
+    }
+}
+
+fn no_such_room() -> SocketError {
+    SocketError::new(
+        ErrorCode::InvalidRoom,
+        "no such room: there are market:{symbol}, margin_guard, positions, notifications, alerts and system",
+    )
+}
+
+/// What a session says of itself once its token was believed. Events after `seq` follow.
+pub fn connected(user: &UserId, session: u64, now: UnixMs, seq: u64) -> Box<[u8]> {
+    text_frame(&json!({
+        "type": "connection",
+        "status": "connected",
+        "userId": user.as_str(),
+        "sessionId": format!("session_{session:016x}"),
+        "serverTime": rfc3339(now),
+        "seq": seq,
+    }))
+}
+
+/// What a token that was not believed is answered: the message that the seed's class waits for, then the error.
+pub fn refused(message: &str) -> Box<[u8]> {
+    let connection = text_frame(&json!({ "type": "connection", "status": "error", "message": message }));
+    [connection, SocketError::authentication(message).frame()].concat().into()
+}
+
+/// The answer to `subscribe`, `unsubscribe` and `list_rooms`. `channel` is what was asked for.
+pub fn subscription(channel: Option<&str>, status: &str, rooms: impl Iterator<Item = Value>) -> Box<[u8]> {
+    let mut message = json!({ "type": "room_subscription" });
+    if let Some(channel) = channel {
+        message["channel"] = channel.into();
+    }
+    message["status"] = status.into();
+    message["subscribedRooms"] = rooms.collect();
+    text_frame(&message)
+}
+
+pub fn pong(now: UnixMs, seq: u64) -> Box<[u8]> {
+    text_frame(&json!({ "type": "pong", "timestamp": rfc3339(now), "seq": seq }))
+}
+
+/// The warning before a token's end.
+pub fn expiring(expires_at: UnixMs, now: UnixMs) -> Box<[u8]> {
+    text_frame(&json!({
+        "type": "expiring",
+        "expiresAt": rfc3339(expires_at),
+        "in_ms": expires_at.saturating_sub(now),
+        "message": "the token ends soon: send an auth message with a new one",
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_messages_are_understood() {
+        assert_eq!(parse(r#"{"type":"auth","token":"a.b.c"}"#), Ok(Command::Auth { token: "a.b.c".into() }));
+        assert_eq!(
+            parse(r#"{"type":"subscribe","channel":"market:BTC_USD"}"#),
+            Ok(Command::Subscribe("market:BTC_USD".into()))
+        );
+        assert_eq!(
+            parse(r#"{"type":"unsubscribe","channel":"positions"}"#),
+            Ok(Command::Unsubscribe("positions".into()))
+        );
+        assert_eq!(parse(r#"{"type":"list_rooms"}"#), Ok(Command::ListRooms));
+        assert_eq!(parse(r#"{"type":"ping"}"#), Ok(Command::Ping));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_with_what_would_be() {
+        for (text, told) in [
+            ("null", "JSON object"),
+            ("{}", "`type`"),
+            (r#"{"type":"auth"}"#, "`token`"),
+            (r#"{"type":"auth","token":7}"#, "JSON object"),
+            (r#"{"type":"subscribe"}"#, "`channel`"),
+            (r#"{"type":"join","channel":"x"}"#, "list_rooms"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.code == ErrorCode::InvalidMessage && error.message.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_room_is_open_to_those_it_belongs_to() {
+        let user = UserId::new("user_123");
+        let room = |name: &str, level| Room::of(name, &user, level);
+        let code = |name: &str, level| room(name, level).expect_err(name).code;
+        assert_eq!(room("market:BTC_USD", None), Ok(Room::Market(Topic::parse("market:BTC_USD").unwrap())));
+        assert_eq!(room("positions", None), Ok(Room::Named(NamedChannel::Positions)));
+        assert_eq!(room("user:user_123", None), Ok(Room::Automatic));
+        assert_eq!(room("admin:2", Some(2)), Ok(Room::Automatic));
+        assert_eq!(code("user:user_12", None), ErrorCode::Forbidden);
+        assert_eq!(code("user:user_1234", Some(9)), ErrorCode::Forbidden);
+        assert_eq!(code("admin:3", Some(2)), ErrorCode::Forbidden);
+        assert_eq!(code("admin:0", None), ErrorCode::Forbidden);
+        for name in ["market_data", "historical_data", "", "market:", "bot:b", "wallet:w", "admin:x", "nonsense"] {
+            assert_eq!(code(name, Some(9)), ErrorCode::InvalidRoom, "{name}");
+        }
+        assert!(room("market_data", None).unwrap_err().message.contains("market:BTC_USD"));
+    }
+
+    #[test]
+    fn named_channels_are_a_set() {
+        let mut named = NamedChannels::default();
+        named.insert(NamedChannel::System);
+        named.insert(NamedChannel::Positions);
+        named.insert(NamedChannel::Positions);
+        assert_eq!(named.iter().collect::<Vec<_>>(), [NamedChannel::Positions, NamedChannel::System]);
+        named.remove(NamedChannel::System);
+        named.remove(NamedChannel::Alerts);
+        assert_eq!(named.iter().collect::<Vec<_>>(), [NamedChannel::Positions]);
+    }
+
+    #[test]
+    fn an_answer_always_lists_the_rooms() {
+        let rooms = || [json!("user:u"), json!("market:M")].into_iter();
+        let frame = subscription(Some("market:M"), "subscribed", rooms());
+        assert_eq!(
+            &frame[2..],
+            br#"{"type":"room_subscription","channel":"market:M","status":"subscribed","subscribedRooms":["user:u","market:M"]}"#
+        );
+        let frame = subscription(None, "listed", rooms());
+        assert_eq!(
+            &frame[2..],
+            br#"{"type":"room_subscription","status":"listed","subscribedRooms":["user:u","market:M"]}"#
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Following a newer snapshot: sessions of revoked keys and deleted accounts end, tiers, grants and watchlists act on those
+//! that stay.
+
+use std::sync::Arc;
+
+use super::index::Bond;
+use super::sessions::Sessions;
+use crate::accounts::{Account, Snapshot, Tier};
+use crate::protocol::channels::Channel;
+use crate::protocol::{ErrorCode, Protocol, SocketError, channels};
+use crate::ws::CloseCode;
+
+pub(super) const KEY_REVOKED: &str = "this API key was revoked";
+pub(super) const TIER_TOO_LOW: &str = "the account's tier does not include this stream any more";
+
+/// Whether sessions of a protocol are for accounts of this tier.
+pub(super) fn admits(protocol: Protocol, tier: Tier) -> bool {
+    match protocol {
+        Protocol::Watchlist => tier.may_watchlist(),
+        Protocol::Tiered => tier.may_tiered(),
+        _ => true,
+    }
+}
+
+impl Sessions {
+    /// From now on `accounts` is who they are.
+    pub fn follow_accounts(&mut self, accounts: Arc<Snapshot>) {
+        self.accounts = accounts.clone();
+        let audiences: Vec<_> = self.index.account_audiences().collect();
+        for (protocol, id, audience) in audiences {
+            let account = accounts.account(id);
+            let Bond::Account { version, .. } = self.index.bond(audience) else { unreachable!("it is an account's") };
+            // Whatever changes of an account, its keys included, changes its version.
+            if account.is_some_and(|account| account.version == *version) {
+                continue;
+            }
+            for slot in self.index.audience(audience).members.clone() {
+                self.follow_account(slot, protocol, account, &accounts);
+            }
+            if let Some(account) = account.filter(|_| self.index.of_account(protocol, id) == Some(audience)) {
+                self.index.follow(audience, account);
+            }
+        }
+    }
+
+    fn follow_account(&mut self, slot: u32, protocol: Protocol, account: Option<&Arc<Account>>, accounts: &Snapshot) {
+        let live = self.slots[slot].key.is_some_and(|key| accounts.key_is_live(key));
+        match account.filter(|_| live) {
+            None => self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED),
+            Some(account) if !admits(protocol, account.tier) => self.close(slot, CloseCode::TIER, TIER_TOO_LOW),
+            Some(account) if protocol == Protocol::Channels => self.follow_grants(slot, account),
+            Some(_) => {}
+        }
+    }
+
+    /// Ends the subscriptions that an account's grants don't cover any more, and tells so.
+    fn follow_grants(&mut self, slot: u32, account: &Account) {
+        let channels = self.subscriptions(slot).filter_map(Channel::of);
+        let lost: Vec<Channel> =
+            channels.filter(|channel| !account.grants.allows(channel.kind, channel.topic.name())).collect();
+        for channel in lost {
+            self.unsubscribe(slot, channel.topic.as_str());
+            let message = format!("the account's grants do not include {} any more", channel.topic);
+            self.say(slot, SocketError::new(ErrorCode::Forbidden, message).frame());
+            self.say(slot, channels::unsubscribed(&channel, self.seq()));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A channels session (seed 003): who it is, and which channels it has named.
+
+use std::sync::Arc;
+
+use super::Stage;
+use crate::accounts::{Account, Role};
+use crate::gate::Holder;
+use crate::protocol::channels::{self, Channel, Command};
+use crate::protocol::{ErrorCode, Protocol, SocketError};
+use crate::shard::index::Bond;
+use crate::shard::sessions::Sessions;
+use crate::ws::CloseCode;
+
+impl Sessions {
+    pub(super) fn channels_message(&mut self, slot: u32, text: &str) {
+        let outcome = match channels::parse(text) {
+            Ok(Command::Auth { key }) => self.authenticate_by_key(slot, &key),
+            Ok(Command::Subscribe(channel)) => self.subscribe_to_channel(slot, &channel),
+            Ok(Command::Unsubscribe(channel)) => self.unsubscribe_from_channel(slot, &channel),
+            Ok(Command::Ping) => {
+                self.say(slot, channels::pong(self.unix_ms, self.seq()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            self.tell(slot, &error);
+        }
+    }
+
+    /// A second `auth` with a key of the same account answers as the first did: so a key can be changed for another.
+    fn authenticate_by_key(&mut self, slot: u32, key: &str) -> Result<(), SocketError> {
+        let Some(identity) = self.accounts.clone().authenticate(key) else {
+            return self.refuse_key(slot, "this API key does not exist or was revoked");
+        };
+        if identity.role == Role::Publisher {
+            return self.refuse_key(slot, "this is a publisher key: a subscriber key is needed here");
+        }
+        let home = self.slots[slot].home.map(|home| home.audience);
+        if home.is_some() && home != self.index.of_account(Protocol::Channels, identity.account.id) {
+            return Err(SocketError::authentication("this session belongs to another account: open a new one"));
+        }
+        if let Err(refused) = self.identify(slot, Holder::Key(identity.key)) {
+            let error = SocketError::new(ErrorCode::RateLimitExceeded, refused.to_string());
+            if home.is_none() {
+                self.close_after(slot, &error.frame(), CloseCode::RATE_ABUSE, &error.message);
+                return Ok(());
+            }
+            return Err(error);
+        }
+        if home.is_none() {
+            let home = self.index.join_account(Protocol::Channels, &identity.account, slot);
+            let socket = &mut self.slots[slot];
+            socket.home = Some(home);
+            socket.dialogue().stage = Stage::Channels;
+            self.start_heartbeat(slot);
+        }
+        self.slots[slot].key = Some(identity.key);
+        self.say(slot, channels::authenticated(self.seq()));
+        Ok(())
+    }
+
+    fn refuse_key(&mut self, slot: u32, message: &str) -> Result<(), SocketError> {
+        self.refuse_authentication(slot, &SocketError::authentication(message).frame(), message);
+        Ok(())
+    }
+
+    fn subscribe_to_channel(&mut self, slot: u32, channel: &Channel) -> Result<(), SocketError> {
+        let account = self.account_of_channels(slot)?;
+        if !account.grants.allows(channel.kind, channel.topic.name()) {
+            let message = format!("the account's grants do not include {}", channel.topic);
+            return Err(SocketError::new(ErrorCode::Forbidden, message));
+        }
+        self.subscribe_within_bounds(slot, channel.topic.as_str())?;
+        self.say(slot, channels::subscribed(channel, self.seq()));
+        Ok(())
+    }
+
+    /// Needs no grant: whoever lost one may say so late.
+    fn unsubscribe_from_channel(&mut self, slot: u32, channel: &Channel) -> Result<(), SocketError> {
+        self.account_of_channels(slot)?;
+        self.unsubscribe(slot, channel.topic.as_str());
+        self.say(slot, channels::unsubscribed(channel, self.seq()));
+        Ok(())
+    }
+
+    /// The account of a session that has authenticated, as it is now.
+    fn account_of_channels(&self, slot: u32) -> Result<Arc<Account>, SocketError> {
+        let audience = self.slots[slot].home.map(|home| self.index.bond(home.audience));
+        let account = audience.and_then(|bond| match bond {
+            Bond::Account { account, .. } => self.accounts.account(*account).cloned(),
+            _ => None,
+        });
+        account.ok_or_else(|| SocketError::authentication("send an auth message with an API key first"))
+    }
+}

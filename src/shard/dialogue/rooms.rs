@@ -1,0 +1,194 @@
+//! A rooms session (seed 004): whose it is and until when, and which rooms it is in.
+
+use serde_json::Value;
+
+use super::{Admin, Guest, Stage};
+use crate::gate::Holder;
+use crate::limits::{EXPIRY_WARNING_MS, TICK_MS};
+use crate::protocol::rooms::{self, Command, NamedChannels, Room};
+use crate::protocol::{ErrorCode, SocketError};
+use crate::shard::Tick;
+use crate::shard::sessions::Sessions;
+use crate::tokens::Claims;
+use crate::ws::CloseCode;
+
+impl Sessions {
+    pub(super) fn rooms_message(&mut self, slot: u32, text: &str) {
+        let outcome = match rooms::parse(text) {
+            Ok(Command::Auth { token }) => self.authenticate_by_token(slot, &token),
+            Ok(Command::Subscribe(channel)) => self.enter_room(slot, &channel),
+            Ok(Command::Unsubscribe(channel)) => self.leave_room(slot, &channel),
+            Ok(Command::ListRooms) => {
+                self.guest(slot).map(|_| ()).map(|()| self.answer_with_rooms(slot, None, "listed"))
+            }
+            Ok(Command::Ping) => {
+                self.say(slot, rooms::pong(self.unix_ms, self.seq()));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            self.tell(slot, &error);
+        }
+    }
+
+    /// A session that has a user keeps it: a token that is not believed, or is another user's, changes nothing.
+    fn authenticate_by_token(&mut self, slot: u32, token: &str) -> Result<(), SocketError> {
+        match (self.tokens.verify(token, self.unix_ms / 1000), self.guest(slot).is_ok()) {
+            (Ok(claims), false) => self.welcome(slot, claims),
+            (Ok(claims), true) => self.refresh(slot, claims)?,
+            (Err(error), true) => return Err(SocketError::authentication(error.to_string())),
+            (Err(error), false) => {
+                let message = error.to_string();
+                self.refuse_authentication(slot, &rooms::refused(&message), &message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the session of a token that was believed.
+    pub(in crate::shard) fn welcome(&mut self, slot: u32, claims: Claims) {
+        if let Err(refused) = self.identify(slot, Holder::User(claims.user.clone())) {
+            let error = SocketError::new(ErrorCode::RateLimitExceeded, refused.to_string());
+            return self.close_after(slot, &error.frame(), CloseCode::RATE_ABUSE, &error.message);
+        }
+        let session = self.random.u64(..);
+        let Claims { user, admin_level, expires_at_s } = claims;
+        let home = self.index.join_user(&user, slot);
+        let admin = admin_level.map(|level| Admin { level, membership: self.index.join_admin(level, slot) });
+        let expires = self.tick_of(expires_at_s);
+        let guest = Guest {
+            user,
+            session,
+            admin,
+            named: NamedChannels::default(),
+            expires_at_s,
+            expires,
+            warns: Some(warning_before(expires)),
+            next_ping: self.first_ping(slot),
+        };
+        let socket = &mut self.slots[slot];
+        socket.home = Some(home);
+        socket.dialogue().stage = Stage::Rooms(guest);
+        self.greet(slot);
+        self.rooms_timers(slot);
+    }
+
+    /// A newer token of the same user extends the session; an administrator's level is the newest token's.
+    fn refresh(&mut self, slot: u32, claims: Claims) -> Result<(), SocketError> {
+        let expires = self.tick_of(claims.expires_at_s);
+        let guest = self.guest(slot)?;
+        if guest.user != claims.user {
+            return Err(SocketError::authentication("this token is another user's: open a new session for it"));
+        }
+        if claims.expires_at_s > guest.expires_at_s {
+            guest.expires_at_s = claims.expires_at_s;
+            guest.expires = expires;
+            guest.warns = Some(warning_before(expires));
+        }
+        if guest.admin.map(|admin| admin.level) != claims.admin_level {
+            if let Some(admin) = guest.admin.take() {
+                self.leave(admin.membership);
+            }
+            let admin = claims.admin_level.map(|level| Admin { level, membership: self.index.join_admin(level, slot) });
+            self.guest(slot)?.admin = admin;
+        }
+        self.greet(slot);
+        self.rooms_timers(slot);
+        Ok(())
+    }
+
+    fn greet(&mut self, slot: u32) {
+        let (now, seq) = (self.unix_ms, self.seq());
+        if let Ok(guest) = self.guest(slot) {
+            let greeting = rooms::connected(&guest.user, guest.session, now, seq);
+            self.say(slot, greeting);
+        }
+    }
+
+    fn enter_room(&mut self, slot: u32, channel: &str) -> Result<(), SocketError> {
+        match self.room(slot, channel)? {
+            Room::Market(topic) => self.subscribe_within_bounds(slot, topic.as_str())?,
+            Room::Named(named) => self.guest(slot)?.named.insert(named),
+            Room::Automatic => {}
+        }
+        self.answer_with_rooms(slot, Some(channel), "subscribed");
+        Ok(())
+    }
+
+    fn leave_room(&mut self, slot: u32, channel: &str) -> Result<(), SocketError> {
+        match self.room(slot, channel)? {
+            Room::Market(topic) => self.unsubscribe(slot, topic.as_str()),
+            Room::Named(named) => self.guest(slot)?.named.remove(named),
+            Room::Automatic => {
+                let message = format!("{channel} is joined by itself and can't be left");
+                return Err(SocketError::new(ErrorCode::InvalidRoom, message));
+            }
+        }
+        self.answer_with_rooms(slot, Some(channel), "unsubscribed");
+        Ok(())
+    }
+
+    fn room(&mut self, slot: u32, channel: &str) -> Result<Room, SocketError> {
+        let guest = self.guest(slot)?;
+        Room::of(channel, &guest.user, guest.admin.map(|admin| admin.level))
+    }
+
+    fn answer_with_rooms(&mut self, slot: u32, channel: Option<&str>, status: &str) {
+        let Some(Stage::Rooms(guest)) = self.slots[slot].dialogue.as_ref().map(|dialogue| &dialogue.stage) else {
+            return;
+        };
+        let admin = guest.admin.map(|admin| format!("admin:{}", admin.level));
+        let automatic = [format!("user:{}", guest.user)].into_iter().chain(admin).map(Value::from);
+        let named = guest.named.iter().map(|named| Value::from(named.as_str()));
+        let markets = self.subscriptions(slot).map(Value::from);
+        let answer = rooms::subscription(channel, status, automatic.chain(named).chain(markets));
+        self.say(slot, answer);
+    }
+
+    fn guest(&mut self, slot: u32) -> Result<&mut Guest, SocketError> {
+        match self.slots[slot].dialogue.as_mut().map(|dialogue| &mut dialogue.stage) {
+            Some(Stage::Rooms(guest)) => Ok(guest),
+            _ => Err(SocketError::authentication("send an auth message with a token first")),
+        }
+    }
+
+    /// What has become due of a rooms session: its token's end, the warning of it, a ping.
+    pub(in crate::shard) fn rooms_timers(&mut self, slot: u32) {
+        let (now, unix_ms) = (self.now, self.unix_ms);
+        let Ok(guest) = self.guest(slot) else { return };
+        if guest.expires <= now {
+            let error = SocketError::authentication("the token has expired");
+            return self.refuse_authentication(slot, &error.frame(), &error.message);
+        }
+        if guest.warns.is_some_and(|warns| warns <= now) {
+            guest.warns = None;
+            let warning = rooms::expiring(guest.expires_at_s.saturating_mul(1000), unix_ms);
+            self.say(slot, warning);
+        }
+        self.ping_if_due(slot);
+        let Ok(guest) = self.guest(slot) else { return };
+        let due = guest.next_ping.min(guest.expires).min(guest.warns.unwrap_or(Tick::MAX));
+        self.set_due(slot, due);
+    }
+
+    fn ping_if_due(&mut self, slot: u32) {
+        let now = self.now;
+        if self.guest(slot).is_ok_and(|guest| guest.next_ping <= now)
+            && let Some(next) = self.ping(slot)
+            && let Ok(guest) = self.guest(slot)
+        {
+            guest.next_ping = next;
+        }
+    }
+
+    /// The first tick that is not before a Unix time.
+    fn tick_of(&self, unix_s: u64) -> Tick {
+        let ms = unix_s.saturating_mul(1000).saturating_sub(self.unix_ms);
+        self.now.saturating_add(Tick::try_from(ms.div_ceil(TICK_MS.into())).unwrap_or(Tick::MAX))
+    }
+}
+
+fn warning_before(expires: Tick) -> Tick {
+    expires.saturating_sub(EXPIRY_WARNING_MS / TICK_MS)
+}

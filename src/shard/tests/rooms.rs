@@ -1,0 +1,202 @@
+//! The rooms protocol: a token's user, its rooms, its end.
+
+use super::*;
+
+fn auth(token: &str) -> String {
+    format!(r#"{{"type":"auth","token":"{token}"}}"#)
+}
+
+fn command(kind: &str, channel: &str) -> String {
+    format!(r#"{{"type":"{kind}","channel":"{channel}"}}"#)
+}
+
+fn guest(bench: &mut Bench, user: &str, admin_level: Option<u32>, ttl_s: u64) -> FakeClient {
+    let client = bench.visitor(Admission::Rooms { claims: None });
+    say(&client, &auth(&token(user, admin_level, ttl_s)));
+    bench.settle();
+    client
+}
+
+/// The topics of the events that a client got.
+fn topics(client: &FakeClient) -> Vec<String> {
+    let of = |message: &Value| message["data"]["of"].as_str().map(str::to_owned);
+    messages(client).iter().filter_map(of).collect()
+}
+
+#[test]
+fn each_session_gets_its_own_users_its_levels_and_everybodys_events() {
+    let mut bench = Bench::new(1, 8);
+    let first = guest(&mut bench, "u1", None, 3600);
+    let second = guest(&mut bench, "u2", Some(2), 3600);
+    let third = guest(&mut bench, "u1", Some(0), 3600);
+    let all = ["user:u1", "user:u2", "user:u", "admin:0", "admin:2", "admin:3", "system", "market:M", "alerts"];
+    bench.publish(all.iter().map(|topic| on(topic)).collect());
+    bench.settle();
+    assert_eq!(topics(&first), ["user:u1", "system"]);
+    assert_eq!(topics(&second), ["user:u2", "admin:0", "admin:2", "system"]);
+    assert_eq!(topics(&third), ["user:u1", "admin:0", "system"]);
+    let got = messages(&first);
+    assert_eq!((&got[1]["type"], &got[1]["channel"], &got[1]["seq"]), (&"note".into(), &"user".into(), &1.into()));
+}
+
+#[test]
+fn it_is_connected_with_user_session_and_time() {
+    let mut bench = Bench::new(1, 4);
+    let (first, second) = (guest(&mut bench, "u1", None, 3600), guest(&mut bench, "u1", None, 3600));
+    let (one, two) = (&messages(&first)[0], &messages(&second)[0]);
+    assert_eq!(
+        (&one["type"], &one["status"], &one["userId"]),
+        (&"connection".into(), &"connected".into(), &"u1".into())
+    );
+    assert_eq!((&one["serverTime"], &one["seq"]), (&"2027-01-15T08:00:00.000Z".into(), &0.into()));
+    assert_ne!(one["sessionId"], two["sessionId"]);
+}
+
+#[test]
+fn a_token_of_the_header_and_the_same_in_a_message_are_one_session() {
+    let mut bench = Bench::new(1, 4);
+    let claims =
+        crate::tokens::Claims { user: UserId::new("u1"), admin_level: None, expires_at_s: EPOCH_MS / 1000 + 60 };
+    let client = bench.visitor(Admission::Rooms { claims: Some(claims) });
+    say(&client, &auth(&token("u1", None, 60)));
+    bench.settle();
+    bench.publish(vec![on("user:u1"), on("system")]);
+    bench.settle();
+    let got = messages(&client);
+    assert_eq!(kinds(&got), ["connection", "connection", "note", "note"]);
+    assert_eq!(got[0]["sessionId"], got[1]["sessionId"]);
+}
+
+#[test]
+fn a_token_that_is_not_believed_is_told_in_the_form_that_clients_wait_for() {
+    let mut bench = Bench::new(1, 4);
+    let expired = token("u1", None, 10);
+    bench.pass_time(11_000);
+    let mut forged = token("u1", None, 3600);
+    forged.pop();
+    for token in [expired, forged, "nonsense".to_owned(), String::new()] {
+        let client = bench.visitor(Admission::Rooms { claims: None });
+        say(&client, &auth(&token));
+        bench.settle();
+        let got = messages(&client);
+        assert_eq!(kinds(&got), ["connection", "error AUTHENTICATION_FAILED", r#"{"close":4401}"#], "{token}");
+        assert_eq!(got[0]["status"], "error");
+    }
+}
+
+#[test]
+fn rooms_are_entered_listed_and_left_and_nothing_comes_twice() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", Some(1), 3600);
+    let mut seen = 1;
+    let commands = [
+        ("subscribe", "market:B"),
+        ("subscribe", "market:A"),
+        ("subscribe", "market:B"),
+        ("subscribe", "positions"),
+        ("subscribe", "user:u1"),
+        ("unsubscribe", "market:C"),
+    ];
+    for (kind, channel) in commands {
+        say(&client, &command(kind, channel));
+    }
+    say(&client, r#"{"type":"list_rooms"}"#);
+    bench.settle();
+    let got = news(&client, &mut seen);
+    assert_eq!(kinds(&got), ["room_subscription"; 7]);
+    let rooms = serde_json::json!(["user:u1", "admin:1", "positions", "market:B", "market:A"]);
+    assert_eq!((&got[6]["status"], &got[6]["subscribedRooms"]), (&"listed".into(), &rooms));
+    assert_eq!((&got[5]["status"], &got[5]["channel"]), (&"unsubscribed".into(), &"market:C".into()));
+    bench.publish(vec![on("market:A"), on("market:B"), on("market:C"), on("user:u1"), on("system")]);
+    bench.settle();
+    assert_eq!(topics(&client), ["market:A", "market:B", "user:u1", "system"]);
+    seen += 4;
+    for channel in ["market:B", "positions", "positions"] {
+        say(&client, &command("unsubscribe", channel));
+    }
+    bench.settle();
+    let got = news(&client, &mut seen);
+    assert_eq!(got[2]["subscribedRooms"], serde_json::json!(["user:u1", "admin:1", "market:A"]));
+    bench.publish(vec![on("market:B"), on("market:A")]);
+    bench.settle();
+    assert_eq!(topics(&client)[4..], ["market:A"]);
+}
+
+#[test]
+fn nobody_enters_another_users_room_or_a_higher_administrators() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", Some(1), 3600);
+    for channel in ["user:u2", "user:u1x", "admin:2", "market_data", "bot:b", "wallet:w", ""] {
+        say(&client, &command("subscribe", channel));
+    }
+    say(&client, &command("unsubscribe", "user:u1"));
+    bench.settle();
+    bench.publish(vec![on("user:u2"), on("user:u1x"), on("admin:2"), on("bot:b"), on("user:u1")]);
+    bench.settle();
+    let (forbidden, invalid) = ("error FORBIDDEN", "error INVALID_ROOM");
+    let expected = [forbidden, forbidden, forbidden, invalid, invalid, invalid, invalid, invalid, "note"];
+    assert_eq!(kinds(&messages(&client)[1..]), expected);
+    assert_eq!(topics(&client), ["user:u1"]);
+}
+
+#[test]
+fn nothing_is_entered_before_the_token() {
+    let mut bench = Bench::new(1, 4);
+    let client = bench.visitor(Admission::Rooms { claims: None });
+    say(&client, &command("subscribe", "market:A"));
+    say(&client, r#"{"type":"list_rooms"}"#);
+    bench.publish(vec![on("market:A"), on("system")]);
+    bench.settle();
+    bench.pass_time(10_100);
+    let failed = "error AUTHENTICATION_FAILED";
+    assert_eq!(kinds(&messages(&client)), [failed, failed, failed, r#"{"close":4401}"#]);
+}
+
+#[test]
+fn a_tokens_end_is_warned_of_thirty_seconds_ahead_and_closes() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", None, 60);
+    bench.pass_time(29_900);
+    assert_eq!(kinds(&messages(&client)), ["connection"]);
+    bench.pass_time(100);
+    let got = messages(&client);
+    assert_eq!(kinds(&got), ["connection", "expiring"]);
+    assert_eq!((&got[1]["expiresAt"], &got[1]["in_ms"]), (&"2027-01-15T08:01:00.000Z".into(), &30_000.into()));
+    client.send(&client_frame(Opcode::Pong, b""));
+    bench.pass_time(29_900);
+    assert_eq!(messages(&client).len(), 2);
+    bench.pass_time(100);
+    assert_eq!(kinds(&messages(&client)[2..]), ["error AUTHENTICATION_FAILED", r#"{"close":4401}"#]);
+}
+
+#[test]
+fn a_newer_token_of_the_same_user_extends_it_and_anothers_changes_nothing() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", Some(1), 60);
+    for text in [auth(&token("u2", Some(9), 3600)), auth("nonsense"), auth(&token("u1", Some(2), 120))] {
+        say(&client, &text);
+    }
+    bench.settle();
+    let failed = "error AUTHENTICATION_FAILED";
+    assert_eq!(kinds(&messages(&client)[1..]), [failed, failed, "connection"]);
+    bench.publish(vec![on("user:u2"), on("admin:2"), on("admin:3"), on("user:u1")]);
+    bench.settle();
+    assert_eq!(topics(&client), ["admin:2", "user:u1"], "the newest token's level counts");
+    for _ in 0..10 {
+        bench.pass_time(8_900);
+        client.send(&client_frame(Opcode::Pong, b""));
+    }
+    assert_eq!(kinds(&messages(&client)[6..]), [] as [&str; 0], "a minute passed, and the old end with it");
+    bench.pass_time(1_100);
+    assert_eq!(kinds(&messages(&client)[6..]), ["expiring"]);
+    bench.pass_time(30_000);
+    assert_eq!(messages(&client).last().unwrap().to_string(), r#"{"close":4401}"#);
+}
+
+#[test]
+fn an_unanswered_rooms_client_is_pinged_and_dropped() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", None, 3600);
+    bench.pass_time(70_000);
+    assert_eq!(messages(&client).last().unwrap().to_string(), r#"{"close":4408}"#);
+}
