@@ -296,6 +296,10 @@ pub const SUBSCRIPTIONS_MAX: u32 = 1_000;
 /// A client's message. The longest is a token with many claims.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 10;
 
+/// The words of an error on a socket: a screenful. A JSON reader's repeat the client's text, escaped to seven times its
+/// length, and an answer as long as that would count as output that is not being read.
+pub const SOCKET_ERROR_BYTES_MAX: usize = 512;
+
 /// From the handshake to a valid `auth` message (design §1).
 pub const AUTHENTICATION_MS: u32 = 10_000;
 

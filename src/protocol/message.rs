@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::limits::SOCKET_ERROR_BYTES_MAX;
 use crate::ws::{Opcode, append_frame};
 
 /// Unix time in milliseconds.
@@ -47,8 +48,15 @@ pub struct SocketError {
 }
 
 impl SocketError {
+    /// A message that is too long, because it repeats what the client sent, is cut.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > SOCKET_ERROR_BYTES_MAX {
+            let fits = (0..=SOCKET_ERROR_BYTES_MAX).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+            message.truncate(fits);
+            message.push('…');
+        }
+        Self { code, message }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -79,6 +87,19 @@ mod tests {
         let frame = SocketError::new(ErrorCode::InvalidRoom, "no \"such\" room").frame();
         let payload = r#"{"type":"error","code":"INVALID_ROOM","message":"no \"such\" room"}"#;
         assert_eq!(*frame, [&[0x81, payload.len() as u8], payload.as_bytes()].concat());
+    }
+
+    #[test]
+    fn an_error_that_repeats_the_clients_text_is_cut_between_characters() {
+        for text in ["x".repeat(100_000), "é".repeat(50_000), "x".to_owned() + &"é".repeat(50_000)] {
+            let SocketError { message, .. } = SocketError::invalid(text.clone());
+            let kept = message.strip_suffix('…').expect("cut");
+            assert!(
+                text.starts_with(kept) && (SOCKET_ERROR_BYTES_MAX - 1..=SOCKET_ERROR_BYTES_MAX).contains(&kept.len())
+            );
+        }
+        let fits = "x".repeat(SOCKET_ERROR_BYTES_MAX);
+        assert_eq!(SocketError::invalid(fits.clone()).message, fits);
     }
 
     #[test]

@@ -90,6 +90,9 @@ impl Sessions {
     fn session_due(&mut self, slot: u32) {
         let socket = &self.slots[slot];
         match socket.protocol.heartbeat() {
+            // What fired was left in the wheel by the slot's socket before this one.
+            #[cfg(feature = "conformance")]
+            Heartbeat::None => {}
             _ if socket.home.is_none() => self.authentication_is_late(slot),
             _ if socket.protocol == Protocol::Rooms => self.rooms_timers(slot),
             Heartbeat::ServerPings { .. } => {
@@ -104,8 +107,6 @@ impl Sessions {
                     SignOfLife::Ping => "no ping came in 30 s",
                 },
             ),
-            #[cfg(feature = "conformance")]
-            Heartbeat::None => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stentor::limits;
 use stentor::ws::client::append_client_frame;
 use stentor::ws::{CloseCode, Opcode};
 
@@ -82,4 +83,21 @@ fn a_message_before_a_mistake_comes_back_before_the_close() {
     socket.send_raw(&bytes);
     assert_eq!(socket.receive(), Received::Text("well said".to_owned()));
     socket.expect_close(CloseCode::PROTOCOL_ERROR);
+}
+
+#[test]
+fn a_deadline_of_the_slots_socket_before_ends_nothing() {
+    let server = Server::start_with(&["--shards", "1"], |_| {});
+    // Each leaves the deadline of its close in the wheel.
+    let mut before: Vec<_> = (0..20).map(|_| connect(&server)).collect();
+    before.iter_mut().for_each(|socket| socket.send_close(CloseCode::NORMAL, ""));
+    before.iter_mut().for_each(|socket| _ = socket.expect_close(CloseCode::NORMAL));
+    drop(before);
+    let mut sockets: Vec<_> = (0..20).map(|_| connect(&server)).collect();
+    let past_the_deadline = Duration::from_millis(u64::from(limits::CLOSE_DRAIN_MS) + 500);
+    assert_eq!(sockets[0].receive_within(past_the_deadline), None);
+    for socket in &mut sockets {
+        socket.send(Opcode::Text, b"still there");
+        assert_eq!(socket.receive(), Received::Text("still there".to_owned()));
+    }
 }
