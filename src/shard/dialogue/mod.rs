@@ -119,7 +119,9 @@ impl Sessions {
         }
         socket.refusals += 1;
         if self.rules.refusals_max > 0 && socket.refusals > self.rules.refusals_max {
-            self.close(slot, CloseCode::RATE_ABUSE, "too many messages, and no pause after many were refused");
+            // Behind its answers: the client has to see that it was told to slow down.
+            let reason = "too many messages, and no pause after many were refused";
+            self.close_after(slot, &[], CloseCode::RATE_ABUSE, reason);
         }
         false
     }

@@ -157,7 +157,8 @@ impl Sessions {
     pub(in crate::shard) fn rooms_timers(&mut self, slot: u32) {
         let (now, unix_ms) = (self.now, self.unix_ms);
         let Ok(guest) = self.guest(slot) else { return };
-        if guest.expires <= now {
+        // Ticks may run behind the clock, and a token is good until its very end.
+        if guest.expires_at_s.saturating_mul(1000) <= unix_ms {
             let error = SocketError::authentication("the token has expired");
             return self.refuse_authentication(slot, &error.frame(), &error.message);
         }
@@ -182,7 +183,7 @@ impl Sessions {
         }
     }
 
-    /// The first tick that is not before a Unix time.
+    /// When to look whether a Unix time has come. It can be a tick or two early, where the ticks run behind the clock.
     fn tick_of(&self, unix_s: u64) -> Tick {
         let ms = unix_s.saturating_mul(1000).saturating_sub(self.unix_ms);
         self.now.saturating_add(Tick::try_from(ms.div_ceil(TICK_MS.into())).unwrap_or(Tick::MAX))

@@ -170,6 +170,17 @@ fn a_tokens_end_is_warned_of_thirty_seconds_ahead_and_closes() {
 }
 
 #[test]
+fn a_token_that_came_while_the_shards_ticks_ran_behind_is_good_until_its_end() {
+    let mut bench = Bench::new(1, 4);
+    bench.plane.tell_time(EPOCH_MS + 80);
+    let client = guest(&mut bench, "u1", None, 20);
+    bench.pass_time(19_950);
+    assert!(!messages(&client).last().unwrap()["close"].is_number());
+    bench.pass_time(50);
+    assert_eq!(messages(&client).last().unwrap().to_string(), r#"{"close":4401}"#);
+}
+
+#[test]
 fn a_newer_token_of_the_same_user_extends_it_and_anothers_changes_nothing() {
     let mut bench = Bench::new(1, 4);
     let client = guest(&mut bench, "u1", Some(1), 60);
