@@ -337,6 +337,16 @@ mod tests {
     }
 
     #[test]
+    fn changing_a_watchlist_for_ever_does_not_grow_the_index() {
+        let mut index = TopicIndex::default();
+        let membership = index.join_account(Protocol::Watchlist, &account(1, 1, [0]), 10);
+        for owner in 1..1_000 {
+            index.follow(membership.audience, &account(1, 1 + u64::from(owner), [owner]));
+        }
+        assert_eq!(index.wallets.sizes(), (1, 1, 1));
+    }
+
+    #[test]
     fn each_namespace_leads_to_its_own_protocols_sockets() {
         let mut index = TopicIndex::default();
         let one = account(1, 1, [1]);

@@ -39,6 +39,9 @@ impl WalletLists {
         if let Some(listed) = self.lists.get_mut(owner.as_str()) {
             listed.retain(|listed| listed.id != id);
             self.live -= 1;
+            if listed.is_empty() {
+                self.lists.remove(owner.as_str());
+            }
         }
     }
 
