@@ -100,9 +100,28 @@ pub const TIERED_PING_WINDOW_MS: u32 = 30_000;
 /// Silence that ends a session of the channels protocol: its client pings every 30 s, so two of them may be lost.
 pub const CHANNELS_SILENCE_MS: u32 = 75_000;
 
-/// Answers that a session with commands may leave unread. A client that subscribes to 200 rooms in one breath, as its
-/// message burst allows, is answered 200 growing lists of them: 350 KB.
+/// Answers that a session with commands may have unsent; past them its further messages wait. A list of rooms can have as
+/// many bytes again as its names.
+pub const ANSWERS_UNSENT_BYTES_MAX: usize = 64 << 10;
+
+/// Messages that wait for that. As many as the message burst allows, of the usual length, come in one breath after a
+/// reconnect; a client that sends more does not read.
+pub const MESSAGES_WAITING_BYTES_MAX: usize = 256 << 10;
+
+/// Names of the topics that a session has subscribed to, together: each answer in the rooms protocol lists them.
+pub const SUBSCRIPTION_NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// What a session with commands may have unsent in all: answers, and one more, and what it is told when grants are taken
+/// away.
 pub const DIALOGUE_OUTPUT_BYTES_MAX: usize = 512 << 10;
+
+/// What an `auth` message costs beyond others on an open session, in messages: a signature takes up to 0.3 ms to check, a
+/// command a hundredth of that. At the default rate that leaves one a second.
+pub const AUTH_MESSAGE_COST: u64 = 19;
+
+/// Tokens that are not believed on an open session; at the next one it is closed. A client whose refresh fails tries again
+/// once or twice.
+pub const AUTH_FAILURES_MAX: u8 = 3;
 
 /// The echo route of conformance builds takes what the public suites send.
 #[cfg(feature = "conformance")]
@@ -282,10 +301,11 @@ pub const HANDSHAKE_BURST: u32 = 200;
 /// Sockets that have not said who they are: at 10 s each, a thousand strangers a second.
 pub const PENDING_AUTHENTICATIONS: u32 = 10_000;
 
-/// A client's own messages: a ping every 20 s and now and then a command. The burst is a dashboard that subscribes to
-/// everything it shows as soon as it is connected.
+/// A client's own messages: a ping every 20 s and now and then a command. The burst is a client that comes back and
+/// subscribes to everything that it may in one breath.
 pub const MESSAGES_PER_SECOND: u32 = 20;
-pub const MESSAGE_BURST: u32 = 200;
+pub const MESSAGE_BURST: u32 = 1_200;
+const _: () = assert!(MESSAGE_BURST >= SUBSCRIPTIONS_MAX + 100, "what is subscribed to can be subscribed to again");
 
 /// At ten times the allowed rate, a client has about this many refused within a second.
 pub const MESSAGE_REFUSALS_MAX: u32 = 200;

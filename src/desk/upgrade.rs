@@ -17,7 +17,7 @@ use super::{Desk, cors, query};
 use crate::accounts::{Identity, Role, Tier};
 use crate::clock;
 use crate::gate::{Entry, Holder};
-use crate::protocol::{Admission, Protocol, rooms};
+use crate::protocol::{Admission, Protocol, SocketError, rooms};
 use crate::shard::Seat;
 use crate::ws::{CloseCode, check_upgrade};
 
@@ -75,8 +75,9 @@ pub fn rooms(desk: &Desk, context: &ConnectionContext, request: &Request<Incomin
             Ok(claims) => Admission::Rooms { claims: Some(claims) },
             // A browser's script sees no refusal before the upgrade, and the seed's class waits for a message.
             Err(error) => {
-                let reason = error.to_string();
-                Admission::Refused { before: rooms::refused(&reason), code: CloseCode::AUTHENTICATION, reason }
+                let error = SocketError::authentication(error.to_string());
+                let (before, code) = (rooms::refused(&error), CloseCode::AUTHENTICATION);
+                Admission::Refused { before, code, reason: error.message }
             }
         },
     };

@@ -1,18 +1,16 @@
 //! The channels protocol (seed 003): JSON commands with a key in the first one, and an answer to each.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::json;
 
-use super::message::{SocketError, UnixMs, rfc3339, text_frame};
+use super::message::{SocketError, text_frame};
 use crate::accounts::GrantNamespace;
 use crate::event::Topic;
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command<'a> {
-    Auth { key: Cow<'a, str> },
+pub enum Command {
+    Auth { key: String },
     Subscribe(Channel),
     Unsubscribe(Channel),
     Ping,
@@ -53,24 +51,21 @@ fn field_of(kind: GrantNamespace) -> &'static str {
 
 /// Every field that a command may have; others are passed over, as the protocol's clients send what they like.
 #[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "apiKey", alias = "api_key")]
-    key: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    channel: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "botId")]
-    bot: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    mint: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    wallet: Option<Cow<'a, str>>,
+struct Fields {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(rename = "apiKey", alias = "api_key")]
+    key: Option<String>,
+    channel: Option<String>,
+    #[serde(rename = "botId")]
+    bot: Option<String>,
+    mint: Option<String>,
+    wallet: Option<String>,
 }
 
 /// Reads a client's message.
-pub fn parse(text: &str) -> Result<Command<'_>, SocketError> {
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+pub fn parse(text: &str) -> Result<Command, SocketError> {
+    let fields: Fields = serde_json::from_str(text).map_err(|error| {
         SocketError::invalid(format!("a message is a JSON object such as {{\"type\":\"ping\"}}: {error}"))
     })?;
     match fields.kind.as_deref() {
@@ -86,7 +81,7 @@ pub fn parse(text: &str) -> Result<Command<'_>, SocketError> {
     }
 }
 
-impl Fields<'_> {
+impl Fields {
     fn channel(&self) -> Result<Channel, SocketError> {
         let kind = self
             .channel
@@ -129,10 +124,6 @@ fn acknowledged(kind: &str, channel: &Channel, seq: u64) -> Box<[u8]> {
     message[field_of(channel.kind)] = channel.topic.name().into();
     message["seq"] = seq.into();
     text_frame(&message)
-}
-
-pub fn pong(now: UnixMs, seq: u64) -> Box<[u8]> {
-    text_frame(&json!({ "type": "pong", "timestamp": rfc3339(now), "seq": seq }))
 }
 
 #[cfg(test)]
@@ -198,11 +189,5 @@ mod tests {
         assert_eq!(&frame[2..], br#"{"type":"subscribed","channel":"bot","botId":"b\"1","seq":9}"#);
         let frame = unsubscribed(&channel("price:m"), 9);
         assert_eq!(&frame[2..], br#"{"type":"unsubscribed","channel":"price","mint":"m","seq":9}"#);
-    }
-
-    #[test]
-    fn a_pong_tells_the_time() {
-        let frame = pong(1_705_314_600_000, 3);
-        assert_eq!(&frame[2..], br#"{"type":"pong","timestamp":"2024-01-15T10:30:00.000Z","seq":3}"#);
     }
 }

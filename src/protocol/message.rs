@@ -78,6 +78,11 @@ pub fn rfc3339(time: UnixMs) -> String {
     format!("{:.3}", timestamp.unwrap_or(jiff::Timestamp::MAX))
 }
 
+/// The answer to a JSON `ping`.
+pub fn pong(now: UnixMs, seq: u64) -> Box<[u8]> {
+    text_frame(&json!({ "type": "pong", "timestamp": rfc3339(now), "seq": seq }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +112,11 @@ mod tests {
         assert_eq!(rfc3339(1_736_159_400_000), "2025-01-06T10:30:00.000Z");
         assert_eq!(rfc3339(1_736_159_400_007), "2025-01-06T10:30:00.007Z");
         assert!(rfc3339(u64::MAX).ends_with('Z'));
+    }
+
+    #[test]
+    fn a_pong_tells_the_time() {
+        let frame = pong(1_705_314_600_000, 3);
+        assert_eq!(&frame[2..], br#"{"type":"pong","timestamp":"2024-01-15T10:30:00.000Z","seq":3}"#);
     }
 }

@@ -15,7 +15,7 @@ pub mod rooms;
 mod rules;
 pub mod tiered;
 
-pub use message::{ErrorCode, SocketError, UnixMs, rfc3339, text_frame};
+pub use message::{ErrorCode, SocketError, UnixMs, pong, rfc3339, text_frame};
 pub use rules::SessionRules;
 
 use crate::accounts::{AccountId, KeyNumber};

@@ -7,8 +7,6 @@
 //! | `market:{symbol}` | by `subscribe` | that market's events |
 //! | `margin_guard`, `positions`, `notifications`, `alerts`, `system` | by `subscribe` | nothing more: these channels arrive through the others |
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,38 +16,35 @@ use crate::tokens::UserId;
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command<'a> {
-    Auth { token: Cow<'a, str> },
-    Subscribe(Cow<'a, str>),
-    Unsubscribe(Cow<'a, str>),
+pub enum Command {
+    Auth { token: String },
+    Subscribe(String),
+    Unsubscribe(String),
     ListRooms,
     Ping,
 }
 
 #[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    token: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    channel: Option<Cow<'a, str>>,
+struct Fields {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    token: Option<String>,
+    channel: Option<String>,
 }
 
 /// Reads a client's message.
-pub fn parse(text: &str) -> Result<Command<'_>, SocketError> {
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+pub fn parse(text: &str) -> Result<Command, SocketError> {
+    let fields: Fields = serde_json::from_str(text).map_err(|error| {
         SocketError::invalid(format!("a message is a JSON object such as {{\"type\":\"list_rooms\"}}: {error}"))
     })?;
-    let channel = |channel: Option<Cow<'_, str>>| channel.map(|text| Cow::<str>::Owned(text.into_owned()));
     let missing = || SocketError::invalid("the field `channel` is missing: name a room such as market:BTC_USD");
     match fields.kind.as_deref() {
         Some("auth") => match fields.token {
             Some(token) => Ok(Command::Auth { token }),
             None => Err(SocketError::invalid("`auth` needs the field `token`")),
         },
-        Some("subscribe") => channel(fields.channel).map(Command::Subscribe).ok_or_else(missing),
-        Some("unsubscribe") => channel(fields.channel).map(Command::Unsubscribe).ok_or_else(missing),
+        Some("subscribe") => fields.channel.map(Command::Subscribe).ok_or_else(missing),
+        Some("unsubscribe") => fields.channel.map(Command::Unsubscribe).ok_or_else(missing),
         Some("list_rooms") => Ok(Command::ListRooms),
         Some("ping") => Ok(Command::Ping),
         Some(_) => {
@@ -156,25 +151,23 @@ pub fn connected(user: &UserId, session: u64, now: UnixMs, seq: u64) -> Box<[u8]
     }))
 }
 
-/// What a token that was not believed is answered: the message that the seed's class waits for, then the error.
-pub fn refused(message: &str) -> Box<[u8]> {
-    let connection = text_frame(&json!({ "type": "connection", "status": "error", "message": message }));
-    [connection, SocketError::authentication(message).frame()].concat().into()
+/// What a token is answered that opens no session: the message that the seed's class waits for, then the error.
+pub fn refused(error: &SocketError) -> Box<[u8]> {
+    let connection = text_frame(&json!({ "type": "connection", "status": "error", "message": error.message }));
+    [connection, error.frame()].concat().into()
 }
 
-/// The answer to `subscribe`, `unsubscribe` and `list_rooms`. `channel` is what was asked for.
-pub fn subscription(channel: Option<&str>, status: &str, rooms: impl Iterator<Item = Value>) -> Box<[u8]> {
+/// The answer to `subscribe`, `unsubscribe` and `list_rooms`. `channel` is what was asked for; events after `seq` come by the
+/// rooms that it lists.
+pub fn subscription(channel: Option<&str>, status: &str, rooms: impl Iterator<Item = Value>, seq: u64) -> Box<[u8]> {
     let mut message = json!({ "type": "room_subscription" });
     if let Some(channel) = channel {
         message["channel"] = channel.into();
     }
     message["status"] = status.into();
     message["subscribedRooms"] = rooms.collect();
+    message["seq"] = seq.into();
     text_frame(&message)
-}
-
-pub fn pong(now: UnixMs, seq: u64) -> Box<[u8]> {
-    text_frame(&json!({ "type": "pong", "timestamp": rfc3339(now), "seq": seq }))
 }
 
 /// The warning before a token's end.
@@ -182,7 +175,7 @@ pub fn expiring(expires_at: UnixMs, now: UnixMs) -> Box<[u8]> {
     text_frame(&json!({
         "type": "expiring",
         "expiresAt": rfc3339(expires_at),
-        "in_ms": expires_at.saturating_sub(now),
+        "expiresInMs": expires_at.saturating_sub(now),
         "message": "the token ends soon: send an auth message with a new one",
     }))
 }
@@ -255,15 +248,15 @@ mod tests {
     #[test]
     fn an_answer_always_lists_the_rooms() {
         let rooms = || [json!("user:u"), json!("market:M")].into_iter();
-        let frame = subscription(Some("market:M"), "subscribed", rooms());
+        let frame = subscription(Some("market:M"), "subscribed", rooms(), 7);
         assert_eq!(
             &frame[2..],
-            br#"{"type":"room_subscription","channel":"market:M","status":"subscribed","subscribedRooms":["user:u","market:M"]}"#
+            br#"{"type":"room_subscription","channel":"market:M","status":"subscribed","subscribedRooms":["user:u","market:M"],"seq":7}"#
         );
-        let frame = subscription(None, "listed", rooms());
+        let frame = subscription(None, "listed", rooms(), 7);
         assert_eq!(
             &frame[2..],
-            br#"{"type":"room_subscription","status":"listed","subscribedRooms":["user:u","market:M"]}"#
+            br#"{"type":"room_subscription","status":"listed","subscribedRooms":["user:u","market:M"],"seq":7}"#
         );
     }
 }

@@ -37,13 +37,19 @@ impl Sessions {
                 continue;
             }
             let account = accounts.account(id);
-            let Bond::Account { version, .. } = self.index.bond(audience) else { unreachable!("it is an account's") };
+            let Bond::Account { version, grants, .. } = self.index.bond(audience) else {
+                unreachable!("it is an account's");
+            };
             // Whatever changes of an account, its keys included, changes its version.
             if account.is_some_and(|account| account.version == *version) {
                 continue;
             }
+            let regranted = account.is_some_and(|account| account.grants != *grants);
             for slot in self.index.audience(audience).members.clone() {
                 self.follow_account(slot, protocol, account, &accounts);
+                if let Some(account) = account.filter(|_| regranted && protocol == Protocol::Channels) {
+                    self.follow_grants(slot, account);
+                }
             }
             if let Some(account) = account.filter(|_| self.index.of_account(protocol, id) == Some(audience)) {
                 self.index.follow(audience, account);
@@ -56,7 +62,6 @@ impl Sessions {
         match account.filter(|_| live) {
             None => self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED),
             Some(account) if !admits(protocol, account.tier) => self.close(slot, CloseCode::TIER, TIER_TOO_LOW),
-            Some(account) if protocol == Protocol::Channels => self.follow_grants(slot, account),
             Some(_) => {}
         }
     }

@@ -15,7 +15,7 @@ use super::stats::ShardStats;
 use crate::clock::Nanos;
 use crate::hub::EncodedBatch;
 use crate::limits;
-use crate::ws::CloseCode;
+use crate::ws::{CloseCode, close_frame};
 
 /// Batches that were pushed by the hub, and how far they are.
 #[derive(Default)]
@@ -208,12 +208,22 @@ impl Sessions {
                 return socket.full;
             };
             let scattered = socket.full && socket.output.pieces() >= limits::OUTPUT_PIECES_MAX;
-            if socket.is_open() && (oldest < keep_from || scattered) {
+            if oldest < keep_from || scattered {
                 ShardStats::add(&self.stats.slow_consumers_closed, 1);
-                self.close(slot, CloseCode::SLOW_CONSUMER, "too slow: events were about to be lost");
+                self.cut_off(slot);
             }
             true
         });
         self.full = full;
+    }
+
+    /// Closes a slow consumer, also one that is being closed behind events that it has not read.
+    fn cut_off(&mut self, slot: u32) {
+        const REASON: &str = "too slow: events were about to be lost";
+        if self.slots[slot].is_open() {
+            return self.close(slot, CloseCode::SLOW_CONSUMER, REASON);
+        }
+        let last = close_frame(CloseCode::SLOW_CONSUMER, REASON).into();
+        self.slots[slot].output.cut_to(last, &self.log, &mut self.pool);
     }
 }

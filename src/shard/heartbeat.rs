@@ -11,9 +11,6 @@ use crate::limits;
 use crate::protocol::{Heartbeat, Protocol, SignOfLife};
 use crate::ws::{CloseCode, Opcode, append_frame};
 
-/// What a session that does not authenticate is told.
-pub(super) const EXPECTS_AUTHENTICATION: &str = "no auth message came in time";
-
 impl Sessions {
     /// Notes that the peer lives: something came from it, or it takes bytes again.
     pub(super) fn sign_of_life(&mut self, slot: u32) {

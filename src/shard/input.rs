@@ -39,7 +39,11 @@ impl Sessions {
         match incoming {
             Incoming::Text(text) if open => self.message(slot, Message::Text(text)),
             Incoming::Binary(bytes) if open => self.message(slot, Message::Binary(bytes)),
-            Incoming::Ping(payload) if open && self.may_speak(slot) => {
+            Incoming::Ping(payload) if open => {
+                if !self.may_speak(slot) {
+                    self.refuse_message(slot, false);
+                    return ControlFlow::Continue(());
+                }
                 let mut pong = Vec::with_capacity(payload.len() + 2);
                 append_frame(&mut pong, Opcode::Pong, payload);
                 self.slots[slot].output.push_pong(pong.into(), &mut self.pool);

@@ -22,14 +22,18 @@ impl Sessions {
     pub(super) fn subscribe(&mut self, slot: u32, topic: &str) {
         if !self.is_subscribed(slot, topic) {
             let membership = self.index.join_topic(topic, slot);
-            self.slots[slot].dialogue().subscriptions.push(membership);
+            let dialogue = self.slots[slot].dialogue();
+            dialogue.subscriptions.push(membership);
+            dialogue.names_bytes += topic.len();
         }
     }
 
     /// Ends that; one that does not receive it is left as it is.
     pub(super) fn unsubscribe(&mut self, slot: u32, topic: &str) {
         if let Some(at) = self.subscription(slot, topic) {
-            let membership = self.slots[slot].dialogue().subscriptions.remove(at);
+            let dialogue = self.slots[slot].dialogue();
+            let membership = dialogue.subscriptions.remove(at);
+            dialogue.names_bytes -= topic.len();
             self.leave(membership);
         }
     }

@@ -1,7 +1,7 @@
 //! The shard's loop over its sockets, in bounded turns.
 //!
 //! ```text
-//!   turn:  reap completions ─▶ feed input ─▶ timers ─▶ ingest events ─▶ send one batch ─▶ submit requests
+//!   turn:  reap completions ─▶ feed input ─▶ ingest events ─▶ timers ─▶ send one batch ─▶ submit requests
 //! ```
 //!
 //! Input is drained first, so that pongs are seen before a deadline is judged. A turn sends to at most
@@ -116,8 +116,9 @@ impl<S: Sockets> Plane<S> {
     pub fn turn(&mut self, tick: Tick, now: impl Fn() -> Nanos) -> bool {
         self.reap();
         self.listen_again();
-        self.sessions.advance(tick, &mut self.due);
+        // Events first: what was published before a token's end is still its user's.
         self.sessions.ingest();
+        self.sessions.advance(tick, &mut self.due);
         self.send_batch();
         self.sessions.record_finished(now());
         self.submit();
@@ -273,5 +274,7 @@ fn sent(sessions: &mut Sessions, slot: u32, lent: usize, result: i32) {
         socket.state = State::Draining;
         socket.armed.shutdown = true;
         sessions.requests.push(Request::ShutdownWrite(socket.at(slot)));
+    } else {
+        sessions.hear_on(slot);
     }
 }

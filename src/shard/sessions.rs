@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::accounts::{KEY_REVOKED, TIER_TOO_LOW, admits};
+use super::dialogue::ANSWERS_UNREAD;
 use super::fanout::Inbox;
 use super::index::TopicIndex;
 use super::log::ShardLog;
@@ -204,7 +205,7 @@ impl Sessions {
         }
         socket.output.push_owned(frames, &mut self.pool);
         if socket.output.owned_bytes() > socket.protocol.owned_bytes_max() {
-            self.close(slot, CloseCode::SLOW_CONSUMER, "answers are not being read");
+            self.close(slot, CloseCode::SLOW_CONSUMER, ANSWERS_UNREAD);
         } else {
             self.enqueue(slot);
         }
@@ -246,15 +247,22 @@ impl Sessions {
     /// Closes every open session behind whatever it still has to be sent, as a shutdown does.
     pub fn close_all(&mut self, code: CloseCode, reason: &str) {
         for slot in self.slots.slots() {
-            if self.slots[slot].is_open() {
-                self.leave_audiences(slot);
-                let socket = &mut self.slots[slot];
-                socket.output.push_owned(close_frame(code, reason).into(), &mut self.pool);
-                socket.state = State::Closing;
-                self.set_due(slot, self.now + limits::CLOSE_DRAIN_MS / limits::TICK_MS);
-                self.enqueue(slot);
-            }
+            self.close_behind_all(slot, &[], code, reason);
         }
+    }
+
+    /// Closes a session behind whatever it still has to be sent and some last words: whole frames.
+    pub(super) fn close_behind_all(&mut self, slot: u32, before: &[u8], code: CloseCode, reason: &str) {
+        if !self.slots[slot].is_open() {
+            return;
+        }
+        self.leave_audiences(slot);
+        let frames = [before, &close_frame(code, reason)].concat();
+        let socket = &mut self.slots[slot];
+        socket.output.push_owned(frames.into(), &mut self.pool);
+        socket.state = State::Closing;
+        self.set_due(slot, self.now + limits::CLOSE_DRAIN_MS / limits::TICK_MS);
+        self.enqueue(slot);
     }
 
     /// The connection is over, whoever ended it: nothing more is sent or read.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Stage;
-use crate::accounts::{Account, Role};
+use crate::accounts::{Account, Identity, Role};
 use crate::gate::Holder;
 use crate::protocol::channels::{self, Channel, Command};
-use crate::protocol::{ErrorCode, Protocol, SocketError};
+use crate::protocol::{ErrorCode, Protocol, SocketError, pong};
 use crate::shard::index::Bond;
 use crate::shard::sessions::Sessions;
 use crate::ws::CloseCode;
@@ -18,7 +18,7 @@ impl Sessions {
             Ok(Command::Subscribe(channel)) => self.subscribe_to_channel(slot, &channel),
             Ok(Command::Unsubscribe(channel)) => self.unsubscribe_from_channel(slot, &channel),
             Ok(Command::Ping) => {
-                self.say(slot, channels::pong(self.unix_ms, self.seq()));
+                self.say(slot, pong(self.unix_ms, self.seq()));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -28,14 +28,22 @@ impl Sessions {
         }
     }
 
-    /// A second `auth` with a key of the same account answers as the first did: so a key can be changed for another.
+    /// A second `auth` with a key of the same account answers as the first did, so that a key can be changed for another. Any
+    /// other key changes nothing then.
     fn authenticate_by_key(&mut self, slot: u32, key: &str) -> Result<(), SocketError> {
-        let Some(identity) = self.accounts.clone().authenticate(key) else {
-            return self.refuse_key(slot, "this API key does not exist or was revoked");
+        let refused = match self.accounts.clone().authenticate(key) {
+            Some(identity) if identity.role != Role::Publisher => return self.enter_as(slot, &identity),
+            Some(_) => SocketError::authentication("this is a publisher key: a subscriber key is needed here"),
+            None => SocketError::authentication("this API key does not exist or was revoked"),
         };
-        if identity.role == Role::Publisher {
-            return self.refuse_key(slot, "this is a publisher key: a subscriber key is needed here");
+        if self.slots[slot].home.is_some() {
+            return Err(refused);
         }
+        self.refuse_authentication(slot, &refused.frame(), &refused.message);
+        Ok(())
+    }
+
+    fn enter_as(&mut self, slot: u32, identity: &Identity) -> Result<(), SocketError> {
         let home = self.slots[slot].home.map(|home| home.audience);
         if home.is_some() && home != self.index.of_account(Protocol::Channels, identity.account.id) {
             return Err(SocketError::authentication("this session belongs to another account: open a new one"));
@@ -57,11 +65,6 @@ impl Sessions {
         }
         self.slots[slot].key = Some(identity.key);
         self.say(slot, channels::authenticated(self.seq()));
-        Ok(())
-    }
-
-    fn refuse_key(&mut self, slot: u32, message: &str) -> Result<(), SocketError> {
-        self.refuse_authentication(slot, &SocketError::authentication(message).frame(), message);
         Ok(())
     }
 

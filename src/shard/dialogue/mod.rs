@@ -7,21 +7,30 @@
 //! ```
 //!
 //! Invariants:
-//! * Messages are handled in their order, and each is answered, or the session is closed with the reason.
+//! * Messages are handled in their order, and each is answered, or the session is closed with the reason. While many answers
+//!   have not been sent, further messages wait, so that what they are answered can't pile up.
 //! * Nothing is joined before authentication. What a session may join is decided by its account's or its token's present state.
 
 mod channels;
 mod rooms;
 
-use super::heartbeat::EXPECTS_AUTHENTICATION;
+use std::collections::VecDeque;
+
 use super::sessions::Sessions;
 use super::socket::Membership;
 use super::wheel::Tick;
-use crate::limits::TICK_MS;
+use crate::clock::Nanos;
+use crate::limits::{self, TICK_MS};
 use crate::protocol::rooms::NamedChannels;
 use crate::protocol::{ErrorCode, Message, Protocol, SocketError, tiered};
 use crate::tokens::UserId;
 use crate::ws::CloseCode;
+
+/// What a session that does not authenticate is told.
+const EXPECTS_AUTHENTICATION: &str = "no auth message came in time";
+
+/// What a session is told that asks and does not read.
+pub(super) const ANSWERS_UNREAD: &str = "answers are not being read";
 
 /// What a session with commands remembers.
 #[derive(Debug)]
@@ -29,6 +38,11 @@ pub struct Dialogue {
     pub stage: Stage,
     /// The topics that it named, in order.
     pub subscriptions: Vec<Membership>,
+    /// Bytes of their names.
+    pub names_bytes: usize,
+    /// Messages that wait until answers to earlier ones have been sent.
+    waiting: VecDeque<Box<str>>,
+    waiting_bytes: usize,
 }
 
 /// How far it is, or what it waits for.
@@ -56,6 +70,8 @@ pub struct Guest {
     /// When it is to be told so; nothing once it was.
     pub warns: Option<Tick>,
     pub next_ping: Tick,
+    /// Tokens that were not believed since it has been open.
+    pub failures: u8,
 }
 
 /// An administrator's level and its audience.
@@ -67,7 +83,13 @@ pub struct Admin {
 
 impl Dialogue {
     pub fn new() -> Box<Self> {
-        Box::new(Self { stage: Stage::AwaitsAuthentication, subscriptions: Vec::new() })
+        Box::new(Self {
+            stage: Stage::AwaitsAuthentication,
+            subscriptions: Vec::new(),
+            names_bytes: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+        })
     }
 
     /// Every audience that it is in beside its home.
@@ -84,7 +106,8 @@ impl Sessions {
     /// What the client said, in whatever protocol it is.
     pub(super) fn message(&mut self, slot: u32, message: Message<'_>) {
         if !self.may_speak(slot) {
-            return self.tell(slot, &SocketError::new(ErrorCode::RateLimitExceeded, "too many messages: slow down"));
+            let harmless = matches!(message, Message::Text(text) if self.changes_nothing(slot, text));
+            return self.refuse_message(slot, harmless);
         }
         match (self.slots[slot].protocol, message) {
             // The seed's protocol knows no client messages. One is a sign of life and nothing else.
@@ -94,8 +117,7 @@ impl Sessions {
                 self.say(slot, tiered::pong(self.seq()));
             }
             (Protocol::Tiered, _) => self.tell(slot, &SocketError::invalid("the only message here is ping")),
-            (Protocol::Channels, Message::Text(text)) => self.channels_message(slot, text),
-            (Protocol::Rooms, Message::Text(text)) => self.rooms_message(slot, text),
+            (Protocol::Channels | Protocol::Rooms, Message::Text(text)) => self.hear(slot, text),
             (Protocol::Channels | Protocol::Rooms, Message::Binary(_)) => {
                 self.tell(slot, &SocketError::invalid("messages here are JSON in text frames"));
             }
@@ -104,26 +126,76 @@ impl Sessions {
         }
     }
 
-    /// Counts a message or a ping against the session's rate. Whoever keeps sending what is refused is closed.
+    /// Carries a command out, or puts it off while too many answers wait to be sent. A client that asks and does not read
+    /// is closed in the end.
+    fn hear(&mut self, slot: u32, text: &str) {
+        let answers = self.slots[slot].output.owned_bytes();
+        let dialogue = self.slots[slot].dialogue();
+        if dialogue.waiting.is_empty() && answers < limits::ANSWERS_UNSENT_BYTES_MAX {
+            return self.carry_out(slot, text);
+        }
+        dialogue.waiting_bytes += text.len();
+        dialogue.waiting.push_back(text.into());
+        if dialogue.waiting_bytes > limits::MESSAGES_WAITING_BYTES_MAX {
+            self.close(slot, CloseCode::SLOW_CONSUMER, ANSWERS_UNREAD);
+        }
+    }
+
+    /// Its answers have been sent: what it said meanwhile is carried out, until there are many again.
+    pub(super) fn hear_on(&mut self, slot: u32) {
+        while self.slots[slot].output.owned_bytes() < limits::ANSWERS_UNSENT_BYTES_MAX
+            && let Some(dialogue) = &mut self.slots[slot].dialogue
+            && let Some(text) = dialogue.waiting.pop_front()
+        {
+            dialogue.waiting_bytes -= text.len();
+            self.carry_out(slot, &text);
+        }
+    }
+
+    fn carry_out(&mut self, slot: u32, text: &str) {
+        match self.slots[slot].protocol {
+            Protocol::Channels => self.channels_message(slot, text),
+            Protocol::Rooms => self.rooms_message(slot, text),
+            other => unreachable!("{other:?} has no commands"),
+        }
+    }
+
+    /// Whether a message or a ping is within the session's rate.
     pub(super) fn may_speak(&mut self, slot: u32) -> bool {
-        let now = u64::from(self.now) * u64::from(TICK_MS) * 1_000_000;
-        let socket = &mut self.slots[slot];
-        if !socket.protocol.tells_errors() {
+        if !self.slots[slot].protocol.tells_errors() {
             return true;
         }
+        let now = self.nanos();
+        let socket = &mut self.slots[slot];
         if socket.rate.is_rested(now) {
             socket.refusals = 0;
         }
-        if socket.rate.admit(&self.rate, 1, now).is_ok() {
-            return true;
-        }
-        socket.refusals += 1;
+        socket.rate.admit(&self.rate, 1, now).is_ok()
+    }
+
+    /// Tells a client that it says too much. Whoever goes on without a pause is closed; what is `harmless` is not held
+    /// against it.
+    pub(super) fn refuse_message(&mut self, slot: u32, harmless: bool) {
+        let error = SocketError::new(ErrorCode::RateLimitExceeded, "too many messages: slow down");
+        let socket = &mut self.slots[slot];
+        socket.refusals += u32::from(!harmless);
         if self.rules.refusals_max > 0 && socket.refusals > self.rules.refusals_max {
             // Behind its answers: the client has to see that it was told to slow down.
             let reason = "too many messages, and no pause after many were refused";
-            self.close_after(slot, &[], CloseCode::RATE_ABUSE, reason);
+            return self.close_after(slot, &[], CloseCode::RATE_ABUSE, reason);
         }
-        false
+        self.tell(slot, &error);
+    }
+
+    /// Takes what an expensive message costs beyond the others.
+    fn charge(&mut self, slot: u32, messages: u64) -> Result<(), SocketError> {
+        let now = self.nanos();
+        let admitted = self.slots[slot].rate.admit(&self.rate, messages, now);
+        admitted.map_err(|_| SocketError::new(ErrorCode::RateLimitExceeded, "too many auth messages: slow down"))
+    }
+
+    fn nanos(&self) -> Nanos {
+        u64::from(self.now) * u64::from(TICK_MS) * 1_000_000
     }
 
     /// Tells the client what it did wrong; the session goes on.
@@ -135,14 +207,21 @@ impl Sessions {
 
     /// Subscribes to a topic, where there is room for one more.
     fn subscribe_within_bounds(&mut self, slot: u32, topic: &str) -> Result<(), SocketError> {
-        let most = self.rules.subscriptions_max as usize;
-        let full = most > 0 && self.subscriptions(slot).count() >= most;
-        if full && !self.is_subscribed(slot, topic) {
-            let message = format!("a session subscribes to at most {most} topics: unsubscribe from one first");
-            return Err(SocketError::new(ErrorCode::RateLimitExceeded, message));
+        if self.is_subscribed(slot, topic) {
+            return Ok(());
         }
-        self.subscribe(slot, topic);
-        Ok(())
+        let most = self.rules.subscriptions_max as usize;
+        let dialogue = self.slots[slot].dialogue();
+        let told = if most > 0 && dialogue.subscriptions.len() >= most {
+            format!("a session subscribes to at most {most} topics: unsubscribe from one first")
+        } else if dialogue.names_bytes + topic.len() > limits::SUBSCRIPTION_NAMES_BYTES_MAX {
+            let most = limits::SUBSCRIPTION_NAMES_BYTES_MAX;
+            format!("the names of a session's topics have at most {most} bytes together: unsubscribe from one first")
+        } else {
+            self.subscribe(slot, topic);
+            return Ok(());
+        };
+        Err(SocketError::new(ErrorCode::RateLimitExceeded, told))
     }
 
     /// Ends a session that could not say who it is.

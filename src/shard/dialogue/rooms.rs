@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::{Admin, Guest, Stage};
 use crate::gate::Holder;
-use crate::limits::{EXPIRY_WARNING_MS, TICK_MS};
+use crate::limits::{AUTH_FAILURES_MAX, AUTH_MESSAGE_COST, EXPIRY_WARNING_MS, TICK_MS};
 use crate::protocol::rooms::{self, Command, NamedChannels, Room};
-use crate::protocol::{ErrorCode, SocketError};
+use crate::protocol::{ErrorCode, Protocol, SocketError, pong};
 use crate::shard::Tick;
 use crate::shard::sessions::Sessions;
 use crate::tokens::Claims;
@@ -22,7 +22,7 @@ impl Sessions {
                 self.guest(slot).map(|_| ()).map(|()| self.answer_with_rooms(slot, None, "listed"))
             }
             Ok(Command::Ping) => {
-                self.say(slot, rooms::pong(self.unix_ms, self.seq()));
+                self.say(slot, pong(self.unix_ms, self.seq()));
                 Ok(())
             }
             Err(error) => Err(error),
@@ -32,17 +32,45 @@ impl Sessions {
         }
     }
 
-    /// A session that has a user keeps it: a token that is not believed, or is another user's, changes nothing.
+    /// Whether a room command asks for what is so already. The protocol's clients repeat theirs, and more with each
+    /// reconnect, so that is not held against them.
+    pub(super) fn changes_nothing(&mut self, slot: u32, text: &str) -> bool {
+        if self.slots[slot].protocol != Protocol::Rooms {
+            return false;
+        }
+        match rooms::parse(text) {
+            Ok(Command::Subscribe(name)) => match self.room(slot, &name) {
+                Ok(Room::Market(topic)) => self.is_subscribed(slot, topic.as_str()),
+                room => room.is_ok(),
+            },
+            Ok(Command::Unsubscribe(name)) => !self.is_subscribed(slot, &name),
+            Ok(Command::ListRooms) => true,
+            Ok(Command::Auth { .. } | Command::Ping) | Err(_) => false,
+        }
+    }
+
+    /// A session that has a user keeps it: a token that is not believed, or is another user's, changes nothing, but for one
+    /// that goes on trying. Checking a signature takes as long as hundreds of other messages, so it costs as many.
     fn authenticate_by_token(&mut self, slot: u32, token: &str) -> Result<(), SocketError> {
-        match (self.tokens.verify(token, self.unix_ms / 1000), self.guest(slot).is_ok()) {
-            (Ok(claims), false) => self.welcome(slot, claims),
-            (Ok(claims), true) => self.refresh(slot, claims)?,
-            (Err(error), true) => return Err(SocketError::authentication(error.to_string())),
-            (Err(error), false) => {
-                let message = error.to_string();
-                self.refuse_authentication(slot, &rooms::refused(&message), &message);
+        let is_open = self.guest(slot).is_ok();
+        if is_open {
+            self.charge(slot, AUTH_MESSAGE_COST)?;
+        }
+        let error = match self.tokens.verify(token, self.unix_ms / 1000) {
+            Ok(claims) if is_open => return self.refresh(slot, claims),
+            Ok(claims) => {
+                self.welcome(slot, claims);
+                return Ok(());
+            }
+            Err(error) => SocketError::authentication(error.to_string()),
+        };
+        if let Ok(guest) = self.guest(slot) {
+            guest.failures += 1;
+            if guest.failures <= AUTH_FAILURES_MAX {
+                return Err(error);
             }
         }
+        self.refuse_authentication(slot, &rooms::refused(&error), &error.message);
         Ok(())
     }
 
@@ -50,7 +78,7 @@ impl Sessions {
     pub(in crate::shard) fn welcome(&mut self, slot: u32, claims: Claims) {
         if let Err(refused) = self.identify(slot, Holder::User(claims.user.clone())) {
             let error = SocketError::new(ErrorCode::RateLimitExceeded, refused.to_string());
-            return self.close_after(slot, &error.frame(), CloseCode::RATE_ABUSE, &error.message);
+            return self.close_after(slot, &rooms::refused(&error), CloseCode::RATE_ABUSE, &error.message);
         }
         let session = self.random.u64(..);
         let Claims { user, admin_level, expires_at_s } = claims;
@@ -66,6 +94,7 @@ impl Sessions {
             expires,
             warns: Some(warning_before(expires)),
             next_ping: self.first_ping(slot),
+            failures: 0,
         };
         let socket = &mut self.slots[slot];
         socket.home = Some(home);
@@ -142,7 +171,7 @@ impl Sessions {
         let automatic = [format!("user:{}", guest.user)].into_iter().chain(admin).map(Value::from);
         let named = guest.named.iter().map(|named| Value::from(named.as_str()));
         let markets = self.subscriptions(slot).map(Value::from);
-        let answer = rooms::subscription(channel, status, automatic.chain(named).chain(markets));
+        let answer = rooms::subscription(channel, status, automatic.chain(named).chain(markets), self.seq());
         self.say(slot, answer);
     }
 
@@ -159,8 +188,9 @@ impl Sessions {
         let Ok(guest) = self.guest(slot) else { return };
         // Ticks may run behind the clock, and a token is good until its very end.
         if guest.expires_at_s.saturating_mul(1000) <= unix_ms {
+            // What was published before its end is still the user's.
             let error = SocketError::authentication("the token has expired");
-            return self.refuse_authentication(slot, &error.frame(), &error.message);
+            return self.close_behind_all(slot, &error.frame(), CloseCode::AUTHENTICATION, &error.message);
         }
         if guest.warns.is_some_and(|warns| warns <= now) {
             guest.warns = None;

@@ -1,6 +1,6 @@
 //! Sockets of a shard that receive the same events.
 
-use crate::accounts::{AccountId, Watchlist};
+use crate::accounts::{AccountId, Grants, Watchlist};
 use crate::shard::log::LogRange;
 use crate::tokens::UserId;
 
@@ -8,7 +8,7 @@ use crate::tokens::UserId;
 #[derive(Clone, Debug)]
 pub enum Bond {
     /// They are sessions of one account, in one protocol. The watchlist is empty for all but that protocol.
-    Account { account: AccountId, version: u64, watchlist: Watchlist },
+    Account { account: AccountId, version: u64, watchlist: Watchlist, grants: Grants },
     /// They are rooms sessions of one user.
     User(UserId),
     /// They subscribed to this topic by name.

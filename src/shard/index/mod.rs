@@ -155,10 +155,11 @@ impl TopicIndex {
     /// Brings an account's audience up to its present version, and to its watchlist where that decides what it receives.
     pub fn follow(&mut self, id: AudienceId, account: &Account) {
         let watches = self.watchlist.get(&account.id) == Some(&id);
-        let Bond::Account { version, watchlist, .. } = &mut self.audience(id).bond else {
+        let Bond::Account { version, watchlist, grants, .. } = &mut self.audience(id).bond else {
             unreachable!("only accounts are followed");
         };
         *version = account.version;
+        *grants = account.grants.clone();
         if !watches || watchlist.is_same(&account.watchlist) {
             return;
         }
@@ -191,8 +192,12 @@ impl TopicIndex {
     fn open_account(&mut self, protocol: Protocol, account: &Account) -> AudienceId {
         let watches = protocol == Protocol::Watchlist;
         let watchlist = if watches { account.watchlist.clone() } else { Watchlist::empty() };
-        let id =
-            self.open(Bond::Account { account: account.id, version: account.version, watchlist: watchlist.clone() });
+        let id = self.open(Bond::Account {
+            account: account.id,
+            version: account.version,
+            watchlist: watchlist.clone(),
+            grants: account.grants.clone(),
+        });
         let accounts = match protocol {
             Protocol::Watchlist => &mut self.watchlist,
             Protocol::Tiered => &mut self.tiered,

@@ -170,3 +170,27 @@ fn subscriptions_are_bounded_and_a_repeat_at_the_bound_is_none() {
         ["subscribed", "subscribed", "error RATE_LIMIT_EXCEEDED", "subscribed", "unsubscribed", "subscribed"];
     assert_eq!(kinds(&messages(&client)[1..]), expected);
 }
+
+#[test]
+fn a_key_has_so_many_sessions_and_a_wrong_second_key_takes_none_away() {
+    let mut bench = Bench::new(1, 8);
+    let clients: Vec<_> = (0..=KEY_CONNECTIONS).map(|_| bench.stranger(Admission::Channels)).collect();
+    for client in &clients {
+        say(client, &auth(1));
+        bench.settle();
+    }
+    let (last, others) = clients.split_last().unwrap();
+    assert_eq!(kinds(&messages(last)), ["error RATE_LIMIT_EXCEEDED", r#"{"close":4429}"#]);
+    for client in others {
+        say(client, &auth(9));
+    }
+    bench.settle();
+    assert!(others.iter().all(|client| kinds(&messages(client)) == ["authenticated", "error AUTHENTICATION_FAILED"]));
+    others[0].reset();
+    last.reset();
+    bench.settle();
+    let next = bench.stranger(Admission::Channels);
+    say(&next, &auth(1));
+    bench.settle();
+    assert_eq!(kinds(&messages(&next)), ["authenticated"], "its place was given back");
+}

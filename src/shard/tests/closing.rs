@@ -136,3 +136,26 @@ fn a_full_table_says_so_and_a_freed_slot_is_used_again() {
     assert_eq!(events(&second), [1]);
     assert!(events(&first).is_empty());
 }
+
+#[test]
+fn events_after_a_shutdown_began_overwrite_nothing_that_is_still_to_be_sent() {
+    let mut bench = Bench::new(1, 4);
+    let slow = bench.enter(2, 1_000);
+    let other = bench.enter(1, 1_000);
+    bench.publish((0..20).map(|_| event(2, 1_000)).collect());
+    bench.settle();
+    bench.plane.close_all(CloseCode::SERVICE_RESTART, "restarting");
+    for _ in 0..4 {
+        bench.publish((0..10).map(|_| event(1, 60_000)).collect());
+        bench.settle();
+    }
+    for _ in 0..100 {
+        for client in [&slow, &other] {
+            client.read(usize::MAX);
+        }
+        bench.settle();
+    }
+    for client in [slow, other] {
+        assert_eq!(got(&client).last(), Some(&Got::Close(Some(4409))), "it was told that it missed something");
+    }
+}

@@ -93,6 +93,9 @@ struct Bench {
 /// When every bench begins, in Unix milliseconds.
 const EPOCH_MS: UnixMs = 1_800_000_000_000;
 
+/// Connections of one key or user, where the gate counts them.
+const KEY_CONNECTIONS: u32 = 6;
+
 const SECRET: &str = "a secret of thirty-two characters";
 
 fn token_settings() -> TokenSettings {
@@ -114,7 +117,8 @@ impl Bench {
         let stats = Arc::new(ShardStats::default());
         let accounts = snapshot();
         let sizes = ShardSizes { slots, log_bytes: 1 << 20 };
-        let gate = Arc::new(Gate::new(Policy::default()));
+        let policy = Policy { handshakes_per_second: 0, connections_per_key: KEY_CONNECTIONS, ..Policy::default() };
+        let gate = Arc::new(Gate::new(policy));
         let tokens = Verifier::open(&token_settings(), Path::new("/nonexistent")).expect("a secret is at hand");
         let parts = SessionParts {
             accounts: Arc::new(accounts.clone()),
@@ -147,6 +151,14 @@ impl Bench {
     fn visitor(&mut self, admission: Admission) -> FakeClient {
         let client = FakeClient::new(ROOMY);
         self.admit(&client, admission, Vec::new()).expect("a free slot");
+        client
+    }
+
+    /// The same from an address that the gate counts.
+    fn stranger(&mut self, admission: Admission) -> FakeClient {
+        let client = FakeClient::new(ROOMY);
+        let entry = Entry::enter(&self.gate, [192, 0, 2, 1].into(), 0).expect("the gate is open");
+        self.plane.enter(client.clone(), admission, entry, Vec::new()).expect("a free slot");
         client
     }
 

@@ -161,7 +161,7 @@ fn a_tokens_end_is_warned_of_thirty_seconds_ahead_and_closes() {
     bench.pass_time(100);
     let got = messages(&client);
     assert_eq!(kinds(&got), ["connection", "expiring"]);
-    assert_eq!((&got[1]["expiresAt"], &got[1]["in_ms"]), (&"2027-01-15T08:01:00.000Z".into(), &30_000.into()));
+    assert_eq!((&got[1]["expiresAt"], &got[1]["expiresInMs"]), (&"2027-01-15T08:01:00.000Z".into(), &30_000.into()));
     client.send(&client_frame(Opcode::Pong, b""));
     bench.pass_time(29_900);
     assert_eq!(messages(&client).len(), 2);
@@ -210,4 +210,100 @@ fn an_unanswered_rooms_client_is_pinged_and_dropped() {
     let client = guest(&mut bench, "u1", None, 3600);
     bench.pass_time(70_000);
     assert_eq!(messages(&client).last().unwrap().to_string(), r#"{"close":4408}"#);
+}
+
+/// All of it as one write, as clients do that come back.
+fn in_one_breath(client: &FakeClient, texts: impl Iterator<Item = String>) {
+    let frames: Vec<u8> = texts.flat_map(|text| client_frame(Opcode::Text, text.as_bytes())).collect();
+    client.send(&frames);
+}
+
+#[test]
+fn whoever_comes_back_subscribes_to_everything_in_one_breath() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", None, 3600);
+    let market = |number: u32| format!("market:BTC-27JUN25-{number:06}-C-USDC");
+    in_one_breath(&client, (0..1_000).map(|number| command("subscribe", &market(number))));
+    bench.settle();
+    let got = messages(&client);
+    assert_eq!(got.len(), 1 + 1_000, "{}", got.last().unwrap());
+    let rooms = got[1_000]["subscribedRooms"].as_array().unwrap();
+    assert_eq!((rooms.len(), rooms[1_000].as_str()), (1_001, Some(&*market(999))));
+    bench.publish(vec![on(&market(0)), on(&market(999))]);
+    bench.settle();
+    assert_eq!(topics(&client).len(), 2);
+}
+
+#[test]
+fn repetition_is_never_punished_but_a_flood_of_new_wishes_is() {
+    let mut bench = Bench::new(1, 4);
+    let (repeats, floods) = (guest(&mut bench, "u1", None, 3600), guest(&mut bench, "u2", None, 3600));
+    in_one_breath(
+        &repeats,
+        (0..3_000).map(|number| match number % 3 {
+            0 => command("subscribe", "market:A"),
+            1 => command("unsubscribe", "market:B"),
+            _ => r#"{"type":"list_rooms"}"#.to_owned(),
+        }),
+    );
+    in_one_breath(&floods, (0..3_000).map(|number| command("subscribe", &format!("market:{number}"))));
+    bench.settle();
+    let got = kinds(&messages(&repeats));
+    assert_eq!(got.len(), 1 + 3_000);
+    assert!(!got.contains(&r#"{"close":4429}"#.to_owned()));
+    assert_eq!(kinds(&messages(&floods)).last().unwrap(), r#"{"close":4429}"#);
+}
+
+#[test]
+fn the_names_of_a_sessions_rooms_are_bounded_together() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", None, 3600);
+    let most = limits::SUBSCRIPTION_NAMES_BYTES_MAX / 256;
+    let market = |number: usize| format!("market:{number:0>249}");
+    in_one_breath(&client, (0..=most).map(|number| command("subscribe", &market(number))));
+    in_one_breath(&client, [command("unsubscribe", &market(0)), command("subscribe", &market(most))].into_iter());
+    bench.settle();
+    let got = kinds(&messages(&client));
+    assert_eq!(got[most + 1..], ["error RATE_LIMIT_EXCEEDED", "room_subscription", "room_subscription"]);
+}
+
+#[test]
+fn one_that_goes_on_with_wrong_tokens_is_closed_and_checks_cost_what_they_take() {
+    let mut bench = Bench::new(1, 4);
+    let (forges, repeats) = (guest(&mut bench, "u1", None, 3600), guest(&mut bench, "u2", None, 3600));
+    in_one_breath(&forges, (0..10).map(|_| auth("a.b.c")));
+    in_one_breath(&repeats, (0..200).map(|_| auth(&token("u2", None, 3600))));
+    bench.settle();
+    let failed = "error AUTHENTICATION_FAILED";
+    let expected = [failed, failed, failed, "connection", failed, r#"{"close":4401}"#];
+    assert_eq!(kinds(&messages(&forges)[1..]), expected);
+    let believed = kinds(&messages(&repeats)).iter().filter(|kind| *kind == "connection").count();
+    let most = limits::MESSAGE_BURST as usize / limits::AUTH_MESSAGE_COST as usize;
+    assert!((10..=most).contains(&believed), "{believed} signatures were checked at once");
+}
+
+#[test]
+fn what_was_published_before_a_tokens_end_is_still_its_users() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", None, 20);
+    bench.pass_time(19_950);
+    bench.publish(vec![on("user:u1")]);
+    bench.pass_time(50);
+    let failed = "error AUTHENTICATION_FAILED";
+    assert_eq!(kinds(&messages(&client)[2..]), ["note", failed, r#"{"close":4401}"#]);
+}
+
+#[test]
+fn a_user_has_so_many_sessions() {
+    let mut bench = Bench::new(1, 8);
+    let clients: Vec<_> = (0..=KEY_CONNECTIONS).map(|_| bench.stranger(Admission::Rooms { claims: None })).collect();
+    for client in &clients {
+        say(client, &auth(&token("u1", None, 3600)));
+        bench.settle();
+    }
+    let (last, others) = clients.split_last().unwrap();
+    let got = messages(last);
+    assert_eq!(kinds(&got), ["connection", "error RATE_LIMIT_EXCEEDED", r#"{"close":4429}"#]);
+    assert_eq!(got[0]["status"], "error");
+    assert!(others.iter().all(|client| kinds(&messages(client)) == ["connection"]));
 }

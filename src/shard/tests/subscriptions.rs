@@ -8,8 +8,8 @@ use super::*;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Checks what a channels client got against what was published, number by number.
-fn check(seed: u64, got: &[Value], published: &BTreeMap<u64, String>) {
+/// Checks what a channels client got against what was published, number by number. Returns how many events it got.
+fn check(seed: u64, got: &[Value], published: &BTreeMap<u64, String>) -> usize {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut position = 0;
     // Everything up to `until` that the subscriptions of the moment match must have come by now.
@@ -44,6 +44,7 @@ fn check(seed: u64, got: &[Value], published: &BTreeMap<u64, String>) {
     expected
         .extend(published.range((Excluded(position), Unbounded)).filter(|(_, of)| in_force(of)).map(|(seq, _)| *seq));
     assert_eq!(received, expected, "seed {seed}");
+    received.len()
 }
 
 fn storm(seed: u64) {
@@ -57,7 +58,7 @@ fn storm(seed: u64) {
     bench.kernel().writes_short = random.bool();
     bench.kernel().answers_late = random.bool();
     bench.kernel().batch_max = *random.choice(&[1, 3, 64]).unwrap();
-    let clients: Vec<FakeClient> = (0..6).map(|_| bench.visitor(Admission::Channels)).collect();
+    let clients: Vec<FakeClient> = (0..6).map(|_| bench.stranger(Admission::Channels)).collect();
     for client in &clients {
         say(client, &format!(r#"{{"type":"auth","apiKey":"{}"}}"#, api_key(1).expose()));
     }
@@ -80,12 +81,15 @@ fn storm(seed: u64) {
         }
     }
     bench.settle();
+    let mut received = 0;
     for client in &clients {
-        check(seed, &messages(client), &published);
+        received += check(seed, &messages(client), &published);
         client.reset();
     }
+    assert!(received > 100, "seed {seed}: only {received} events were subscribed to");
     bench.settle();
     assert_eq!(bench.plane.occupied(), 0, "seed {seed}");
+    assert!(bench.gate.is_empty(), "seed {seed}: every place at the gate was given back");
 }
 
 #[test]
