@@ -12,7 +12,7 @@
 //! Invariants:
 //! * What is told agrees: every price, size and profit is the market's own.
 //! * The same seed gives, for the same times, the same lines.
-//! * A step is a few lines, at most [`STEP_LINES_MAX`].
+//! * A step is a few lines, at most `DEMO_STEP_EVENTS_MAX`.
 
 mod bot;
 mod customer;
@@ -27,6 +27,7 @@ use fastrand::Rng;
 use super::line::Line;
 use super::market::Market;
 use super::moment::Moment;
+use crate::limits::DEMO_STEP_EVENTS_MAX;
 use bot::CopyBot;
 use customer::Customer;
 use operator::Operator;
@@ -36,11 +37,7 @@ use ticker::Ticker;
 pub use bot::BOT_ID;
 pub use customer::USER_ID;
 pub use operator::ADMIN_LEVEL;
-pub use ticker::{SOL_MINT, USDC_MINT};
-
-/// What one step leads to at the most: a trade, four of the ticker, an alert, two of the bot, about a dozen of the customer, two of the
-/// operator.
-pub const STEP_LINES_MAX: usize = 32;
+pub use ticker::SOL_MINT;
 
 /// The market and everybody who follows it.
 pub struct Story {
@@ -97,7 +94,7 @@ impl Story {
         }
         lines.append(&mut of_customer);
         self.operator.step(&self.market, &step.trade, &now, &mut lines);
-        debug_assert!(lines.len() <= STEP_LINES_MAX, "{} lines", lines.len());
+        debug_assert!(lines.len() <= DEMO_STEP_EVENTS_MAX, "{} lines", lines.len());
         lines
     }
 }
@@ -108,6 +105,7 @@ mod tests {
 
     use serde_json::Value;
 
+    use super::ticker::USDC_MINT;
     use super::*;
     use crate::event::EventParser;
 
@@ -171,7 +169,7 @@ mod tests {
         let mut story = Story::new(9);
         for step in 0..5_000 {
             let lines = story.next(START_UNIX_MS + step * STEP_MS);
-            assert!((1..=STEP_LINES_MAX).contains(&lines.len()));
+            assert!((1..=DEMO_STEP_EVENTS_MAX).contains(&lines.len()));
             for line in lines {
                 let text = line.to_string();
                 let event = parser.parse(text.as_bytes(), 1, None).unwrap_or_else(|error| panic!("{error}: {text}"));
