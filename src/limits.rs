@@ -604,6 +604,13 @@ pub const PUBLISH_PROGRESS_LINE_EVERY_S: u64 = 5;
 /// Past it the demo would be a load test, which `loadgen` does better.
 pub const DEMO_RATE_EVENTS_PER_S_MAX: f64 = 100_000.0;
 
+/// Events that one step of the demo's market leads to: two trades with an alert and two of the bot each, four of the ticker, about a
+/// dozen of the customer, two of the operator.
+pub const DEMO_STEP_EVENTS_MAX: usize = 32;
+
+/// The demo's printed token: whoever pastes it tomorrow morning still gets in, whoever finds it in a week does not.
+pub const DEMO_TOKEN_TTL_S: u64 = 24 * 3600;
+
 // ── WebSocket clients of tools and tests ────────────────────────────────────────────────────────────────────────────────
 
 /// An answer's head longer than this is not from a server that we would talk to.

@@ -14,10 +14,10 @@ use crate::server::Server;
 pub struct DemoArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Made-up events a second
-    #[arg(long, value_name = "EVENTS", default_value_t = 2.0, value_parser = rate)]
+    /// Made-up events a second, of all protocols together
+    #[arg(long, value_name = "EVENTS", default_value_t = 5.0, value_parser = rate)]
     rate: f64,
-    /// Seed of the market: the same seed makes up the same trades
+    /// Seed of the market: the same seed makes up the same story
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -26,13 +26,14 @@ impl DemoArgs {
     pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
         let stop = Stop::catch()?;
         let generator = Generator::new(self.seed, self.rate);
-        // Before the server: its first snapshot then has the keys that are about to be pasted.
-        let account = DemoAccount::open(data_dir, generator.wallets()).map_err(Failure::failed)?;
         let config = Config::resolve(self.server.settings(Some(data_dir.to_owned())), File::default());
+        // Before the server: its first snapshot then has the keys that are about to be pasted.
+        let account =
+            DemoAccount::open(data_dir, generator.wallets(), &config.server.tokens).map_err(Failure::failed)?;
         let server = Server::start(config.server).map_err(Failure::failed)?;
         stop.server_runs();
         eprintln!("{}\n", server.plan);
-        print!("{}", welcome(server.address, &account));
+        print!("{}", welcome(server.address, &account, generator.bot_wallet()));
         let generating = generator.start(server.hub()).map_err(Failure::failed)?;
         let showing = StatusLine::start(server.watch()).map_err(Failure::failed)?;
         stop.wait(&server);

@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::{AccountName, AccountRecord, Grants, InvalidOwner, NewAccount, Role, Store, StoreError, Tier};
+use super::story::{ADMIN_LEVEL, USER_ID};
+use crate::accounts::{
+    AccountChange, AccountName, AccountRecord, Grant, GrantChange, Grants, InvalidGrant, InvalidOwner, NewAccount,
+    Role, Store, StoreError, Tier,
+};
+use crate::limits::DEMO_TOKEN_TTL_S;
+use crate::tokens::{MintError, Minter, NewToken, TokenSettings, UserId};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -16,14 +22,20 @@ pub enum DemoError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Owner(#[from] InvalidOwner),
+    #[error(transparent)]
+    Grant(#[from] InvalidGrant),
+    #[error(transparent)]
+    Token(#[from] MintError),
     #[error("the demo's keys can't be kept in {}: {source}", path.display())]
     Keys { path: PathBuf, source: io::Error },
 }
 
-/// An account of tier elite that watches every wallet of the made-up market.
+/// An account of tier elite that watches every wallet of the made-up market and may name every bot, and a user.
 pub struct DemoAccount {
     pub subscriber_key: String,
     pub publisher_key: String,
+    /// For the rooms protocol, good for a day.
+    pub user_token: String,
 }
 
 /// What is kept in the data directory. The store has only hashes, and a key that changed with each start would break the
@@ -36,12 +48,15 @@ struct KeptKeys {
 
 const ACCOUNT: &str = "demo";
 const KEYS_FILE: &str = "demo-keys.json";
+const GRANT: &str = "bot:*";
 
 impl DemoAccount {
-    /// Finds the account and its keys, or makes them.
-    pub fn open(data_dir: &Path, wallets: &[String]) -> Result<Self, DemoError> {
+    /// Finds the account and its keys, or makes them. The user's token is a new one.
+    pub fn open(data_dir: &Path, wallets: &[String], tokens: &TokenSettings) -> Result<Self, DemoError> {
         let mut store = Store::open(data_dir)?;
         let account = demo_account(&mut store)?;
+        let grants = GrantChange::Edit { add: vec![GRANT.parse::<Grant>()?], remove: Vec::new() };
+        store.change_account(account.id, &AccountChange { tier: None, grants: Some(grants) })?;
         let owners = wallets.iter().map(|wallet| wallet.parse()).collect::<Result<Vec<_>, _>>()?;
         store.replace_watchlist(account.id, &owners)?;
         let path = data_dir.join(KEYS_FILE);
@@ -57,7 +72,10 @@ impl DemoAccount {
                 made
             }
         };
-        Ok(Self { subscriber_key: keys.subscriber, publisher_key: keys.publisher })
+        let user = NewToken { user: UserId::new(USER_ID), admin_level: Some(ADMIN_LEVEL), ttl_s: DEMO_TOKEN_TTL_S };
+        let now_s = Timestamp::now().as_second().max(0) as u64;
+        let user_token = Minter::open(tokens, data_dir)?.mint(&user, now_s);
+        Ok(Self { subscriber_key: keys.subscriber, publisher_key: keys.publisher, user_token })
     }
 }
 
@@ -88,19 +106,45 @@ fn keep(path: &Path, keys: &KeptKeys) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::Verifier;
+
+    fn open(data_dir: &Path) -> DemoAccount {
+        DemoAccount::open(data_dir, &["wallet-1".to_owned()], &TokenSettings::default()).unwrap()
+    }
+
+    #[test]
+    fn the_account_may_name_every_bot_even_where_it_was_made_before() {
+        let dir = tempfile::tempdir().unwrap();
+        demo_account(&mut Store::open(dir.path()).unwrap()).unwrap();
+        for _ in 0..2 {
+            open(dir.path());
+            let account = demo_account(&mut Store::open(dir.path()).unwrap()).unwrap();
+            assert_eq!(account.grants.to_string(), "bot:* price:* transactions:*");
+        }
+    }
+
+    #[test]
+    fn the_token_is_the_users_for_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = open(dir.path()).user_token;
+        let verifier = Verifier::open(&TokenSettings::default(), dir.path()).unwrap();
+        let now_s = Timestamp::now().as_second() as u64;
+        let claims = verifier.verify(&token, now_s).unwrap();
+        assert_eq!((claims.user.as_str(), claims.admin_level), (USER_ID, Some(ADMIN_LEVEL)));
+        assert!((now_s + 86_390..=now_s + 86_400).contains(&claims.expires_at_s));
+    }
 
     #[test]
     fn the_keys_survive_a_restart_and_a_revoked_one_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let wallets = ["wallet-1".to_owned()];
-        let first = DemoAccount::open(dir.path(), &wallets).unwrap();
-        let second = DemoAccount::open(dir.path(), &wallets).unwrap();
+        let first = open(dir.path());
+        let second = open(dir.path());
         assert_eq!(first.subscriber_key, second.subscriber_key);
         assert_eq!(first.publisher_key, second.publisher_key);
         let mut store = Store::open(dir.path()).unwrap();
         let revoked = store.find_key(&first.publisher_key).unwrap();
         store.revoke_key(revoked.account, revoked.id, Timestamp::now()).unwrap();
-        let third = DemoAccount::open(dir.path(), &wallets).unwrap();
+        let third = open(dir.path());
         assert_ne!(first.publisher_key, third.publisher_key);
         assert!(is_live(&store, &third.publisher_key));
     }

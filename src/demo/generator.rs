@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::market::Market;
-use crate::event::EventParser;
+use super::line::Line;
+use super::story::Story;
+use crate::event::{Event, EventParser};
 use crate::hub::HubHandle;
 
 pub struct Generator {
-    market: Market,
+    story: Story,
     rate: f64,
 }
 
@@ -23,11 +24,17 @@ pub struct Generating {
 
 impl Generator {
     pub fn new(seed: u64, rate: f64) -> Self {
-        Self { market: Market::new(seed), rate }
+        Self { story: Story::new(seed), rate }
     }
 
+    /// The wallets whose trades it makes up.
     pub fn wallets(&self) -> &[String] {
-        self.market.wallets()
+        self.story.wallets()
+    }
+
+    /// The wallet whose transactions it makes up.
+    pub fn bot_wallet(&self) -> &str {
+        self.story.bot_wallet()
     }
 
     pub fn start(self, hub: HubHandle) -> std::io::Result<Generating> {
@@ -46,11 +53,13 @@ impl Generator {
             if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            let line = self.market.next(Timestamp::now().as_millisecond().max(0) as u64);
-            let event = parser.parse(line.as_bytes(), 1, None).expect("the market makes up valid trades");
-            // Refused only when the server is overloaded, and nobody waits for a made-up trade.
-            hub.publish(vec![event], Box::new(|_| {}));
-            published += 1;
+            let lines = self.story.next(Timestamp::now().as_millisecond().max(0) as u64);
+            let parse = |line: &Line| parser.parse(line.to_string().as_bytes(), 1, None);
+            let events: Vec<Event> =
+                lines.iter().map(parse).collect::<Result<_, _>>().expect("the story is of valid events");
+            published += events.len() as u64;
+            // All at once, as it happened. Refused only when the server is overloaded, and nobody waits for a made-up trade.
+            hub.publish(events, Box::new(|_| {}));
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The demo: a made-up market, an account that watches it, and lines to paste.
 //!
 //! ```text
-//!   Market ─▶ Generator (a thread) ─▶ the hub, as a publisher's events would come
-//!   DemoAccount ─▶ welcome: what to paste          StatusLine: how it is going, each second
+//!   Market ─▶ Story ─▶ Generator (a thread) ─▶ the hub, as a publisher's events would come
+//!   DemoAccount ─▶ welcome: what to paste      StatusLine: how it is going, each second
 //! ```
 
 mod account;
 mod generator;
-pub mod market;
+mod line;
+mod market;
+mod moment;
 mod status;
+mod story;
 mod welcome;
 
 pub use account::{DemoAccount, DemoError};
