@@ -1,5 +1,7 @@
 //! Sockets of a shard that receive the same events.
 
+use smallvec::SmallVec;
+
 use crate::accounts::{AccountId, Grants, Watchlist};
 use crate::shard::log::LogRange;
 use crate::tokens::UserId;
@@ -17,9 +19,13 @@ pub enum Bond {
     Admin(u32),
 }
 
+/// Slots. Most audiences have few: those lie in the audience itself, so that finding them costs no memory access more.
+pub type Members = SmallVec<[u32; 4]>;
+
 pub struct Audience {
-    pub bond: Bond,
-    pub members: Vec<u32>,
+    /// Apart, so that what every event needs of an audience fits into one cache line with its place.
+    pub bond: Box<Bond>,
+    pub members: Members,
     /// Frames matched in the ingest under way and not yet handed to the members.
     pub pending: LogRange,
     pub pending_events: u32,
@@ -27,6 +33,6 @@ pub struct Audience {
 
 impl Audience {
     pub fn new(bond: Bond) -> Self {
-        Self { bond, members: Vec::new(), pending: LogRange::default(), pending_events: 0 }
+        Self { bond: Box::new(bond), members: Members::new(), pending: LogRange::default(), pending_events: 0 }
     }
 }

@@ -47,11 +47,15 @@ pub struct TopicIndex {
     admins: BTreeMap<u32, AudienceId>,
 }
 
+/// One line of the processor's caches: an event finds its audiences anywhere among a hundred thousand.
 #[derive(Default)]
+#[repr(align(64))]
 struct Place {
     generation: u32,
     audience: Option<Audience>,
 }
+
+const _: () = assert!(size_of::<Place>() == 64);
 
 impl TopicIndex {
     /// Adds the audiences of a topic to `matched`.
@@ -155,7 +159,7 @@ impl TopicIndex {
     /// Brings an account's audience up to its present version, and to its watchlist where that decides what it receives.
     pub fn follow(&mut self, id: AudienceId, account: &Account) {
         let watches = self.watchlist.get(&account.id) == Some(&id);
-        let Bond::Account { version, watchlist, grants, .. } = &mut self.audience(id).bond else {
+        let Bond::Account { version, watchlist, grants, .. } = &mut *self.audience(id).bond else {
             unreachable!("only accounts are followed");
         };
         *version = account.version;
@@ -226,7 +230,7 @@ impl TopicIndex {
         let audience = place.audience.take().expect("an audience in use");
         place.generation = place.generation.wrapping_add(1);
         self.vacant.push(id);
-        match audience.bond {
+        match *audience.bond {
             Bond::Account { account, watchlist, .. } => {
                 for accounts in [&mut self.watchlist, &mut self.tiered, &mut self.channels] {
                     if accounts.get(&account) == Some(&id) {
@@ -322,7 +326,7 @@ mod tests {
         index.join_account(Protocol::Watchlist, &one, 11);
         index.join_account(Protocol::Watchlist, &one, 12);
         assert_eq!(index.leave(first), Some(12));
-        assert_eq!(index.audience(first.audience).members, [12, 11]);
+        assert_eq!(index.audience(first.audience).members[..], [12, 11]);
     }
 
     #[test]
