@@ -137,7 +137,7 @@ fn a_message_that_is_too_large_is_told_and_ends_the_session() {
 }
 
 /// So little that a test gets there in one segment.
-pub const FEW_MESSAGES: &str = "[limits]\nmessages_per_second = 1\nmessage_burst = 5\nrefusals_before_close = 3\nsubscriptions_per_connection = 2\n";
+pub const FEW_MESSAGES: &str = "[limits]\nmessages_per_second = 1\nmessage_burst = 5\nrefusals_before_close = 3\n";
 
 /// Sends far more than [`FEW_MESSAGES`] allows, in one breath, and holds the server to what a client must get to see: the
 /// answers that it may have, then an error for each one too many, then 4429. `text` is to be answered with `answer`.
