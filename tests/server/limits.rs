@@ -18,15 +18,11 @@ const NONCE: [u8; 16] = *b"the sample nonce";
 
 /// A server with the two accounts and this configuration.
 fn server(config: &str) -> Server {
-    let place = tempfile::tempdir().expect("a directory");
-    let file = place.path().join("stentor.toml");
-    std::fs::write(&file, config).expect("a file");
-    // It is read before the server listens.
-    Server::start_with(&["--shards", "2", "--config", file.to_str().expect("UTF-8")], |_| {})
+    Server::configured(config)
 }
 
 /// A connection from an address of this machine's many.
-fn from(source: &str, server: SocketAddr) -> TcpStream {
+pub fn from(source: &str, server: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let source = SocketAddr::new(source.parse().expect("an address"), 0);
     socket.bind(&SockAddr::from(source)).expect("an address of the loopback network");

@@ -12,6 +12,7 @@
 // What the tests stand on.
 mod data_dir;
 mod http;
+mod jwt;
 mod process;
 mod socket;
 mod trade;
@@ -19,6 +20,7 @@ mod wait;
 
 // What they hold.
 mod admin;
+mod channels;
 mod churn;
 mod cli;
 mod close;
@@ -27,12 +29,17 @@ mod crowd;
 #[cfg(feature = "conformance")]
 mod echo;
 mod heartbeat;
+mod identity;
+mod isolation;
 mod keys;
 mod latest;
 mod limits;
 mod many_shards;
 mod publish;
+mod refusals;
+mod rooms;
 mod slow_consumers;
 mod start;
+mod tiered;
 mod token;
 mod watchlist;

@@ -61,6 +61,15 @@ impl Server {
         Self { child, address, data_dir, subscriber, publisher, words }
     }
 
+    /// A server of two shards with this `stentor.toml`.
+    pub fn configured(config: &str) -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("stentor.toml");
+        std::fs::write(&file, config).expect("a file");
+        // It is read before the server listens.
+        Self::start_with(&["--shards", "2", "--config", file.to_str().expect("UTF-8")], |_| {})
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -72,6 +81,27 @@ impl Server {
 
     pub fn alerts_path(&self) -> String {
         format!("/ws/alerts?apiKey={}", self.subscriber)
+    }
+
+    /// Makes an account with grants beside the usual ones; returns its subscriber key once that is in force.
+    pub fn member(&self, account: &str, tier: &str, grants: &[&str]) -> String {
+        let grants = grants.iter().flat_map(|grant| ["--grant", grant]);
+        let create: Vec<&str> = ["account", "create", account, "--tier", tier].into_iter().chain(grants).collect();
+        self.data_dir.value(&create);
+        let key = self.data_dir.key(account, "subscriber");
+        self.await_key(&key);
+        key
+    }
+
+    /// Waits until a subscriber key that was made on the command line opens something.
+    pub fn await_key(&self, key: &str) {
+        let ask = Request::get("/alerts/latest").header("X-API-Key", key);
+        until("the new key", SOON, || (ask.send(self.address).status == 200).then_some(()));
+    }
+
+    /// A token for that user, made as an operator makes one. `more` are further flags.
+    pub fn token(&self, user: &str, more: &[&str]) -> String {
+        self.data_dir.value(&[&["token", "mint", "--user", user], more].concat())
     }
 
     /// Publishes a JSON document or NDJSON, as `content_type` says.

@@ -44,10 +44,20 @@ impl Socket {
         Self::open_on(TcpStream::connect(address).expect("a connection"), path, b"")
     }
 
+    /// The same with further headers.
+    pub fn open_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Self, Reply> {
+        let stream = TcpStream::connect(address).expect("a connection");
+        Self::shake(stream, client_request("stentor", path, NONCE, headers))
+    }
+
     /// The same over a connection of the caller's, with `behind` sent in the same breath as the request.
-    pub fn open_on(mut stream: TcpStream, path: &str, behind: &[u8]) -> Result<Self, Reply> {
+    pub fn open_on(stream: TcpStream, path: &str, behind: &[u8]) -> Result<Self, Reply> {
         let mut request = client_request("stentor", path, NONCE, &[]);
         request.extend_from_slice(behind);
+        Self::shake(stream, request)
+    }
+
+    fn shake(mut stream: TcpStream, request: Vec<u8>) -> Result<Self, Reply> {
         stream.write_all(&request).expect("a request");
         let mut socket = Self { stream, received: Vec::new(), taken: 0 };
         let deadline = Instant::now() + SOON;
@@ -127,6 +137,23 @@ impl Socket {
         error["message"].as_str().expect("a text").to_owned()
     }
 
+    /// Every message until the close frame, with its code and reason.
+    pub fn read_to_close(&mut self) -> (Vec<Value>, u16, String) {
+        let mut messages = Vec::new();
+        loop {
+            match self.receive_past_pings(SOON) {
+                Some(Received::Text(text)) => messages.push(serde_json::from_str(&text).expect("JSON")),
+                Some(Received::Close(code, reason)) => return (messages, code, reason),
+                other => panic!("expected messages and a close, got {other:?} after {messages:?}"),
+            }
+        }
+    }
+
+    /// Sends text messages in one segment, as a client does that waits for no answer.
+    pub fn say_at_once(&mut self, texts: &[&str]) {
+        self.send_raw(&text_frames(texts));
+    }
+
     /// Sends a text message.
     pub fn say(&mut self, text: &str) {
         self.send(Opcode::Text, text.as_bytes());
@@ -191,7 +218,7 @@ impl Socket {
         })
     }
 
-    /// Reads more, until the deadline; `false` at the end of the stream.
+    /// Reads what comes next, until the deadline; `false` at the end of the stream.
     fn fill(&mut self, deadline: Instant) -> io::Result<bool> {
         let patience = deadline.saturating_duration_since(Instant::now());
         if patience.is_zero() {
@@ -208,7 +235,16 @@ impl Socket {
         match outcome {
             Ok(read) => Ok(read > 0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::TimedOut.into()),
+            // A read with a timeout is cut short when the process is stopped and goes on (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Text messages as a client sends them.
+pub fn text_frames(texts: &[&str]) -> Vec<u8> {
+    let mut frames = Vec::new();
+    texts.iter().for_each(|text| append_client_frame(&mut frames, Opcode::Text, text.as_bytes(), MASK));
+    frames
 }
