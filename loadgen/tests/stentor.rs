@@ -14,28 +14,33 @@ fn stentor() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_loadgen")).with_file_name("stentor")
 }
 
-/// A server, ended when it is dropped, with its data directory.
-struct Server {
-    process: Child,
+/// A data directory, removed when it is dropped, and a port for its server.
+struct Place {
     binary: PathBuf,
     data: PathBuf,
     port: u16,
 }
 
-impl Server {
-    fn start() -> Self {
-        let binary = stentor();
+/// A server, ended when it is dropped.
+struct Server(Child);
+
+impl Place {
+    fn new() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stentor-{port}"));
-        let mut process = Command::new(&binary)
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
-            .arg(&data)
+        Self { binary: stentor(), data, port }
+    }
+
+    fn serve(&self) -> Server {
+        let mut process = Command::new(&self.binary)
+            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data-dir"])
+            .arg(&self.data)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if process.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let _ = process.kill();
                 let mut said = String::new();
@@ -47,10 +52,10 @@ impl Server {
         // What it says later goes nowhere, but its pipe must not fill.
         let mut said = process.stderr.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { process, binary, data, port }
+        Server(process)
     }
 
-    /// Runs a command on the server's data directory; its standard output, trimmed.
+    /// Runs a command on the data directory; its standard output, trimmed.
     fn run(&self, line: &str) -> String {
         let output =
             Command::new(&self.binary).args(line.split(' ')).arg("--data-dir").arg(&self.data).output().unwrap();
@@ -59,29 +64,36 @@ impl Server {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.data);
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 #[test]
 fn each_socket_of_all_four_protocols_gets_exactly_what_it_should() {
-    let server = Server::start();
+    let place = Place::new();
     let mut words: Vec<String> =
         ["mixed", "--sockets-per-protocol", "20", "--rate", "400", "--duration", "3s"].map(str::to_owned).into();
     for (number, option) in ["--subscriber-key", "--subscriber-key", "--bot-key"].into_iter().enumerate() {
         let grant = if option == "--bot-key" { " --grant bot:*" } else { "" };
-        server.run(&format!("account create mixed-{number} --tier elite{grant}"));
-        words.extend([option.to_owned(), server.run(&format!("key create mixed-{number}"))]);
+        place.run(&format!("account create mixed-{number} --tier elite{grant}"));
+        words.extend([option.to_owned(), place.run(&format!("key create mixed-{number}"))]);
     }
-    server.run("account create publisher --tier free");
-    words.extend(["--publisher-key".to_owned(), server.run("key create publisher --role publisher")]);
-    words.extend(["--url".to_owned(), format!("http://127.0.0.1:{}", server.port)]);
+    place.run("account create publisher --tier free");
+    words.extend(["--publisher-key".to_owned(), place.run("key create publisher --role publisher")]);
+    words.extend(["--url".to_owned(), format!("http://127.0.0.1:{}", place.port)]);
     words.extend(["--json".to_owned(), "-".to_owned(), "--timeout".to_owned(), "60s".to_owned()]);
-    let secret = server.data.join("jwt-secret");
+    // Only now, so that it knows every key from its start.
+    let _server = place.serve();
+    let secret = place.data.join("jwt-secret");
     let output =
         Command::new(env!("CARGO_BIN_EXE_loadgen")).args(&words).arg("--jwt-secret-file").arg(&secret).output();
     let output = output.unwrap();
