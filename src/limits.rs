@@ -119,9 +119,9 @@ pub const DIALOGUE_OUTPUT_BYTES_MAX: usize = 512 << 10;
 /// command a hundredth of that. At the default rate that leaves one a second.
 pub const AUTH_MESSAGE_COST: u64 = 19;
 
-/// Tokens that are not believed on an open session; at the next one it is closed. A client whose refresh fails tries again
-/// once or twice.
-pub const AUTH_FAILURES_MAX: u8 = 3;
+/// Tokens that are not believed on an open session; at the next one it is closed. A client whose refresh fails tries again a
+/// few times; with more, each connection of a user could cost milliseconds.
+pub const AUTH_FAILURES_MAX: u8 = 10;
 
 /// The echo route of conformance builds takes what the public suites send.
 #[cfg(feature = "conformance")]

@@ -214,15 +214,19 @@ fn no_forged_token_opens_a_session_in_the_header_or_in_a_message() {
 #[test]
 fn no_forged_token_extends_a_session_or_raises_it() {
     let server = strict();
-    let mut socket = rooms::open_with_token(&server, &rs256(&believed()));
-    greeting(&mut socket, "victim");
-    for (what, token, told) in attacks() {
-        socket.say(&rooms::auth(&token));
-        let words = socket.expect_error("AUTHENTICATION_FAILED");
-        assert!(words.contains(told), "{what}: {words}");
+    let attacks = attacks();
+    // One that goes on and on is closed: rooms.rs.
+    for few in attacks.chunks(8) {
+        let mut socket = rooms::open_with_token(&server, &rs256(&believed()));
+        greeting(&mut socket, "victim");
+        for (what, token, told) in few {
+            socket.say(&rooms::auth(token));
+            let words = socket.expect_error("AUTHENTICATION_FAILED");
+            assert!(words.contains(told), "{what}: {words}");
+        }
+        server.publish(&[event("admin:0", 1), event("user:another", 2), event("user:victim", 3)]);
+        expect_event(&mut socket, 3);
     }
-    server.publish(&[event("admin:0", 1), event("user:another", 2), event("user:victim", 3)]);
-    expect_event(&mut socket, 3);
 }
 
 #[test]

@@ -61,7 +61,10 @@ fn expect_rooms(socket: &mut Socket, kind: &str, channel: Option<&str>, status: 
     }
     answer["subscribedRooms"] = json!(rooms);
     socket.say(&ask.to_string());
-    assert_eq!(socket.message("room_subscription"), answer);
+    let mut got = socket.message("room_subscription");
+    let seq = got.as_object_mut().expect("an object").remove("seq").expect("the newest number");
+    assert!(seq.is_u64(), "{seq}");
+    assert_eq!(got, answer);
 }
 
 /// An event on a topic that is told apart by a number.
@@ -284,7 +287,7 @@ fn a_newer_token_of_the_same_user_extends_the_session_past_the_first_ones_end() 
     let mut socket = open_with_token(&server, &server.token("u", &["--ttl", "2s"]));
     let session = greeting(&mut socket, "u");
     let warning = socket.message("expiring");
-    assert!(warning["in_ms"].as_u64().is_some_and(|ms| ms <= 2000), "{warning}");
+    assert!(warning["expiresInMs"].as_u64().is_some_and(|ms| ms <= 2000), "{warning}");
     expect_rooms(&mut socket, "subscribe", Some("market:A"), "subscribed", &["user:u", "market:A"]);
     socket.say(&auth(&server.token("u", &["--ttl", "1h"])));
     assert_eq!(greeting(&mut socket, "u"), session);
@@ -314,7 +317,7 @@ fn a_session_that_has_a_user_keeps_it_whatever_token_comes() {
 fn too_many_messages_are_refused_and_then_the_session_is_closed() {
     let server = Server::configured(FEW_MESSAGES);
     let mut socket = of_user(&server, "u", &[]);
-    assert_that_a_flood_ends_with_4429(&mut socket, r#"{"type":"list_rooms"}"#, "room_subscription");
+    assert_that_a_flood_ends_with_4429(&mut socket, r#"{"type":"ping"}"#, "pong");
 }
 
 #[test]

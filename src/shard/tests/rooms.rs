@@ -271,11 +271,11 @@ fn the_names_of_a_sessions_rooms_are_bounded_together() {
 fn one_that_goes_on_with_wrong_tokens_is_closed_and_checks_cost_what_they_take() {
     let mut bench = Bench::new(1, 4);
     let (forges, repeats) = (guest(&mut bench, "u1", None, 3600), guest(&mut bench, "u2", None, 3600));
-    in_one_breath(&forges, (0..10).map(|_| auth("a.b.c")));
+    in_one_breath(&forges, (0..100).map(|_| auth("a.b.c")));
     in_one_breath(&repeats, (0..200).map(|_| auth(&token("u2", None, 3600))));
     bench.settle();
-    let failed = "error AUTHENTICATION_FAILED";
-    let expected = [failed, failed, failed, "connection", failed, r#"{"close":4401}"#];
+    let mut expected = vec!["error AUTHENTICATION_FAILED"; limits::AUTH_FAILURES_MAX.into()];
+    expected.extend(["connection", "error AUTHENTICATION_FAILED", r#"{"close":4401}"#]);
     assert_eq!(kinds(&messages(&forges)[1..]), expected);
     let believed = kinds(&messages(&repeats)).iter().filter(|kind| *kind == "connection").count();
     let most = limits::MESSAGE_BURST as usize / limits::AUTH_MESSAGE_COST as usize;
