@@ -2,9 +2,10 @@
 //! batches and the account snapshot.
 //!
 //! ```text
-//!   desk ─────────────▶ enter ─┐                         ┌─▶ log.rs     the bytes, once
-//!   journal ── batches ────────┼─▶ plane.rs ─ sessions.rs┼─▶ index.rs   who gets them
-//!   socket ring ─ completions ─┘    (turns)   (state)    └─▶ output.rs  what each still has to get
+//!   desk ─────────────▶ enter ─┐                         ┌─▶ log.rs       the bytes, once
+//!   journal ── batches ────────┼─▶ plane.rs ─ sessions.rs┼─▶ index/       who gets them (membership.rs: joining, leaving)
+//!   socket ring ─ completions ─┘    (turns)   (state)    ├─▶ output.rs    what each still has to get
+//!                                     │                  └─▶ dialogue/    what is said, and answered
 //!                                     └──▶ sockets.rs: the trait to the kernel
 //! ```
 //!

@@ -32,7 +32,6 @@ impl Store {
         let changed = changed_accounts(view, held)?;
         let next = held.with_changes(version, changed);
         let count: u32 = view.prepare_cached("SELECT count(*) FROM accounts")?.query_row([], |row| row.get(0))?;
-        // `next` holds every account that exists; as many, then, means no other.
         if count as usize == next.len() {
             // `next` holds every account that exists, so with as many it holds no other.
             return Ok(next);
