@@ -12,9 +12,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use memchr::memmem::Finder;
 
+use crate::carries::Carries;
 use crate::catalogue::Catalogue;
 use crate::event::{INDEX_MARK, index_in};
 use crate::frame::{
@@ -40,7 +40,7 @@ struct Socket {
 /// The receiving side of a crowd of sockets.
 pub struct Inbox {
     sockets: Vec<Socket>,
-    carries: AHashMap<u32, Vec<u8>>,
+    carries: Carries,
     catalogue: Catalogue,
     order: OrderCheck,
     recorder: Recorder,
@@ -92,34 +92,15 @@ impl Listener for Inbox {
     }
 
     fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
-        if self.sockets[socket as usize].carrying {
-            let mut carry = self.carries.remove(&socket).unwrap_or_default();
-            carry.extend_from_slice(bytes);
-            let used = self.consume(socket, &carry, now_ns, notices);
-            carry.drain(..used);
-            self.sockets[socket as usize].carrying = !carry.is_empty();
-            if !carry.is_empty() {
-                self.carries.insert(socket, carry);
-            }
-        } else {
-            let used = self.consume(socket, bytes, now_ns, notices);
-            if used < bytes.len() {
-                self.sockets[socket as usize].carrying = true;
-                self.carries.insert(socket, bytes[used..].to_vec());
-            }
-        }
+        let carrying = self.sockets[socket as usize].carrying;
+        let all = self.carries.join(socket, carrying, bytes);
+        let used = self.consume(socket, &all, now_ns, notices);
+        self.sockets[socket as usize].carrying = self.carries.keep(socket, all, used);
     }
 
     fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
         match self.phase(socket) {
-            Phase::Upgrading => {
-                let carry = self.carries.remove(&socket).unwrap_or_default();
-                notices.push(match read_upgrade(&carry, true, &self.upgrade.accept) {
-                    Verdict::Refused(answer) => Notice::Refused(answer),
-                    Verdict::Nonsense(what) => Notice::Nonsense(what),
-                    Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),
-                });
-            }
+            Phase::Upgrading => notices.push(self.carries.cut_off(socket, &self.upgrade.accept)),
             Phase::Open => notices.push(Notice::Ended { socket, why: why.to_owned() }),
             Phase::Ended => {}
         }
@@ -140,7 +121,7 @@ impl Inbox {
         let fresh = || Socket { latency_sum_ns: 0, expected: 0, phase: Phase::Upgrading, carrying: false };
         Self {
             sockets: (0..sockets).map(|_| fresh()).collect(),
-            carries: AHashMap::new(),
+            carries: Carries::default(),
             catalogue: Catalogue::new(timetable.schedule.events()),
             order: OrderCheck::default(),
             recorder: Recorder::new(timetable),
@@ -266,7 +247,7 @@ impl Inbox {
         let state = &mut self.sockets[socket as usize];
         state.phase = Phase::Ended;
         state.carrying = false;
-        self.carries.remove(&socket);
+        self.carries.forget(socket);
     }
 }
 

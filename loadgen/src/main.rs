@@ -17,6 +17,7 @@
 
 mod addresses;
 mod args;
+mod carries;
 mod catalogue;
 mod client;
 mod clock;

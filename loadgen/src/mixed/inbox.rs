@@ -25,6 +25,7 @@ use super::heartbeat::Heartbeats;
 use super::protocol::Protocol;
 use super::roster::Roster;
 use super::traffic::Traffic;
+use crate::carries::Carries;
 use crate::catalogue::Catalogue;
 use crate::event::{INDEX_MARK, index_in, number_behind};
 use crate::frame::{
@@ -63,7 +64,7 @@ pub struct Inbox {
     plan: Arc<Plan>,
     accept: String,
     sockets: Vec<Socket>,
-    carries: AHashMap<u32, Vec<u8>>,
+    carries: Carries,
     /// What sockets that are not ready yet still have to say and to hear.
     dialogues: AHashMap<u32, VecDeque<Step>>,
     heartbeats: Heartbeats,
@@ -337,34 +338,15 @@ impl Listener for Inbox {
     }
 
     fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
-        if self.sockets[socket as usize].carrying {
-            let mut carry = self.carries.remove(&socket).unwrap_or_default();
-            carry.extend_from_slice(bytes);
-            let used = self.consume(socket, &carry, now_ns, notices);
-            carry.drain(..used);
-            self.sockets[socket as usize].carrying = !carry.is_empty();
-            if !carry.is_empty() {
-                self.carries.insert(socket, carry);
-            }
-        } else {
-            let used = self.consume(socket, bytes, now_ns, notices);
-            if used < bytes.len() {
-                self.sockets[socket as usize].carrying = true;
-                self.carries.insert(socket, bytes[used..].to_vec());
-            }
-        }
+        let carrying = self.sockets[socket as usize].carrying;
+        let all = self.carries.join(socket, carrying, bytes);
+        let used = self.consume(socket, &all, now_ns, notices);
+        self.sockets[socket as usize].carrying = self.carries.keep(socket, all, used);
     }
 
     fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
         match self.phase(socket) {
-            Phase::Upgrading => {
-                let carry = self.carries.remove(&socket).unwrap_or_default();
-                notices.push(match read_upgrade(&carry, true, &self.accept) {
-                    Verdict::Refused(answer) => Notice::Refused(answer),
-                    Verdict::Nonsense(what) => Notice::Nonsense(what),
-                    Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),
-                });
-            }
+            Phase::Upgrading => notices.push(self.carries.cut_off(socket, &self.accept)),
             Phase::Open => self.end(socket, why, notices),
             Phase::Ended => {}
         }
@@ -375,14 +357,14 @@ impl Listener for Inbox {
         let state = &mut self.sockets[socket as usize];
         if state.carrying && state.phase == Phase::Open {
             // Half a frame at the end is not nothing.
-            let left = self.carries.get(&socket).map_or(&[][..], |carry| carry);
+            let left = self.carries.of(socket);
             self.book.enter(Protocol::of_socket(socket), Fault::Unexpected, || {
                 format!("socket {socket} got the beginning of a frame and not its end: {}", Shown(left))
             });
         }
         state.phase = Phase::Ended;
         state.carrying = false;
-        self.carries.remove(&socket);
+        self.carries.forget(socket);
     }
 
     fn end_batch(&mut self, now_ns: u64) -> u64 {
