@@ -236,9 +236,6 @@ pub const ACCEPT_RETRY_MS: u64 = 50;
 /// What of a publish body is parsed before the shard's sockets get their turn: 0.2 ms.
 pub const PARSE_STEP_BYTES: usize = 64 << 10;
 
-/// Keys and addresses that are remembered as refused, of each; past it everybody gets a fresh 4403.
-pub const REFUSALS_MAX: usize = 1 << 16;
-
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
 
@@ -250,6 +247,13 @@ pub const RATED_ADDRESSES_MAX: usize = 1 << 16;
 
 /// Publishers' keys whose event rate is remembered, in the same way. Only the operator makes keys.
 pub const RATED_PUBLISHERS_MAX: usize = 1 << 14;
+
+/// Keys and addresses that are remembered as refused for their tier, of each, in the same way: one that is forgotten gets a
+/// fresh 4403.
+pub const REFUSALS_MAX: usize = 1 << 16;
+
+/// How long such a refusal is remembered, in seconds (design §1).
+pub const REFUSAL_REMEMBERED_S: u64 = 60;
 
 /// What `Retry-After` says where one of a client's own connections has to end first: nobody knows when, and a client that
 /// asks each second would be told the same.

@@ -31,7 +31,6 @@ mod phase;
 mod places;
 mod publish;
 mod query;
-mod refusals;
 mod router;
 mod source;
 mod stream;
@@ -43,14 +42,13 @@ pub use answers::{Answer, Answers};
 pub use budget::Budget;
 pub use error::RestError;
 pub use places::Places;
-pub use refusals::Refusals;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::accounts::{AccountsClient, Directory};
-use crate::gate::{Gate, Publishers};
+use crate::gate::{Gate, Publishers, Refusals};
 use crate::hub::HubHandle;
 use crate::shard::ShardHandle;
 use crate::tokens::Verifier;

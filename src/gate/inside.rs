@@ -1,11 +1,12 @@
 //! Counting who is inside: WebSockets by address and by holder, and those that have not said who they are.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
 use slab::Slab;
 
+use super::host::Host;
 use super::rate::Rate;
 use super::recent::Recent;
 use super::refused::{Refused, seconds};
@@ -56,11 +57,6 @@ pub enum Holder {
     Key(KeyNumber),
     User(UserId),
 }
-
-/// What one client owns of the address space: an IPv4 address, or an IPv6 network of 64 bits. Every IPv6 host has one of
-/// those to itself (RFC 4291 §2.5.1), so counting its addresses one by one would limit nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Host(IpAddr);
 
 /// Proof that a connection was counted, small enough to lie in a socket's slot. There is one of each, and it has to come back
 /// to [`Gate::leave`]: dropped, its connection counts for ever. Where that could happen it lives in an
@@ -176,18 +172,6 @@ impl Gate {
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().expect("no holder panics")
-    }
-}
-
-impl Host {
-    fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-            v4 => v4,
-        })
     }
 }
 

@@ -5,6 +5,7 @@
 //!                                                                                 │
 //!   a handshake ──▶ Gate::enter ──▶ Entry ── into_pass ──▶ Pass, in the socket's slot ──▶ Gate::leave
 //!                  rate, address      └─ identify: key or user; await_authentication: strangers
+//!   a tier too low for the stream ──▶ Refusals: one upgrade a minute to be told so
 //!   a publish request ──▶ Publishers: bytes while it is under way, events a second
 //! ```
 //!
@@ -20,12 +21,14 @@
 
 mod entry;
 mod forwarded;
+mod host;
 mod inside;
 mod policy;
 mod proxy;
 mod publishers;
 mod rate;
 mod recent;
+mod refusals;
 mod refused;
 mod tally;
 
@@ -36,4 +39,5 @@ pub use policy::{Network, NotANetwork, Origins, Policy};
 pub use proxy::{InvalidHeader, ProxyHeader, parse_proxy_header};
 pub use publishers::{BytesInFlight, Publishers};
 pub use rate::{Rate, RateState};
+pub use refusals::Refusals;
 pub use refused::Refused;

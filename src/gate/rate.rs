@@ -23,6 +23,11 @@ impl Rate {
         Self { interval, burst: if burst == 0 { 1 } else { burst as u64 } }
     }
 
+    /// One in so many nanoseconds.
+    pub const fn one_in(interval: Nanos) -> Self {
+        Self { interval, burst: 1 }
+    }
+
     pub const fn is_unlimited(&self) -> bool {
         self.interval == 0
     }
@@ -48,14 +53,18 @@ impl RateState {
     /// together once the whole burst is there, so that no number is too large for ever; what follows waits until they are
     /// paid for.
     pub fn admit(&mut self, rate: &Rate, count: u64, now: Nanos) -> Result<(), Nanos> {
-        let paid_at = self.0.max(now);
-        // What may be owed at that moment is the burst less what is asked for.
-        let fits_at = paid_at.saturating_sub(rate.time_for(rate.burst.saturating_sub(count)));
-        if fits_at > now {
-            return Err(fits_at - now);
+        if let Some(wait) = self.wait(rate, count, now) {
+            return Err(wait);
         }
-        self.0 = paid_at.saturating_add(rate.time_for(count));
+        self.0 = self.0.max(now).saturating_add(rate.time_for(count));
         Ok(())
+    }
+
+    /// In how many nanoseconds `count` would be admitted; none: now.
+    pub fn wait(&self, rate: &Rate, count: u64, now: Nanos) -> Option<Nanos> {
+        // What may be owed at that moment is the burst less what is asked for.
+        let fits_at = self.0.max(now).saturating_sub(rate.time_for(rate.burst.saturating_sub(count)));
+        (fits_at > now).then(|| fits_at - now)
     }
 }
 

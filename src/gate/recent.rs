@@ -44,6 +44,12 @@ impl<K: Hash + Eq> Recent<K> {
         self.newer.entry(key).or_insert(before).admit(&self.rate, count, now)
     }
 
+    /// In how many nanoseconds `count` of `key` would be admitted; none: now. It notes nothing.
+    pub fn wait(&self, key: &K, count: u64, now: Nanos) -> Option<Nanos> {
+        let state = self.newer.get(key).or_else(|| self.older.get(key)).copied().unwrap_or_default();
+        state.wait(&self.rate, count, now)
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.newer.len() + self.older.len()
@@ -78,6 +84,7 @@ mod tests {
             now += random.u64(0..SECOND / 50);
             let (key, count) = (random.u32(0..20), random.u64(1..=8));
             let expected = forever.entry(key).or_default().admit(&rate, count, now);
+            assert_eq!(recent.wait(&key, count, now), expected.err());
             assert_eq!(recent.admit(key, count, now), expected);
         }
     }
