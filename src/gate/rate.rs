@@ -66,6 +66,11 @@ impl RateState {
         let fits_at = self.0.max(now).saturating_sub(rate.time_for(rate.burst.saturating_sub(count)));
         (fits_at > now).then(|| fits_at - now)
     }
+
+    /// Gives back what `count` cost that were admitted and came to nothing. There is never more than the whole burst.
+    pub fn refund(&mut self, rate: &Rate, count: u64) {
+        self.0 = self.0.saturating_sub(rate.time_for(count));
+    }
 }
 
 const _: () = assert!(size_of::<RateState>() == 8);
@@ -109,6 +114,19 @@ mod tests {
         assert_eq!(state.admit(&rate, 500, MS), Ok(()));
         assert_eq!(state.admit(&rate, 1, MS), Err(401 * MS));
         assert_eq!(state.admit(&rate, 500, MS), Err(500 * MS));
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_given_back_and_no_more_than_the_burst() {
+        let (rate, mut state) = (Rate::per_second(1_000, 100), RateState::default());
+        assert_eq!(state.admit(&rate, 30, SECOND), Ok(()));
+        assert_eq!(state.admit(&rate, 70, SECOND), Ok(()));
+        state.refund(&rate, 70);
+        assert_eq!(state.admit(&rate, 71, SECOND), Err(MS), "the other thirty are still to be paid for");
+        assert_eq!(state.admit(&rate, 70, SECOND), Ok(()));
+        state.refund(&rate, u64::MAX);
+        assert_eq!(state.admit(&rate, 100, SECOND), Ok(()));
+        assert_eq!(state.admit(&rate, 1, SECOND), Err(MS));
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl<K: Hash + Eq> Recent<K> {
         state.wait(&self.rate, count, now)
     }
 
+    /// Gives back what `count` of `key` cost that were admitted and came to nothing.
+    pub fn refund(&mut self, key: &K, count: u64) {
+        // One that is in neither generation has its whole burst.
+        if let Some(state) = self.newer.get_mut(key).or_else(|| self.older.get_mut(key)) {
+            state.refund(&self.rate, count);
+        }
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.newer.len() + self.older.len()
@@ -72,6 +80,22 @@ mod tests {
         assert!(recent.admit('a', 1, SECOND * 2).is_err());
         assert_eq!(recent.admit('b', 1, SECOND * 2), Ok(()));
         assert!(recent.admit('a', 1, SECOND * 2).is_err());
+    }
+
+    #[test]
+    fn a_refund_reaches_a_key_in_either_generation() {
+        let mut recent = Recent::new(Rate::per_second(1, 2), 1, 100);
+        let now = SECOND * 19 / 10;
+        assert_eq!((recent.admit('a', 1, now), recent.admit('a', 1, now)), (Ok(()), Ok(())));
+        recent.refund(&'a', 1);
+        assert_eq!((recent.admit('a', 1, now), recent.wait(&'a', 1, now)), (Ok(()), Some(SECOND)));
+        // Another key begins a new generation.
+        assert_eq!(recent.admit('b', 1, SECOND * 2), Ok(()));
+        assert!(recent.older.contains_key(&'a') && !recent.newer.contains_key(&'a'));
+        recent.refund(&'a', 1);
+        assert_eq!((recent.wait(&'a', 1, SECOND * 2), recent.admit('a', 1, SECOND * 2)), (None, Ok(())));
+        recent.refund(&'c', 1);
+        assert_eq!(recent.len(), 3, "a stranger to it is not noted");
     }
 
     #[test]
