@@ -69,7 +69,7 @@ pub struct Desk {
     /// What each publisher has under way.
     pub publishers: Arc<Publishers>,
     pub answers: Rc<Answers>,
-    /// Set when the shard begins to stop: nobody is upgraded any more.
+    /// Set when the shard begins to stop: nobody is upgraded any more, and no event accepted that nobody would be sent.
     pub stopping: Rc<Cell<bool>>,
     /// Of its connections, each with a process descriptor.
     pub places: Rc<Places>,

@@ -19,7 +19,8 @@ use crate::journal::JournalError;
 use crate::{clock, executor, limits};
 
 pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let admitted = auth::identify(desk, request.headers())
+    let admitted = refuse_if_stopping(desk)
+        .and_then(|()| auth::identify(desk, request.headers()))
         .and_then(|identity| auth::require(&identity, Role::Publisher).map(|()| identity.key))
         .and_then(|key| Ok((key, format(request.headers())?)));
     let (key, format) = match admitted {
@@ -31,6 +32,8 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
     };
     let Body { bytes, mut room } = body::read(desk, request, limits::BODY_BYTES_MAX, Some(key)).await?;
     let events = parse(bytes, format, &mut room.share).await?;
+    // From here to the hub nothing is waited for, so no end can come between.
+    refuse_if_stopping(desk)?;
     let count = events.len() as u64;
     desk.publishers.admit_events(key, count, clock::now())?;
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
@@ -51,6 +54,11 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
 
 const PERHAPS_PUBLISHED: &str = "the events may have been published all the same, and sending them again may publish them \
     twice (last_seq of /readyz tells how far the server is)";
+
+/// Refuses events once the shard is stopping: they would be accepted, and its sessions are being closed.
+fn refuse_if_stopping(desk: &Desk) -> Result<(), RestError> {
+    if desk.stopping.get() { Err(RestError::Stopping) } else { Ok(()) }
+}
 
 /// What the publisher is told. Events that the hub refused cost nothing, or the retry that it asks for would be too fast.
 /// Those that it did not answer for may be published.
