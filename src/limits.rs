@@ -255,6 +255,12 @@ pub const REFUSALS_MAX: usize = 1 << 16;
 /// How long such a refusal is remembered, in seconds (design §1).
 pub const REFUSAL_REMEMBERED_S: u64 = 60;
 
+/// Addresses that it takes to use up what the server bears of sockets that have not authenticated: each may have this part
+/// of them. By default that is 500, as many as its handshake rate lets it begin in the time that one may take.
+pub const PENDING_ADDRESSES_MIN: u32 = 20;
+const _: () =
+    assert!(PENDING_AUTHENTICATIONS / PENDING_ADDRESSES_MIN == HANDSHAKES_PER_SECOND * (AUTHENTICATION_MS / 1_000));
+
 /// What `Retry-After` says where one of a client's own connections has to end first: nobody knows when, and a client that
 /// asks each second would be told the same.
 pub const CROWD_RETRY_AFTER_S: u64 = 5;

@@ -16,7 +16,8 @@ pub struct Policy {
     /// WebSocket handshakes a second from one client address, and how many may come at once.
     pub handshakes_per_second: u32,
     pub handshake_burst: u32,
-    /// WebSockets at a time, of the whole server, that have not authenticated yet.
+    /// WebSockets at a time, of the whole server, that have not authenticated yet. One client address may have a share:
+    /// [`pending_authentications_per_address`](Self::pending_authentications_per_address).
     pub pending_authentications: u32,
     /// Client addresses that the four limits above don't count.
     pub exempt_addresses: Vec<Network>,
@@ -48,6 +49,16 @@ impl Default for Policy {
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             allowed_origins: Origins::Any,
+        }
+    }
+}
+
+impl Policy {
+    /// WebSockets at a time from one client address that have not authenticated yet; 0 is no limit.
+    pub fn pending_authentications_per_address(&self) -> u32 {
+        match self.pending_authentications {
+            0 => 0,
+            max => (max / limits::PENDING_ADDRESSES_MIN).max(1),
         }
     }
 }

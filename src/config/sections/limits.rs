@@ -35,6 +35,7 @@ const _: () =
     assert!(limits::CONFIGURED_EVENT_BURST_MIN == 100_000 && limits::CONFIGURED_BYTES_IN_FLIGHT_MIN == 8_388_608);
 const _: () =
     assert!(limits::CONFIGURED_MESSAGE_BYTES_MIN == 1_024 && limits::CONFIGURED_MESSAGE_BYTES_MAX == 1_048_576);
+const _: () = assert!(limits::PENDING_ADDRESSES_MIN == 20);
 const _: () = assert!(limits::CONFIGURED_AUTHENTICATION_S_MIN == 1 && limits::CONFIGURED_AUTHENTICATION_S_MAX == 300);
 
 const KEYS: &[Key] = &[
@@ -86,7 +87,8 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "pending_authentications",
-        about: "WebSockets at a time, of the whole server, that have not authenticated yet. 0: no limit. One more is refused.",
+        about: "WebSockets at a time, of the whole server, that have not authenticated yet. 0: no limit. Past it: refused with 503.\n\
+                One client address may have a twentieth of them, 1 at least; one more of its own is refused with 429.",
         wanted: "a number",
         example: "10000",
         read: |options, value| {
