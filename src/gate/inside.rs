@@ -20,8 +20,9 @@ use crate::tokens::UserId;
 /// Who may come in. One for the server.
 ///
 /// All shards share it under one lock, which is held for a few look-ups (and, a dozen times in the server's life, while a
-/// table doubles); it is touched a few times in a handshake and once when a socket ends, never for a message. What it remembers is bounded by the sockets that are inside and by
-/// [`RATED_ADDRESSES_MAX`](limits::RATED_ADDRESSES_MAX).
+/// table doubles). It is touched a few times in a handshake, once when an `auth` message brings a good key or opens a user's
+/// session, and once when a socket ends; for no other message. What it remembers is bounded by the sockets that are inside
+/// and by [`RATED_ADDRESSES_MAX`](limits::RATED_ADDRESSES_MAX).
 pub struct Gate {
     policy: Policy,
     inside: Mutex<Inside>,

@@ -13,7 +13,8 @@
 //!
 //! Invariants:
 //! * What was counted is taken back exactly once: a pass cannot be copied, and at the desk an [`Entry`] gives it back.
-//! * A refusal counts nothing.
+//! * A refusal leaves every count as it was. Only the handshake rate of an address is used up by whatever passes it, also
+//!   by a handshake that is refused behind it (a full address, a bad key); one that was too fast costs nothing.
 //! * Nothing here grows without bound. Counts are kept for who is inside, and the sockets bound those. Rates are kept for
 //!   who came lately, in two generations of bounded size; at the bound the older one is forgotten, so a flood of
 //!   addresses brings no refusal to anybody, only a fresh burst to some.
