@@ -255,9 +255,6 @@ pub const ACCEPT_RETRY_MS: u64 = 50;
 /// What of a publish body is parsed before the shard's sockets get their turn: 0.2 ms.
 pub const PARSE_STEP_BYTES: usize = 64 << 10;
 
-/// Keys and addresses that are remembered as refused, of each; past it everybody gets a fresh 4403.
-pub const REFUSALS_MAX: usize = 1 << 16;
-
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
 
@@ -269,6 +266,19 @@ pub const RATED_ADDRESSES_MAX: usize = 1 << 16;
 
 /// Publishers' keys whose event rate is remembered, in the same way. Only the operator makes keys.
 pub const RATED_PUBLISHERS_MAX: usize = 1 << 14;
+
+/// Keys and addresses that are remembered as refused for their tier, of each, in the same way: one that is forgotten gets a
+/// fresh 4403.
+pub const REFUSALS_MAX: usize = 1 << 16;
+
+/// How long such a refusal is remembered, in seconds (design §1).
+pub const REFUSAL_REMEMBERED_S: u64 = 60;
+
+/// Addresses that it takes to use up what the server bears of sockets that have not authenticated: each may have this part
+/// of them. By default that is 500, as many as its handshake rate lets it begin in the time that one may take.
+pub const PENDING_ADDRESSES_MIN: u32 = 20;
+const _: () =
+    assert!(PENDING_AUTHENTICATIONS / PENDING_ADDRESSES_MIN == HANDSHAKES_PER_SECOND * (AUTHENTICATION_MS / 1_000));
 
 /// What `Retry-After` says where one of a client's own connections has to end first: nobody knows when, and a client that
 /// asks each second would be told the same.

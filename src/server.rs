@@ -16,9 +16,9 @@ use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
 
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
-use crate::desk::{self, Answers, Budget, Desk, Places, Refusals};
+use crate::desk::{self, Answers, Budget, Desk, Places};
 use crate::executor::{Outcome, Starting, ThreadError};
-use crate::gate::{Gate, Policy, Publishers};
+use crate::gate::{Gate, Policy, Publishers, Refusals};
 use crate::hub::{Hub, HubHandle};
 use crate::journal::{Journal, Window};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};

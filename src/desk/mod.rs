@@ -31,7 +31,6 @@ mod phase;
 mod places;
 mod publish;
 mod query;
-mod refusals;
 mod router;
 mod source;
 mod stream;
@@ -43,14 +42,13 @@ pub use answers::{Answer, Answers};
 pub use budget::Budget;
 pub use error::RestError;
 pub use places::Places;
-pub use refusals::Refusals;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::accounts::{AccountsClient, Directory};
-use crate::gate::{Gate, Publishers};
+use crate::gate::{Gate, Publishers, Refusals};
 use crate::hub::HubHandle;
 use crate::shard::ShardHandle;
 use crate::tokens::Verifier;
@@ -71,7 +69,7 @@ pub struct Desk {
     /// What each publisher has under way.
     pub publishers: Arc<Publishers>,
     pub answers: Rc<Answers>,
-    /// Set when the shard begins to stop: nobody is upgraded any more.
+    /// Set when the shard begins to stop: nobody is upgraded any more, and no event accepted that nobody would be sent.
     pub stopping: Rc<Cell<bool>>,
     /// Of its connections, each with a process descriptor.
     pub places: Rc<Places>,

@@ -11,13 +11,16 @@ use super::body::{self, Body};
 use super::budget::Share;
 use super::error::{Reply, RestError, json_reply};
 use super::{Desk, auth};
-use crate::accounts::Role;
+use crate::accounts::{KeyNumber, Role};
 use crate::event::{BatchParser, Event, Format};
+use crate::gate::Publishers;
 use crate::hub::Accepted;
+use crate::journal::JournalError;
 use crate::{clock, executor, limits};
 
 pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let admitted = auth::identify(desk, request.headers())
+    let admitted = refuse_if_stopping(desk)
+        .and_then(|()| auth::identify(desk, request.headers()))
         .and_then(|identity| auth::require(&identity, Role::Publisher).map(|()| identity.key))
         .and_then(|key| Ok((key, format(request.headers())?)));
     let (key, format) = match admitted {
@@ -29,13 +32,16 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
     };
     let Body { bytes, mut room } = body::read(desk, request, limits::BODY_BYTES_MAX, Some(key)).await?;
     let events = parse(bytes, format, &mut room.share).await?;
-    desk.publishers.admit_events(key, events.len() as u64, clock::now())?;
+    // From here to the hub nothing is waited for, so no end can come between.
+    refuse_if_stopping(desk)?;
+    let count = events.len() as u64;
+    desk.publishers.admit_events(key, count, clock::now())?;
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
     desk.hub.publish(events, Box::new(answer));
     let answer = ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
     // From here on the events are the hub's, which has a bound of its own.
     drop(room);
-    let accepted: Accepted = answer.ok_or(RestError::Unconfirmed { outcome: PERHAPS_PUBLISHED })??;
+    let accepted = settle(&desk.publishers, key, count, answer)?;
     Ok(json_reply(
         StatusCode::OK,
         &json!({
@@ -48,6 +54,26 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
 
 const PERHAPS_PUBLISHED: &str = "the events may have been published all the same, and sending them again may publish them \
     twice (last_seq of /readyz tells how far the server is)";
+
+/// Refuses events once the shard is stopping: they would be accepted, and its sessions are being closed.
+fn refuse_if_stopping(desk: &Desk) -> Result<(), RestError> {
+    if desk.stopping.get() { Err(RestError::Stopping) } else { Ok(()) }
+}
+
+/// What the publisher is told. Events that the hub refused cost nothing, or the retry that it asks for would be too fast.
+/// Those that it did not answer for may be published.
+fn settle(
+    publishers: &Publishers,
+    key: KeyNumber,
+    count: u64,
+    answer: Option<Result<Accepted, JournalError>>,
+) -> Result<Accepted, RestError> {
+    let outcome = answer.ok_or(RestError::Unconfirmed { outcome: PERHAPS_PUBLISHED })?;
+    outcome.map_err(|refused| {
+        publishers.refund_events(key, count);
+        RestError::from(refused)
+    })
+}
 
 /// Parses in pieces, and lets the shard serve its sockets between them. `share` is that of the body, then of the events.
 async fn parse(body: Vec<u8>, format: Format, share: &mut Share) -> Result<Vec<Event>, RestError> {
@@ -71,5 +97,33 @@ fn format(headers: &HeaderMap) -> Result<Format, RestError> {
             Ok(Format::Ndjson)
         }
         _ => Err(RestError::MediaType),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Policy;
+
+    #[test]
+    fn events_that_the_hub_refused_cost_nothing_and_others_their_price() {
+        const KEY: KeyNumber = KeyNumber(1);
+        let policy = Policy { publisher_events_per_second: 1, publisher_event_burst: 100, ..Policy::default() };
+        let publishers = Publishers::new(&policy);
+        let admit = || publishers.admit_events(KEY, 100, 0);
+        for refusal in [JournalError::QueueFull, JournalError::Overloaded { lag_events: 7 }] {
+            assert_eq!(admit(), Ok(()));
+            let told = settle(&publishers, KEY, 100, Some(Err(refusal))).expect_err("refused");
+            assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert_eq!(admit(), Ok(()), "as if they had not come");
+        let told = settle(&publishers, KEY, 100, None).expect_err("no answer");
+        assert_eq!(told.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert!(admit().is_err(), "they may be published");
+        publishers.refund_events(KEY, 100);
+        assert_eq!(admit(), Ok(()));
+        let accepted = Accepted { accepted: 100, first_seq: 1, last_seq: 100 };
+        assert_eq!(settle(&publishers, KEY, 100, Some(Ok(accepted))).expect("accepted"), accepted);
+        assert!(admit().is_err(), "they are published");
     }
 }

@@ -1,11 +1,12 @@
 //! Counting who is inside: WebSockets by address and by holder, and those that have not said who they are.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard};
 
 use slab::Slab;
 
+use super::host::Host;
 use super::rate::Rate;
 use super::recent::Recent;
 use super::refused::{Refused, seconds};
@@ -19,8 +20,9 @@ use crate::tokens::UserId;
 /// Who may come in. One for the server.
 ///
 /// All shards share it under one lock, which is held for a few look-ups (and, a dozen times in the server's life, while a
-/// table doubles); it is touched a few times in a handshake and once when a socket ends, never for a message. What it remembers is bounded by the sockets that are inside and by
-/// [`RATED_ADDRESSES_MAX`](limits::RATED_ADDRESSES_MAX).
+/// table doubles). It is touched a few times in a handshake, once when an `auth` message brings a good key or opens a user's
+/// session, and once when a socket ends; for no other message. What it remembers is bounded by the sockets that are inside
+/// and by [`RATED_ADDRESSES_MAX`](limits::RATED_ADDRESSES_MAX).
 pub struct Gate {
     policy: Policy,
     inside: Mutex<Inside>,
@@ -31,7 +33,8 @@ struct Inside {
     passes: Slab<Counted>,
     addresses: Tally<Host>,
     holders: Tally<Holder>,
-    /// Passes whose standing is `Pending`.
+    /// Passes whose standing is `Pending`, by address and together.
+    strangers: Tally<Host>,
     pending: u32,
 }
 
@@ -45,8 +48,8 @@ struct Counted {
 enum Standing {
     /// In the middle of its handshake.
     Arriving,
-    /// To say in a message who it is.
-    Pending,
+    /// To say in a message who it is; counted among the strangers of its address.
+    Pending(Tag),
     Known(Tag),
 }
 
@@ -56,11 +59,6 @@ pub enum Holder {
     Key(KeyNumber),
     User(UserId),
 }
-
-/// What one client owns of the address space: an IPv4 address, or an IPv6 network of 64 bits. Every IPv6 host has one of
-/// those to itself (RFC 4291 §2.5.1), so counting its addresses one by one would limit nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Host(IpAddr);
 
 /// Proof that a connection was counted, small enough to lie in a socket's slot. There is one of each, and it has to come back
 /// to [`Gate::leave`]: dropped, its connection counts for ever. Where that could happen it lives in an
@@ -93,6 +91,7 @@ impl Gate {
             passes: Slab::new(),
             addresses: Tally::default(),
             holders: Tally::default(),
+            strangers: Tally::default(),
             pending: 0,
         });
         Self { policy, inside }
@@ -120,17 +119,22 @@ impl Gate {
         Ok(Pass(number.filter(|number| *number != Pass::UNCOUNTED).expect("fewer sockets than 32 bits count")))
     }
 
-    /// Counts the pass as one that has yet to say who it is, until it is identified or leaves.
+    /// Counts the pass as one that has yet to say who it is, until it is identified or leaves. No address has more than its
+    /// share of what the server bears of them.
     pub fn await_authentication(&self, pass: &Pass) -> Result<(), Refused> {
         let Some(index) = pass.index() else { return Ok(()) };
-        let max = self.policy.pending_authentications;
+        let (max, share) = (self.policy.pending_authentications, self.policy.pending_authentications_per_address());
         let inside = &mut *self.inside();
-        let standing = &mut inside.passes[index].standing;
+        let Counted { address, standing } = &mut inside.passes[index];
         if let Standing::Arriving = standing {
+            let host = *inside.addresses.key(*address);
+            // An address whose share is used up is told so even where there is no room for anybody else either.
+            let tag = inside.strangers.add(host, share).map_err(|_| Refused::AddressPending { max: share })?;
             if max != 0 && inside.pending >= max {
+                inside.strangers.remove(tag);
                 return Err(Refused::AuthenticationsPending);
             }
-            *standing = Standing::Pending;
+            *standing = Standing::Pending(tag);
             inside.pending += 1;
         }
         Ok(())
@@ -153,11 +157,8 @@ impl Gate {
             Holder::User(_) => Refused::UserFull { max },
         };
         let tag = inside.holders.add(holder, max).map_err(|_| full)?;
-        match std::mem::replace(standing, Standing::Known(tag)) {
-            Standing::Arriving => {}
-            Standing::Pending => inside.pending -= 1,
-            Standing::Known(before) => inside.holders.remove(before),
-        }
+        let before = std::mem::replace(standing, Standing::Known(tag));
+        inside.take_back(before);
         Ok(())
     }
 
@@ -167,11 +168,7 @@ impl Gate {
         let inside = &mut *self.inside();
         let Counted { address, standing } = inside.passes.remove(index);
         inside.addresses.remove(address);
-        match standing {
-            Standing::Arriving => {}
-            Standing::Pending => inside.pending -= 1,
-            Standing::Known(holder) => inside.holders.remove(holder),
-        }
+        inside.take_back(standing);
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -179,15 +176,17 @@ impl Gate {
     }
 }
 
-impl Host {
-    fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+impl Inside {
+    /// Takes back what was counted for a standing that is no more.
+    fn take_back(&mut self, standing: Standing) {
+        match standing {
+            Standing::Arriving => {}
+            Standing::Pending(tag) => {
+                self.strangers.remove(tag);
+                self.pending -= 1;
             }
-            v4 => v4,
-        })
+            Standing::Known(holder) => self.holders.remove(holder),
+        }
     }
 }
 
@@ -209,7 +208,10 @@ mod tests {
 
         pub(crate) fn is_empty(&self) -> bool {
             let inside = self.inside();
-            inside.passes.is_empty() && inside.addresses.is_empty() && inside.holders.is_empty() && inside.pending == 0
+            inside.passes.is_empty()
+                && [&inside.addresses, &inside.strangers].iter().all(|hosts| hosts.is_empty())
+                && inside.holders.is_empty()
+                && inside.pending == 0
         }
     }
 
@@ -297,7 +299,12 @@ mod tests {
     #[test]
     fn strangers_are_bounded_until_they_say_who_they_are_or_leave() {
         let gate = gate(|policy| policy.pending_authentications = 2);
-        let enter = || gate.enter(address("192.0.2.1"), 0).expect("room");
+        let mut last = 0;
+        // Each from an address of its own.
+        let mut enter = || {
+            last += 1;
+            gate.enter(IpAddr::from([192, 0, 2, last]), 0).expect("room")
+        };
         let [first, second, third] = [(); 3].map(|()| enter());
         for pass in [&first, &first, &second] {
             assert_eq!(gate.await_authentication(pass), Ok(()), "each counts once");
@@ -310,6 +317,42 @@ mod tests {
         assert!(gate.await_authentication(&enter()).is_err());
         gate.leave(second);
         assert_eq!(gate.await_authentication(&enter()), Ok(()));
+    }
+
+    #[test]
+    fn strangers_of_one_address_leave_room_for_those_of_others() {
+        let gate = gate(|policy| policy.pending_authentications = 59);
+        let enter = |text| gate.enter(address(text), 0).expect("room");
+        let wait = |text| {
+            let pass = enter(text);
+            gate.await_authentication(&pass).map(|()| pass)
+        };
+        // A twentieth, rounded down.
+        let [first, second] = ["2001:db8::1", "2001:db8::2"].map(|text| wait(text).expect("its share"));
+        let refused = wait("2001:db8::3").expect_err("its share is used up");
+        assert_eq!(refused, Refused::AddressPending { max: 2 });
+        assert!(!refused.is_overload() && refused.retry_after_s() == limits::CROWD_RETRY_AFTER_S);
+        let _other = wait("2001:db8:0:1::1").expect("another address has its own");
+        // Whoever says who he is or leaves makes room.
+        gate.identify(&first, key(1)).expect("room");
+        let _third = wait("2001:db8::3").expect("room");
+        assert!(wait("2001:db8::4").is_err());
+        gate.leave(second);
+        let _fourth = wait("2001:db8::4").expect("room");
+    }
+
+    #[test]
+    fn one_stranger_of_an_address_may_always_wait_and_without_a_limit_any_number() {
+        let limited = gate(|policy| policy.pending_authentications = 3);
+        let wait = |gate: &Gate, last| {
+            let pass = gate.enter(IpAddr::from([192, 0, 2, last]), 0).expect("room");
+            gate.await_authentication(&pass)
+        };
+        assert_eq!([1, 2, 3].map(|last| wait(&limited, last)), [Ok(()); 3]);
+        assert_eq!(wait(&limited, 4), Err(Refused::AuthenticationsPending));
+        assert_eq!(wait(&limited, 1), Err(Refused::AddressPending { max: 1 }), "that is what it can mend");
+        let unlimited = gate(|_| {});
+        assert_eq!((0..1_000).try_for_each(|_| wait(&unlimited, 1)), Ok(()));
     }
 
     #[test]
@@ -352,7 +395,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(42);
         let gate = gate(|policy| {
             (policy.connections_per_address, policy.connections_per_key) = (5, 4);
-            policy.pending_authentications = 6;
+            policy.pending_authentications = 3;
         });
         let mut guests: Vec<Guest> = Vec::new();
         for step in 0..50_000 {
@@ -362,11 +405,14 @@ mod tests {
             match (random.u8(0..if leaving { 1 } else { 4 }), chosen) {
                 (0, Some(chosen)) => gate.leave(guests.swap_remove(chosen).pass),
                 (1, Some(chosen)) => {
-                    let waiting = guests.iter().filter(|guest| guest.pending).count();
+                    let waiting: Vec<u8> =
+                        guests.iter().filter(|guest| guest.pending).map(|guest| guest.address).collect();
                     let guest = &mut guests[chosen];
                     let arriving = !guest.pending && guest.holder.is_none();
-                    assert_eq!(gate.await_authentication(&guest.pass).is_ok(), !arriving || waiting < 6);
-                    guest.pending |= arriving && waiting < 6;
+                    // A twentieth of three is less than the one that each address may have.
+                    let fits = waiting.len() < 3 && !waiting.contains(&guest.address);
+                    assert_eq!(gate.await_authentication(&guest.pass).is_ok(), !arriving || fits);
+                    guest.pending |= arriving && fits;
                 }
                 (2, Some(chosen)) => {
                     let name = random.u64(0..6);

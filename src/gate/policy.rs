@@ -16,7 +16,8 @@ pub struct Policy {
     /// WebSocket handshakes a second from one client address, and how many may come at once.
     pub handshakes_per_second: u32,
     pub handshake_burst: u32,
-    /// WebSockets at a time, of the whole server, that have not authenticated yet.
+    /// WebSockets at a time, of the whole server, that have not authenticated yet. One client address may have a share:
+    /// [`pending_authentications_per_address`](Self::pending_authentications_per_address).
     pub pending_authentications: u32,
     /// Client addresses that the four limits above don't count.
     pub exempt_addresses: Vec<Network>,
@@ -52,10 +53,20 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// WebSockets at a time from one client address that have not authenticated yet; 0 is no limit.
+    pub fn pending_authentications_per_address(&self) -> u32 {
+        match self.pending_authentications {
+            0 => 0,
+            max => (max / limits::PENDING_ADDRESSES_MIN).max(1),
+        }
+    }
+}
+
 /// A range of addresses in CIDR notation, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// Without the bits behind the prefix.
+    /// Never an IPv4 address in IPv6's form (`::ffff:a.b.c.d`). Its bits behind the prefix mean nothing.
     base: IpAddr,
     prefix_bits: u8,
 }
@@ -92,6 +103,9 @@ impl Network {
 impl FromStr for Network {
     type Err = NotANetwork;
 
+    /// An IPv4 network in IPv6's form (`::ffff:10.0.0.0/104`) is that IPv4 network (10.0.0.0/8), as its addresses are IPv4
+    /// addresses. With a prefix that is too short for that form (less than 96 bits) it is refused: it names an IPv4
+    /// address, and would hold none.
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
         let wrong = || NotANetwork(text.chars().take(64).collect());
         let (address, prefix) = match text.split_once('/') {
@@ -104,7 +118,11 @@ impl FromStr for Network {
             None => bits_max,
             Some(prefix) => prefix.parse().ok().filter(|bits| *bits <= bits_max).ok_or_else(wrong)?,
         };
-        Ok(Self { base, prefix_bits })
+        let IpAddr::V6(v6) = base else { return Ok(Self { base, prefix_bits }) };
+        match v6.to_ipv4_mapped() {
+            Some(v4) => Ok(Self { base: v4.into(), prefix_bits: prefix_bits.checked_sub(96).ok_or_else(wrong)? }),
+            None => Ok(Self { base, prefix_bits }),
+        }
     }
 }
 
@@ -153,6 +171,29 @@ mod tests {
         assert!(contains("2001:db8::/32", "2001:db8:1::5") && !contains("2001:db8::/32", "2001:db9::"));
         assert!(contains("::/0", "::1") && contains("10.1.0.0/16", "::ffff:10.1.2.3"));
         assert!(contains("10.9.9.9/8", "10.0.0.1"), "bits behind the prefix don't matter");
+    }
+
+    #[test]
+    fn an_ipv4_network_in_ipv6s_form_is_an_ipv4_network() {
+        for (mapped, plain) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:c000:207/128", "192.0.2.7"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+        ] {
+            assert_eq!(mapped.parse::<Network>(), plain.parse());
+            assert_eq!(mapped.parse::<Network>().expect(mapped).to_string(), plain);
+        }
+        let network = "::ffff:10.0.0.0/104";
+        assert!(
+            contains(network, "10.1.2.3") && contains(network, "::ffff:10.1.2.3") && !contains(network, "11.0.0.1")
+        );
+        for wrong in ["::ffff:10.0.0.0/95", "::ffff:10.0.0.0/8", "::ffff:0:0/0", "::ffff:10.0.0.0/129"] {
+            assert_eq!(wrong.parse::<Network>(), Err(NotANetwork(wrong.to_owned())));
+        }
+        // What names no IPv4 address stays a network of IPv6 addresses.
+        assert!(contains("::/0", "2001:db8::1") && !contains("::/0", "10.0.0.1"));
+        assert!(contains("::10.0.0.0/104", "::10.1.2.3") && !contains("::10.0.0.0/104", "10.1.2.3"));
     }
 
     #[test]

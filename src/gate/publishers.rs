@@ -51,6 +51,12 @@ impl Publishers {
         admitted.map_err(|wait| Refused::EventsTooFast { retry_after_s: seconds(wait) })
     }
 
+    /// Gives back what events cost that were admitted and that the server then had no room for, so that it doesn't refuse
+    /// them once more for having come before.
+    pub fn refund_events(&self, key: KeyNumber, count: u64) {
+        self.working().events.refund(&key, count);
+    }
+
     fn working(&self) -> MutexGuard<'_, Working> {
         self.working.lock().expect("no holder panics")
     }

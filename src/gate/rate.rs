@@ -23,6 +23,11 @@ impl Rate {
         Self { interval, burst: if burst == 0 { 1 } else { burst as u64 } }
     }
 
+    /// One in so many nanoseconds.
+    pub const fn one_in(interval: Nanos) -> Self {
+        Self { interval, burst: 1 }
+    }
+
     pub const fn is_unlimited(&self) -> bool {
         self.interval == 0
     }
@@ -48,14 +53,23 @@ impl RateState {
     /// together once the whole burst is there, so that no number is too large for ever; what follows waits until they are
     /// paid for.
     pub fn admit(&mut self, rate: &Rate, count: u64, now: Nanos) -> Result<(), Nanos> {
-        let paid_at = self.0.max(now);
-        // What may be owed at that moment is the burst less what is asked for.
-        let fits_at = paid_at.saturating_sub(rate.time_for(rate.burst.saturating_sub(count)));
-        if fits_at > now {
-            return Err(fits_at - now);
+        if let Some(wait) = self.wait(rate, count, now) {
+            return Err(wait);
         }
-        self.0 = paid_at.saturating_add(rate.time_for(count));
+        self.0 = self.0.max(now).saturating_add(rate.time_for(count));
         Ok(())
+    }
+
+    /// In how many nanoseconds `count` would be admitted; none: now.
+    pub fn wait(&self, rate: &Rate, count: u64, now: Nanos) -> Option<Nanos> {
+        // What may be owed at that moment is the burst less what is asked for.
+        let fits_at = self.0.max(now).saturating_sub(rate.time_for(rate.burst.saturating_sub(count)));
+        (fits_at > now).then(|| fits_at - now)
+    }
+
+    /// Gives back what `count` cost that were admitted and came to nothing. There is never more than the whole burst.
+    pub fn refund(&mut self, rate: &Rate, count: u64) {
+        self.0 = self.0.saturating_sub(rate.time_for(count));
     }
 }
 
@@ -100,6 +114,19 @@ mod tests {
         assert_eq!(state.admit(&rate, 500, MS), Ok(()));
         assert_eq!(state.admit(&rate, 1, MS), Err(401 * MS));
         assert_eq!(state.admit(&rate, 500, MS), Err(500 * MS));
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_given_back_and_no_more_than_the_burst() {
+        let (rate, mut state) = (Rate::per_second(1_000, 100), RateState::default());
+        assert_eq!(state.admit(&rate, 30, SECOND), Ok(()));
+        assert_eq!(state.admit(&rate, 70, SECOND), Ok(()));
+        state.refund(&rate, 70);
+        assert_eq!(state.admit(&rate, 71, SECOND), Err(MS), "the other thirty are still to be paid for");
+        assert_eq!(state.admit(&rate, 70, SECOND), Ok(()));
+        state.refund(&rate, u64::MAX);
+        assert_eq!(state.admit(&rate, 100, SECOND), Ok(()));
+        assert_eq!(state.admit(&rate, 1, SECOND), Err(MS));
     }
 
     #[test]

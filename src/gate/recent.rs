@@ -44,6 +44,20 @@ impl<K: Hash + Eq> Recent<K> {
         self.newer.entry(key).or_insert(before).admit(&self.rate, count, now)
     }
 
+    /// In how many nanoseconds `count` of `key` would be admitted; none: now. It notes nothing.
+    pub fn wait(&self, key: &K, count: u64, now: Nanos) -> Option<Nanos> {
+        let state = self.newer.get(key).or_else(|| self.older.get(key)).copied().unwrap_or_default();
+        state.wait(&self.rate, count, now)
+    }
+
+    /// Gives back what `count` of `key` cost that were admitted and came to nothing.
+    pub fn refund(&mut self, key: &K, count: u64) {
+        // One that is in neither generation has its whole burst.
+        if let Some(state) = self.newer.get_mut(key).or_else(|| self.older.get_mut(key)) {
+            state.refund(&self.rate, count);
+        }
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.newer.len() + self.older.len()
@@ -69,6 +83,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_reaches_a_key_in_either_generation() {
+        let mut recent = Recent::new(Rate::per_second(1, 2), 1, 100);
+        let now = SECOND * 19 / 10;
+        assert_eq!((recent.admit('a', 1, now), recent.admit('a', 1, now)), (Ok(()), Ok(())));
+        recent.refund(&'a', 1);
+        assert_eq!((recent.admit('a', 1, now), recent.wait(&'a', 1, now)), (Ok(()), Some(SECOND)));
+        // Another key begins a new generation.
+        assert_eq!(recent.admit('b', 1, SECOND * 2), Ok(()));
+        assert!(recent.older.contains_key(&'a') && !recent.newer.contains_key(&'a'));
+        recent.refund(&'a', 1);
+        assert_eq!((recent.wait(&'a', 1, SECOND * 2), recent.admit('a', 1, SECOND * 2)), (None, Ok(())));
+        recent.refund(&'c', 1);
+        assert_eq!(recent.len(), 3, "a stranger to it is not noted");
+    }
+
+    #[test]
     fn it_answers_exactly_as_if_nothing_were_ever_forgotten() {
         let mut random = fastrand::Rng::with_seed(3);
         let rate = Rate::per_second(10, 5);
@@ -78,6 +108,7 @@ mod tests {
             now += random.u64(0..SECOND / 50);
             let (key, count) = (random.u32(0..20), random.u64(1..=8));
             let expected = forever.entry(key).or_default().admit(&rate, count, now);
+            assert_eq!(recent.wait(&key, count, now), expected.err());
             assert_eq!(recent.admit(key, count, now), expected);
         }
     }

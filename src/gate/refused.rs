@@ -15,6 +15,10 @@ pub enum Refused {
     KeyFull { max: u32 },
     #[error("{max} connections are open as this user, and no more are allowed: close one first")]
     UserFull { max: u32 },
+    #[error(
+        "{max} connections from your address have not authenticated yet, and no more may wait: authenticate or close one first"
+    )]
+    AddressPending { max: u32 },
     #[error("the server is overloaded: too many connections have not authenticated yet")]
     AuthenticationsPending,
     #[error("too many bytes of requests with this API key are under way: wait for their answers before sending more")]
@@ -28,7 +32,9 @@ impl Refused {
     pub fn retry_after_s(self) -> u64 {
         match self {
             Self::HandshakesTooFast { retry_after_s } | Self::EventsTooFast { retry_after_s } => retry_after_s,
-            Self::AddressFull { .. } | Self::KeyFull { .. } | Self::UserFull { .. } => limits::CROWD_RETRY_AFTER_S,
+            Self::AddressFull { .. } | Self::KeyFull { .. } | Self::UserFull { .. } | Self::AddressPending { .. } => {
+                limits::CROWD_RETRY_AFTER_S
+            }
             Self::AuthenticationsPending | Self::BytesInFlight => limits::RETRY_AFTER_S,
         }
     }

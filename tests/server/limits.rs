@@ -103,6 +103,21 @@ fn a_key_has_so_many_sockets_wherever_they_come_from() {
 }
 
 #[test]
+fn strangers_of_an_address_have_a_share_and_leave_the_rest_to_others() {
+    let server = server("[limits]\npending_authentications = 40\nexempt_addresses = []\n");
+    let open = |source, path: &str| Socket::open_on(from(source, server.address), path, b"");
+    let mut strangers = ["/v1/ws", "/ws"].map(|path| open("127.0.0.2", path).expect("its share"));
+    for path in ["/v1/ws", "/ws"] {
+        assert_too_many(&open("127.0.0.2", path).expect_err("two of forty"));
+    }
+    open("127.0.0.2", &server.alerts_path()).expect("it says who it is");
+    let _others = ["127.0.0.3", "127.0.0.4"].map(|source| open(source, "/ws").expect("others have their own"));
+    strangers[0].say(&format!("{{\"type\":\"auth\",\"apiKey\":\"{}\"}}", server.subscriber));
+    strangers[0].message("authenticated");
+    open("127.0.0.2", "/v1/ws").expect("it is no stranger any more");
+}
+
+#[test]
 fn handshakes_of_an_address_have_a_rate_whatever_becomes_of_them() {
     let server = server("[limits]\nhandshakes_per_second = 1\nhandshake_burst = 5\nexempt_addresses = []\n");
     let shake = || Socket::open(server.address, "/ws/alerts?apiKey=wrong").expect_err("no such key");

@@ -35,6 +35,7 @@ const _: () =
     assert!(limits::CONFIGURED_EVENT_BURST_MIN == 100_000 && limits::CONFIGURED_BYTES_IN_FLIGHT_MIN == 8_388_608);
 const _: () =
     assert!(limits::CONFIGURED_MESSAGE_BYTES_MIN == 1_024 && limits::CONFIGURED_MESSAGE_BYTES_MAX == 1_048_576);
+const _: () = assert!(limits::WATCHLIST_MESSAGE_BYTES_MAX == 4_096 && limits::PENDING_ADDRESSES_MIN == 20);
 const _: () = assert!(limits::CONFIGURED_AUTHENTICATION_S_MIN == 1 && limits::CONFIGURED_AUTHENTICATION_S_MAX == 300);
 
 const KEYS: &[Key] = &[
@@ -42,7 +43,8 @@ const KEYS: &[Key] = &[
     Key {
         name: "connections_per_key",
         about: "WebSockets at a time with one API key, or as one user of the rooms protocol. 0: no limit.\n\
-                One more is refused, with Retry-After.",
+                Where the key is in the address, one more is refused with 429 before the upgrade; where key or token come in a\n\
+                message, or the token in a header, with RATE_LIMIT_EXCEEDED and 4429 behind it.",
         wanted: "a number",
         example: "1000",
         read: |options, value| {
@@ -86,7 +88,8 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "pending_authentications",
-        about: "WebSockets at a time, of the whole server, that have not authenticated yet. 0: no limit. One more is refused.",
+        about: "WebSockets at a time, of the whole server, that have not authenticated yet. 0: no limit. Past it: refused with 503.\n\
+                One client address may have a twentieth of them, 1 at least; one more of its own is refused with 429.",
         wanted: "a number",
         example: "10000",
         read: |options, value| {
@@ -156,7 +159,8 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "message_bytes",
-        about: "A client's message, in bytes, 1024 to 1048576. A longer one closes the connection with 1009.",
+        about: "A client's message, in bytes, 1024 to 1048576. A longer one closes the connection with 1009.\n\
+                The watchlist and the tiered protocol take 4096 at most, whatever this says.",
         wanted: "a number of bytes",
         example: "16384",
         read: |options, value| {

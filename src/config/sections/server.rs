@@ -72,7 +72,9 @@ const KEYS: &[Key] = &[
     Key {
         name: "allowed_origins",
         about: "Web pages that may connect and call from a browser, by their origin: scheme://host[:port], nothing behind it.\n\
-                [\"*\"]: every page. []: none. Other pages are refused with 403; what is no browser isn't asked for an origin.",
+                [\"*\"]: every page. []: none. WebSockets and preflights of other pages are refused with 403. A request of theirs\n\
+                that needs no preflight is carried out, but answered without CORS headers, so that the page can't read it.\n\
+                What is no browser isn't asked for an origin.",
         wanted: "a list of origins",
         example: "[\"https://app.example\", \"http://localhost:3000\"]",
         read: |options, value| origins(value).map(|origins| options.policy.allowed_origins = origins),

@@ -1,70 +1,45 @@
 //! Who was upgraded only to be told 4403, so that a client that comes back every second costs no more upgrades.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
+use super::host::Host;
+use super::rate::Rate;
+use super::recent::Recent;
 use crate::accounts::KeyNumber;
 use crate::clock::Nanos;
 use crate::limits;
 
 /// Refusals of the last minute, of all shards. Only touched on the way to a refusal.
-#[derive(Default)]
 pub struct Refusals {
-    recent: Mutex<Recent>,
+    noted: Mutex<Noted>,
 }
 
-#[derive(Default)]
-struct Recent {
-    keys: LastMinute<KeyNumber>,
-    addresses: LastMinute<IpAddr>,
+/// One upgrade a minute is what a key and an address may have of them.
+struct Noted {
+    keys: Recent<KeyNumber>,
+    hosts: Recent<Host>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let rate = Rate::one_in(limits::REFUSAL_REMEMBERED_S * 1_000_000_000);
+        let (keys, hosts) = (Recent::new(rate, 1, limits::REFUSALS_MAX), Recent::new(rate, 1, limits::REFUSALS_MAX));
+        Self { noted: Mutex::new(Noted { keys, hosts }) }
+    }
 }
 
 impl Refusals {
     /// Notes a refusal. Where the key or the address had one within the last minute, answers the nanoseconds that are
     /// left of it, and the minute does not begin again.
     pub fn note(&self, key: KeyNumber, address: IpAddr, now: Nanos) -> Option<Nanos> {
-        let mut recent = self.recent.lock().expect("no holder panics");
-        let left = recent.keys.left_of(&key, now).max(recent.addresses.left_of(&address, now));
+        let host = Host::of(address);
+        let Noted { keys, hosts } = &mut *self.noted.lock().expect("no holder panics");
+        let left = keys.wait(&key, 1, now).max(hosts.wait(&host, 1, now));
         if left.is_none() {
-            recent.keys.note(key, now);
-            recent.addresses.note(address, now);
+            keys.admit(key, 1, now).and(hosts.admit(host, 1, now)).expect("neither has to wait");
         }
         left
-    }
-}
-
-const MINUTE: Nanos = 60_000_000_000;
-
-/// What was noted within a minute, in two generations: when the newer one is a minute old, the older one is dropped whole,
-/// so that nothing ever has to be searched for what has expired.
-struct LastMinute<K> {
-    newer: HashMap<K, Nanos>,
-    older: HashMap<K, Nanos>,
-    newer_since: Nanos,
-}
-
-impl<K> Default for LastMinute<K> {
-    fn default() -> Self {
-        Self { newer: HashMap::new(), older: HashMap::new(), newer_since: 0 }
-    }
-}
-
-impl<K: Hash + Eq> LastMinute<K> {
-    fn left_of(&self, key: &K, now: Nanos) -> Option<Nanos> {
-        let until = self.newer.get(key).or_else(|| self.older.get(key))? + MINUTE;
-        (until > now).then(|| until - now)
-    }
-
-    fn note(&mut self, key: K, now: Nanos) {
-        if now >= self.newer_since + MINUTE {
-            self.older = std::mem::take(&mut self.newer);
-            self.newer_since = now;
-        }
-        if self.newer.len() < limits::REFUSALS_MAX {
-            self.newer.insert(key, now);
-        }
     }
 }
 
@@ -88,6 +63,16 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_network_of_64_bits_is_one_address() {
+        let refusals = Refusals::default();
+        let note = |key, text: &str, now| refusals.note(KeyNumber(key), text.parse().expect(text), now);
+        assert_eq!(note(1, "2001:db8:0:1::5", 0), None);
+        assert_eq!(note(2, "2001:db8:0:1:ffff::9", SECOND), Some(59 * SECOND));
+        assert_eq!(note(3, "2001:db8:0:2::5", SECOND), None);
+        assert_eq!((note(4, "192.0.2.1", 0), note(5, "::ffff:192.0.2.1", 0)), (None, Some(60 * SECOND)));
+    }
+
+    #[test]
     fn the_minute_ends_even_for_one_who_never_stops_trying() {
         let refusals = Refusals::default();
         let upgrades = (0..180).filter(|second| refusals.note(KeyNumber(1), address(1), second * SECOND).is_none());
@@ -97,9 +82,10 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_does_not_grow_it_without_bound() {
         let refusals = Refusals::default();
-        for number in 0..limits::REFUSALS_MAX as u32 * 2 {
+        for number in 0..limits::REFUSALS_MAX as u32 * 3 {
             refusals.note(KeyNumber(number.into()), IpAddr::from(number.to_be_bytes()), 0);
         }
-        assert_eq!(refusals.recent.lock().unwrap().keys.newer.len(), limits::REFUSALS_MAX);
+        let noted = refusals.noted.lock().expect("no holder panics");
+        assert_eq!((noted.keys.len(), noted.hosts.len()), (2 * limits::REFUSALS_MAX, 2 * limits::REFUSALS_MAX));
     }
 }
