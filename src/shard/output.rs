@@ -35,7 +35,7 @@ pub struct Backlog {
 #[derive(Debug)]
 enum Piece {
     Log(LogRange),
-    Owned { bytes: Box<[u8]>, sent: usize, pong: bool },
+    Owned { bytes: Vec<u8>, sent: usize, pong: bool },
 }
 
 /// Emptied backlogs, kept so that a lagging socket does not cost an allocation each time.
@@ -98,7 +98,11 @@ impl Output {
     pub fn push_owned(&mut self, bytes: Box<[u8]>, pool: &mut BacklogPool) {
         let backlog = self.queue(pool);
         backlog.owned_bytes += bytes.len();
-        backlog.pieces.push_back(Piece::Owned { bytes, sent: 0, pong: false });
+        match backlog.pieces.back_mut() {
+            // A thousand short answers are one piece. One that is being sent is left to its end, and freed.
+            Some(Piece::Owned { bytes: last, sent: 0, pong: false }) => last.extend_from_slice(&bytes),
+            _ => backlog.pieces.push_back(Piece::Owned { bytes: bytes.into(), sent: 0, pong: false }),
+        }
     }
 
     /// Puts a pong at the next frame boundary, behind the pongs that wait there. RFC 6455 §5.5.3 lets the newest ping
@@ -110,21 +114,23 @@ impl Output {
         let is_pong = |piece: &&Piece| matches!(piece, Piece::Owned { pong: true, .. });
         let end = boundary + backlog.pieces.range(boundary..).take_while(is_pong).count();
         if end - boundary < limits::PONGS_WAITING_MAX {
-            backlog.pieces.insert(end, Piece::Owned { bytes, sent: 0, pong: true });
+            backlog.pieces.insert(end, Piece::Owned { bytes: bytes.into(), sent: 0, pong: true });
         } else if let Piece::Owned { bytes: newest, .. } = &mut backlog.pieces[end - 1] {
             backlog.owned_bytes -= newest.len();
-            *newest = bytes;
+            *newest = bytes.into();
         }
     }
 
     /// A copy of the frames of its own of which no byte was sent: answers and pongs, in order.
     pub fn waiting_answers(&self) -> Vec<u8> {
         let Self::Queue(backlog) = self else { return Vec::new() };
-        let waiting = |piece: &Piece| match piece {
-            Piece::Owned { bytes, sent: 0, .. } => bytes.to_vec(),
-            _ => Vec::new(),
-        };
-        backlog.pieces.iter().flat_map(waiting).collect()
+        let mut frames = Vec::new();
+        for piece in &backlog.pieces {
+            if let Piece::Owned { bytes, sent: 0, .. } = piece {
+                frames.extend_from_slice(bytes);
+            }
+        }
+        frames
     }
 
     /// Drops all but the rest of a half-sent frame, which is copied out of the log, and ends with `last`.

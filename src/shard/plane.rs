@@ -274,7 +274,8 @@ fn sent(sessions: &mut Sessions, slot: u32, lent: usize, result: i32) {
         socket.state = State::Draining;
         socket.armed.shutdown = true;
         sessions.requests.push(Request::ShutdownWrite(socket.at(slot)));
-    } else {
+    }
+    if taken > 0 {
         sessions.hear_on(slot);
     }
 }

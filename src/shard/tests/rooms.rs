@@ -307,3 +307,27 @@ fn a_user_has_so_many_sessions() {
     assert_eq!(got[0]["status"], "error");
     assert!(others.iter().all(|client| kinds(&messages(client)) == ["connection"]));
 }
+
+#[test]
+fn commands_that_wait_go_on_on_a_link_that_is_never_idle() {
+    let mut bench = Bench::new(1, 4);
+    let client = FakeClient::new(4_000);
+    bench.admit(&client, Admission::Rooms { claims: None }, Vec::new()).unwrap();
+    say(&client, &auth(&token("u1", None, 3600)));
+    bench.settle();
+    in_one_breath(&client, (0..60).map(|number| command("subscribe", &format!("market:{number:0>150}"))));
+    let published = |topic: &str| {
+        let data = serde_json::json!({ "of": topic, "pad": "x".repeat(4_000) });
+        published(&serde_json::json!({ "type": "note", "topic": topic, "data": data }).to_string())
+    };
+    // As much comes as it reads, behind the first answers.
+    for _ in 0..300 {
+        bench.publish(vec![published("user:u1")]);
+        bench.settle();
+        client.read(4_000);
+        bench.settle();
+    }
+    // Half a frame may be on its way; the rest of it is not waited for.
+    let whole = client.bytes().windows(20).filter(|bytes| bytes == b"\"room_subscription\",").count();
+    assert_eq!(whole, 60, "answers while the link was never idle");
+}
