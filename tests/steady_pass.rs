@@ -124,7 +124,10 @@ fn a_steady_pass_allocates_nothing() {
         let steady = number >= 10;
         COUNTS.store(steady, Ordering::Relaxed);
         plane.inbox().extend([batch]);
-        while plane.turn(0, || 1_000_000) {}
+        plane.collect();
+        while plane.turn(0, || 1_000_000) {
+            plane.collect();
+        }
         COUNTS.store(false, Ordering::Relaxed);
         for client in &mut clients {
             while let Ok(read) = client.read(&mut scratch) {

@@ -169,7 +169,10 @@ impl<F: FarEnds> Crowd<F> {
         let sent_before = ShardStats::get(&self.stats.sent_bytes);
         let began = clock::now();
         self.plane.enter(socket, admission, Entry::uncounted(&self.gate), greeting).expect("a slot for each");
-        while self.plane.turn(0, clock::now) {}
+        self.plane.collect();
+        while self.plane.turn(0, clock::now) {
+            self.plane.collect();
+        }
         let took = clock::now() - began;
         self.ends.pass_over(member, ShardStats::get(&self.stats.sent_bytes) - sent_before);
         (member, took)
@@ -196,7 +199,10 @@ impl<F: FarEnds> Crowd<F> {
         let began = clock::now();
         let batch = Arc::new(EncodedBatch::encode(burst, first_seq, began));
         self.plane.inbox().extend([batch]);
-        while self.plane.turn(0, clock::now) {}
+        self.plane.collect();
+        while self.plane.turn(0, clock::now) {
+            self.plane.collect();
+        }
         let took = clock::now() - began;
         let expected = EncodedBatch::encode(same, first_seq, 0);
         let frames: Vec<u8> = (0..events).flat_map(|event| expected.frame(event)).copied().collect();

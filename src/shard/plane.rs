@@ -1,10 +1,13 @@
 //! The shard's loop over its sockets, in bounded turns.
 //!
 //! ```text
-//!   turn:  reap completions ─▶ feed input ─▶ ingest events ─▶ timers ─▶ send one batch ─▶ submit requests
+//!   collect: reap completions     (then the caller takes what the journal has)
+//!   turn:    ingest events ─▶ feed input ─▶ timers ─▶ send one batch ─▶ submit requests
 //! ```
 //!
-//! Input is drained first, so that pongs are seen before a deadline is judged. A turn sends to at most
+//! What came from a client is acted on after the events that were published before the client sent it: a publisher that was
+//! answered and then subscribes, or a session that is greeted, is told no number from before that event. Input comes before
+//! the timers, so that pongs are seen before a deadline is judged. A turn sends to at most
 //! [`SEND_BATCH_SOCKETS`](crate::limits::SEND_BATCH_SOCKETS) sockets (half a millisecond); then the caller lets others
 //! run. Each socket is sent whatever it has at that moment, so events that arrive during a pass ride along.
 
@@ -114,10 +117,9 @@ impl<S: Sockets> Plane<S> {
     /// One bounded turn. Returns whether there is more to do at once; else nothing will happen before a completion, a
     /// call from outside, or the next tick.
     pub fn turn(&mut self, tick: Tick, now: impl Fn() -> Nanos) -> bool {
-        self.reap();
-        self.listen_again();
-        // Events first: what was published before a token's end is still its user's.
         self.sessions.ingest();
+        self.act();
+        self.listen_again();
         self.sessions.advance(tick, &mut self.due);
         self.send_batch();
         self.sessions.record_finished(now());
@@ -125,8 +127,12 @@ impl<S: Sockets> Plane<S> {
         self.sessions.has_work() || !self.completions.is_empty() || !self.deaf.is_empty()
     }
 
-    fn reap(&mut self) {
+    /// Takes what the kernel has. To be called before the journal is asked for the events of a turn.
+    pub fn collect(&mut self) {
         self.sockets.reap(&mut self.completions);
+    }
+
+    fn act(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
         for completion in completions.drain(..) {
             self.complete(completion);
@@ -247,8 +253,8 @@ impl<S: Sockets> Plane<S> {
                 Request::Close(at) => self.sockets.close(at),
             }
         }
-        // The reap of the next turn would submit them too, but the next turn may be a sleep away.
-        self.sockets.reap(&mut self.completions);
+        // To be collected before the next turn would submit them too, but that may be a sleep away.
+        self.collect();
     }
 }
 

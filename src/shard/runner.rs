@@ -169,6 +169,7 @@ impl Shard {
             self.receive(message);
         }
         let mut plane = self.plane.borrow_mut();
+        plane.collect();
         if plane.wants_events() {
             self.position = self.journal.read_from(self.index, self.position, limits::SHARD_INBOX_BYTES, plane.inbox());
         }

@@ -194,3 +194,19 @@ fn a_key_has_so_many_sessions_and_a_wrong_second_key_takes_none_away() {
     bench.settle();
     assert_eq!(kinds(&messages(&next)), ["authenticated"], "its place was given back");
 }
+
+#[test]
+fn what_a_client_says_comes_after_what_was_published_before() {
+    let mut bench = Bench::new(1, 4);
+    let client = member(&mut bench);
+    say(&client, &command("subscribe", "price", "mint", "m"));
+    say(&client, r#"{"type":"ping"}"#);
+    // Its message is here, and only then the journal is asked: so whatever was published before it was sent is in there.
+    bench.plane.collect();
+    bench.publish(vec![on("price:m")]);
+    bench.plane.turn(0, || 0);
+    bench.settle();
+    let got = messages(&client);
+    assert_eq!(kinds(&got[1..]), ["subscribed", "pong"], "the event was there first");
+    assert_eq!((&got[1]["seq"], &got[2]["seq"]), (&1.into(), &1.into()));
+}

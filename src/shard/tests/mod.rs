@@ -177,6 +177,7 @@ impl Bench {
     }
 
     fn turn(&mut self) -> bool {
+        self.plane.collect();
         self.plane.turn(self.tick, || 0)
     }
 
