@@ -13,7 +13,7 @@ pub const WHEEL_BUCKETS: usize = 1024;
 /// A bucket that a connection storm swelled gives its memory back down to this many entries.
 pub const WHEEL_BUCKET_KEEP: usize = 64;
 
-/// The server's ping period where the protocol has one (design §1).
+/// The server's ping period where the protocol has one.
 pub const PING_PERIOD_MS: u32 = 20_000;
 
 /// Pings that may go unanswered; at the next one the socket is closed with 4408.
@@ -94,11 +94,15 @@ pub const SHARD_SLOTS_MAX: u32 = 1 << 20;
 /// than a command of another protocol. A hundred thousand sockets can hold this much each.
 pub const WATCHLIST_MESSAGE_BYTES_MAX: usize = 4 << 10;
 
-/// A rolling window in which the tiered protocol's client owes a `ping` (seed 002).
+/// A rolling window in which the tiered protocol's client owes a `ping`.
 pub const TIERED_PING_WINDOW_MS: u32 = 30_000;
 
 /// Silence that ends a session of the channels protocol: its client pings every 30 s, so two of them may be lost.
 pub const CHANNELS_SILENCE_MS: u32 = 75_000;
+
+/// Answers in one piece of a socket's output: few pieces for many short answers, and little behind which a pong or a close has
+/// to wait.
+pub const OWNED_PIECE_BYTES_MAX: usize = 4 << 10;
 
 /// Answers that a session with commands may have unsent; past them its further messages wait. A list of rooms can have as
 /// many bytes again as its names.
@@ -108,6 +112,9 @@ pub const ANSWERS_UNSENT_BYTES_MAX: usize = 64 << 10;
 /// reconnect; a client that sends more does not read.
 pub const MESSAGES_WAITING_BYTES_MAX: usize = 256 << 10;
 
+/// What a message that waits takes beside its text: an empty one takes memory, too.
+pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 32;
+
 /// Names of the topics that a session has subscribed to, together: each answer in the rooms protocol lists them.
 pub const SUBSCRIPTION_NAMES_BYTES_MAX: usize = 64 << 10;
 
@@ -115,7 +122,7 @@ pub const SUBSCRIPTION_NAMES_BYTES_MAX: usize = 64 << 10;
 /// away.
 pub const DIALOGUE_OUTPUT_BYTES_MAX: usize = 512 << 10;
 
-/// What an `auth` message costs beyond others on an open session, in messages: a signature takes up to 0.3 ms to check, a
+/// What an `auth` message costs beyond others on an open session, in messages: a signature takes up to 0.2 ms to check, a
 /// command a hundredth of that. At the default rate that leaves one a second.
 pub const AUTH_MESSAGE_COST: u64 = 19;
 
@@ -271,7 +278,7 @@ pub const RATED_PUBLISHERS_MAX: usize = 1 << 14;
 /// fresh 4403.
 pub const REFUSALS_MAX: usize = 1 << 16;
 
-/// How long such a refusal is remembered, in seconds (design §1).
+/// How long such a refusal is remembered, in seconds.
 pub const REFUSAL_REMEMBERED_S: u64 = 60;
 
 /// Addresses that it takes to use up what the server bears of sockets that have not authenticated: each may have this part
@@ -330,10 +337,10 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// length, and an answer as long as that would count as output that is not being read.
 pub const SOCKET_ERROR_BYTES_MAX: usize = 512;
 
-/// From the handshake to a valid `auth` message (design §1).
+/// From the handshake to a valid `auth` message.
 pub const AUTHENTICATION_MS: u32 = 10_000;
 
-/// How long before a token's end its session is warned (seed 004's clients refresh in band).
+/// How long before a token's end its session is warned (its client refreshes in band).
 pub const EXPIRY_WARNING_MS: u32 = 30_000;
 
 /// How far an issuer's clock may be ahead.
@@ -518,7 +525,7 @@ pub const RING_BYTES_PER_SHARD: u64 = 1 << 20;
 /// One entry of the ring's table of direct descriptors: a pointer.
 pub const RING_BYTES_PER_SLOT: u64 = 8;
 
-/// The target for a connected, idle socket in user space (design: 0.6 KB measured, 0.4 KB wanted).
+/// The target for a connected, idle socket in user space.
 pub const USER_BYTES_PER_SOCKET: u64 = 400;
 
 /// What the kernel keeps for one end of an idle TCP connection (measured): socket, file, inode, hash entries.

@@ -189,12 +189,14 @@ impl Server {
         let mut answer = message.clone();
         if client.protocol == Protocol::Channels {
             answer["type"] = status.into();
+            answer["seq"] = 40.into();
             return answer;
         }
         let rooms: Vec<String> = [format!("user:{}", who.user)].into_iter().chain(who.topics.iter().cloned()).collect();
         answer["type"] = "room_subscription".into();
         answer["status"] = status.into();
         answer["subscribedRooms"] = json!(rooms);
+        answer["seq"] = 40.into();
         answer
     }
 

@@ -12,7 +12,7 @@ use super::account::moment;
 use super::console::Console;
 use crate::config::{Config, File, ServerSettings};
 use crate::limits::{TOKEN_TTL_S_MAX, TOKEN_TTL_S_MIN};
-use crate::tokens::{Minter, NewToken, UserId};
+use crate::tokens::{KeySource, Minter, NewToken, SECRET_FILE, UserId};
 
 /// Make tokens for the rooms protocol
 #[derive(Debug, Args)]
@@ -87,7 +87,15 @@ impl MintArgs {
             None => File::default(),
         };
         let server = Config::resolve(ServerSettings { data_dir, ..ServerSettings::default() }, file).server;
+        let secret = server.data_dir.join(SECRET_FILE);
+        let makes_one = server.tokens.source == KeySource::DataDirectory && !secret.exists();
         let minter = Minter::open(&server.tokens, &server.data_dir).map_err(Failure::failed)?;
+        if makes_one {
+            console.say(format_args!(
+                "made a new secret in {}: a server with another one believes no token of it",
+                secret.display()
+            ));
+        }
         let token = NewToken { user: self.user, admin_level: self.admin_level, ttl_s: self.ttl.seconds };
         let now = Timestamp::now();
         let now_s = u64::try_from(now.as_second()).map_err(|_| Failure::failed("the clock is before 1970: set it"))?;

@@ -1,7 +1,7 @@
 //! `GET /alerts/latest?limit=N`: the newest alerts, for every tier and for clients that poll.
 //!
 //! `{"success":true,"alerts":[…],"last_seq":N}`, newest first. Each alert is the very bytes that are `data` in its WebSocket
-//! message, and `last_seq` is the newest one's number, 0 before the first. The key may be in a header or, as the seed's
+//! message, and `last_seq` is the newest one's number, 0 before the first. The key may be in a header or, as the protocol's
 //! clients have it, in the address.
 //!
 //! Who polls sends the `ETag` of the last answer as `If-None-Match` and gets 304 until there is a new alert. That costs the

@@ -1,4 +1,4 @@
-//! What goes wrong at the front desk, with its status and its JSON body (design §2).
+//! What goes wrong at the front desk, with its status and its JSON body.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};

@@ -105,7 +105,7 @@ fn require_right_to(identity: &Identity, role: Role) -> Result<(), RestError> {
         return Ok(());
     }
     Err(RestError::Forbidden(format!(
-        "a {own} key makes and revokes {own} keys only: for a {role} key use an admin key"
+        "a {own} key makes and revokes {own} keys only: use an admin key for others, such as a key with the role {role}"
     )))
 }
 

@@ -73,7 +73,7 @@ pub fn rooms(desk: &Desk, context: &ConnectionContext, request: &Request<Incomin
         }
         Some(header) => match desk.tokens.verify(bearer(header), clock::unix_ms() / 1000) {
             Ok(claims) => Admission::Rooms { claims: Some(claims) },
-            // A browser's script sees no refusal before the upgrade, and the seed's class waits for a message.
+            // A browser's script sees no refusal before the upgrade, and the protocol's clients wait for a message.
             Err(error) => {
                 let error = SocketError::authentication(error.to_string());
                 let (before, code) = (rooms::refused(&error), CloseCode::AUTHENTICATION);
@@ -117,7 +117,7 @@ fn admit_by_tier(
         return Ok(Admission::Keyed { protocol, account: account.id, key });
     }
     let reason = refusal(account.tier, needed);
-    // The seeds' clients reset their back-off as soon as they are open, so they would be back every second for ever.
+    // The protocols' clients reset their back-off as soon as they are open, so they would be back every second for ever.
     match desk.refusals.note(key, context.client(headers), clock::now()) {
         Some(left) => Err(RestError::Repeated { reason, retry_after_s: left.div_ceil(1_000_000_000) }),
         None => Ok(Admission::refused(CloseCode::TIER, reason)),

@@ -1,4 +1,4 @@
-//! The channels protocol (seed 003): JSON commands with a key in the first one, and an answer to each.
+//! The channels protocol: JSON commands with a key in the first one, and an answer to each.
 
 use serde::Deserialize;
 use serde_json::json;

@@ -15,7 +15,7 @@ pub fn text_frame(message: &Value) -> Box<[u8]> {
     frame.into()
 }
 
-/// The word by which a program tells a socket's errors apart (design §1).
+/// The word by which a program tells a socket's errors apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     AuthenticationFailed,

@@ -1,4 +1,4 @@
-//! The rooms protocol (seed 004): a token opens the session, rooms are joined by themselves or by name.
+//! The rooms protocol: a token opens the session, rooms are joined by themselves or by name.
 //!
 //! | room | joined | receives |
 //! |---|---|---|
@@ -151,7 +151,7 @@ pub fn connected(user: &UserId, session: u64, now: UnixMs, seq: u64) -> Box<[u8]
     }))
 }
 
-/// What a token is answered that opens no session: the message that the seed's class waits for, then the error.
+/// What a token is answered that opens no session: the message that the protocol's clients wait for, then the error.
 pub fn refused(error: &SocketError) -> Box<[u8]> {
     let connection = text_frame(&json!({ "type": "connection", "status": "error", "message": error.message }));
     [connection, error.frame()].concat().into()

@@ -1,4 +1,4 @@
-//! The tiered protocol (seed 002): a greeting, alerts, and a `ping` that the client owes in every 30 seconds.
+//! The tiered protocol: a greeting, alerts, and a `ping` that the client owes in every 30 seconds.
 
 use serde_json::json;
 

@@ -6,7 +6,8 @@
 //! Invariants:
 //! * Pieces leave in order; a range that begins where the last one ends is merged into it.
 //! * Bytes of a frame are never separated: what is urgent goes to the next frame boundary, and what is dropped is
-//!   dropped from a frame boundary on.
+//!   dropped from a frame boundary on. A half-sent piece of the socket's own counts as one frame, though it may hold
+//!   several short ones.
 
 use std::collections::VecDeque;
 
@@ -99,8 +100,12 @@ impl Output {
         let backlog = self.queue(pool);
         backlog.owned_bytes += bytes.len();
         match backlog.pieces.back_mut() {
-            // A thousand short answers are one piece. One that is being sent is left to its end, and freed.
-            Some(Piece::Owned { bytes: last, sent: 0, pong: false }) => last.extend_from_slice(&bytes),
+            // Many short answers are one piece. One that is being sent is left to its end, and freed.
+            Some(Piece::Owned { bytes: last, sent: 0, pong: false })
+                if last.len() + bytes.len() <= limits::OWNED_PIECE_BYTES_MAX =>
+            {
+                last.extend_from_slice(&bytes);
+            }
             _ => backlog.pieces.push_back(Piece::Owned { bytes: bytes.into(), sent: 0, pong: false }),
         }
     }

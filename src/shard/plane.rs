@@ -6,7 +6,8 @@
 //! ```
 //!
 //! What came from a client is acted on after the events that were published before the client sent it: a publisher that was
-//! answered and then subscribes, or a session that is greeted, is told no number from before that event. Input comes before
+//! answered and then subscribes, or a session that is greeted, is told no number from before that event, as long as the
+//! flow control lets events in. Input comes before
 //! the timers, so that pongs are seen before a deadline is judged. A turn sends to at most
 //! [`SEND_BATCH_SOCKETS`](crate::limits::SEND_BATCH_SOCKETS) sockets (half a millisecond); then the caller lets others
 //! run. Each socket is sent whatever it has at that moment, so events that arrive during a pass ride along.

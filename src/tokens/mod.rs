@@ -27,5 +27,6 @@ mod forge;
 
 pub use claims::{Claims, InvalidUserId, UserId};
 pub use minter::{MintError, Minter, NewToken};
+pub use secret::SECRET_FILE;
 pub use settings::{KeySource, TokenSettings};
 pub use verifier::{KeyError, TokenError, Verifier};

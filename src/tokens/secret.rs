@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::KeyError;
 use crate::limits::TOKEN_SECRET_BYTES_MIN;
 
-const SECRET_FILE: &str = "jwt-secret";
+pub const SECRET_FILE: &str = "jwt-secret";
 const SECRET_RANDOM_BYTES: usize = 32;
 const SECRET_DIGITS: usize = 2 * SECRET_RANDOM_BYTES;
 

@@ -1,4 +1,4 @@
-//! The channels protocol end to end (seed 003): a key in the first message, subscriptions by kind and name, flat events.
+//! The channels protocol end to end: a key in the first message, subscriptions by kind and name, flat events.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ fn the_seeds_commands_in_one_breath_with_the_handshake_are_answered_in_order() {
         let expected = json!({ "type": "subscribed", "channel": channel, field: name, "seq": 0 });
         assert_eq!(socket.message("subscribed"), expected);
     }
-    // The seed's events: what is published as `data` comes flat, beside type and number.
+    // The protocol's events: what is published as `data` comes flat, beside type and number.
     for (kind, topic, data) in [
         (
             "bot_update",

@@ -1,4 +1,4 @@
-//! The rooms protocol end to end (seed 004): a token in the header or in a message, automatic rooms, markets by name.
+//! The rooms protocol end to end: a token in the header or in a message, automatic rooms, markets by name.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::tiered::{FEW_MESSAGES, assert_that_a_flood_ends_with_4429};
 
 const PATH: &str = "/ws";
 
-/// The ten events of seed 004, as it prints them.
+/// The protocol's ten events, as its clients know them.
 const SEED_EVENTS: &str = include_str!("../corpus/rooms/events.json");
 
 /// A session whose token is in the header of its upgrade, before its greeting.
@@ -90,7 +90,7 @@ fn as_javascript_sees_it(value: &Value) -> Value {
 }
 
 #[test]
-fn the_ten_events_of_the_seed_arrive_as_it_prints_them() {
+fn the_ten_events_arrive_as_the_protocol_prints_them() {
     let server = Server::start();
     let mut socket = of_user(&server, "user_123", &[]);
     expect_rooms(&mut socket, "subscribe", Some("market:BTC_USD"), "subscribed", &["user:user_123", "market:BTC_USD"]);
@@ -123,7 +123,7 @@ fn a_token_in_the_header_and_again_in_a_message_is_one_session() {
     let server = Server::start();
     let token = server.token("user_123", &[]);
     let bearer = format!("Bearer {token}");
-    // As the seed's first snippet does it, in one breath.
+    // As the protocol's simplest clients do it, in one breath.
     let mut socket = Socket::open_with(server.address, PATH, &[("Authorization", &bearer)]).expect("an upgrade");
     socket.say(&auth(&token));
     let sessions = [(); 2].map(|()| greeting(&mut socket, "user_123"));

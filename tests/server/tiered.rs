@@ -1,4 +1,4 @@
-//! The tiered protocol end to end (seed 002): the greeting, alerts, the `ping` that is owed every 30 s, and who gets in.
+//! The tiered protocol end to end: the greeting, alerts, the `ping` that is owed every 30 s, and who gets in.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::http::{Reply, Request};
 use crate::process::Server;
 use crate::socket::{Received, Socket};
 
-/// The seed's alert.
+/// An alert as the protocol's clients know it.
 pub fn alert(id: usize) -> Value {
     json!({ "type": "alert", "data": {
         "id": id, "alert_type": "fresh", "side": "BUY", "outcome": "Yes", "entry_price": 0.42, "usdc_value": 2100.5,

@@ -184,13 +184,14 @@ impl Answer {
                 is("type", kind)?;
                 is("channel", channel)?;
                 is(field, &topic.name())?;
-                Ok(message["seq"].as_u64())
+                seq()
             }
             Self::Rooms { status, channel, user, admin_level, markets } => {
                 is("type", "room_subscription")?;
                 is("status", status)?;
                 channel.iter().try_for_each(|channel| is("channel", channel))?;
-                check_rooms(message, user, *admin_level, markets).map(|()| None)
+                check_rooms(message, user, *admin_level, markets)?;
+                seq()
             }
             Self::Refused { codes } => {
                 is("type", "error")?;
@@ -235,11 +236,11 @@ pub fn example(answer: &Answer) -> Value {
         }),
         Answer::Channel { kind, topic } => {
             let (channel, field) = channel_of(*topic);
-            json!({ "type": kind, "channel": channel, field: topic.name() })
+            json!({ "type": kind, "channel": channel, field: topic.name(), "seq": 1 })
         }
         Answer::Rooms { status, channel, user, markets, .. } => {
             let rooms: Vec<String> = [format!("user:{user}")].into_iter().chain(markets.iter().cloned()).collect();
-            json!({ "type": "room_subscription", "status": status, "channel": channel, "subscribedRooms": rooms })
+            json!({ "type": "room_subscription", "status": status, "channel": channel, "subscribedRooms": rooms, "seq": 1 })
         }
         Answer::Refused { codes } => json!({ "type": "error", "code": codes[0], "message": "no" }),
     }
@@ -289,10 +290,11 @@ mod tests {
         let steps = rooms(None, "u1", 1, &[Wish::Subscribe(Topic::Market(3)), Wish::List]);
         let Some(Step::Hear(answer)) = steps.back() else { panic!("the last step is an answer") };
         let told = |rooms: &[&str]| {
-            answer.check(&json!({ "type": "room_subscription", "status": "listed", "subscribedRooms": rooms }))
+            answer
+                .check(&json!({ "type": "room_subscription", "status": "listed", "subscribedRooms": rooms, "seq": 3 }))
         };
-        assert_eq!(told(&["user:u1", "market:MIXED3_USD"]), Ok(None));
-        assert_eq!(told(&["user:u1", "system", "admin:1", "market:MIXED3_USD"]), Ok(None));
+        assert_eq!(told(&["user:u1", "market:MIXED3_USD"]), Ok(Some(3)));
+        assert_eq!(told(&["user:u1", "system", "admin:1", "market:MIXED3_USD"]), Ok(Some(3)));
         for wrong in [
             &["market:MIXED3_USD"][..],
             &["user:u1"],

@@ -127,7 +127,7 @@ const KEYS: &[Key] = &[
         name: "message_burst",
         about: "Messages of one connection that may come at once, 1 at least. It refills at the rate above.",
         wanted: "a number",
-        example: "200",
+        example: "1200",
         read: |options, value| {
             options.rules.message_burst = value.number(0..=limits::CONFIGURED_RATE_MAX)?;
             Ok(())

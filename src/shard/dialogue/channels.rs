@@ -1,4 +1,4 @@
-//! A channels session (seed 003): who it is, and which channels it has named.
+//! A channels session: who it is, and which channels it has named.
 
 use std::sync::Arc;
 

@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //! * Messages are handled in their order, and each is answered, or the session is closed with the reason. While many answers
-//!   have not been sent, further messages wait, so that what they are answered can't pile up.
+//!   have not been sent, further messages wait, so that what they are answered can't pile up. What is said of a message that
+//!   is not looked at (too many, not text) does not wait behind them, and a session that ends leaves them unanswered.
 //! * Nothing is joined before authentication. What a session may join is decided by its account's or its token's present state.
 
 mod channels;
@@ -110,7 +111,7 @@ impl Sessions {
             return self.refuse_message(slot, harmless);
         }
         match (self.slots[slot].protocol, message) {
-            // The seed's protocol knows no client messages. One is a sign of life and nothing else.
+            // This protocol knows no client messages. One is a sign of life and nothing else.
             (Protocol::Watchlist, _) => {}
             (Protocol::Tiered, Message::Text(text)) if tiered::is_ping(text) => {
                 self.sign_of_life_is_a_ping(slot);
@@ -134,7 +135,7 @@ impl Sessions {
         if dialogue.waiting.is_empty() && answers < limits::ANSWERS_UNSENT_BYTES_MAX {
             return self.carry_out(slot, text);
         }
-        dialogue.waiting_bytes += text.len();
+        dialogue.waiting_bytes += waiting_bytes(text);
         dialogue.waiting.push_back(text.into());
         if dialogue.waiting_bytes > limits::MESSAGES_WAITING_BYTES_MAX {
             self.close(slot, CloseCode::SLOW_CONSUMER, ANSWERS_UNREAD);
@@ -147,7 +148,7 @@ impl Sessions {
             && let Some(dialogue) = &mut self.slots[slot].dialogue
             && let Some(text) = dialogue.waiting.pop_front()
         {
-            dialogue.waiting_bytes -= text.len();
+            dialogue.waiting_bytes -= waiting_bytes(&text);
             self.carry_out(slot, &text);
         }
     }
@@ -178,6 +179,10 @@ impl Sessions {
     pub(super) fn refuse_message(&mut self, slot: u32, harmless: bool) {
         let error = SocketError::new(ErrorCode::RateLimitExceeded, "too many messages: slow down");
         let socket = &mut self.slots[slot];
+        if harmless && socket.output.owned_bytes() >= limits::ANSWERS_UNSENT_BYTES_MAX {
+            // It was told often enough, and what it wants is so already.
+            return;
+        }
         socket.refusals += u32::from(!harmless);
         if self.rules.refusals_max > 0 && socket.refusals > self.rules.refusals_max {
             // Behind its answers: the client has to see that it was told to slow down.
@@ -187,9 +192,11 @@ impl Sessions {
         self.tell(slot, &error);
     }
 
-    /// Takes what an expensive message costs beyond the others.
+    /// Takes what an expensive message costs beyond the others, but never more than the burst: a client that pauses long
+    /// enough can always say it.
     fn charge(&mut self, slot: u32, messages: u64) -> Result<(), SocketError> {
         let now = self.nanos();
+        let messages = messages.min(u64::from(self.rules.message_burst).saturating_sub(1));
         let admitted = self.slots[slot].rate.admit(&self.rate, messages, now);
         admitted.map_err(|_| SocketError::new(ErrorCode::RateLimitExceeded, "too many auth messages: slow down"))
     }
@@ -240,6 +247,11 @@ impl Sessions {
         let error = SocketError::authentication(EXPECTS_AUTHENTICATION);
         self.refuse_authentication(slot, &error.frame(), EXPECTS_AUTHENTICATION);
     }
+}
+
+/// What a message takes in memory while it waits, however short it is.
+fn waiting_bytes(text: &str) -> usize {
+    text.len() + limits::WAITING_MESSAGE_OVERHEAD_BYTES
 }
 
 #[cfg(feature = "conformance")]

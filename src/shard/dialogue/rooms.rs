@@ -1,4 +1,4 @@
-//! A rooms session (seed 004): whose it is and until when, and which rooms it is in.
+//! A rooms session: whose it is and until when, and which rooms it is in.
 
 use serde_json::Value;
 
@@ -32,10 +32,10 @@ impl Sessions {
         }
     }
 
-    /// Whether a room command asks for what is so already. The protocol's clients repeat theirs, and more with each
-    /// reconnect, so that is not held against them.
+    /// Whether a room command asks for what is so already, or for what changes nothing of who receives what. The protocol's
+    /// clients repeat theirs, and more with each reconnect, so that is not held against them.
     pub(super) fn changes_nothing(&mut self, slot: u32, text: &str) -> bool {
-        if self.slots[slot].protocol != Protocol::Rooms {
+        if self.slots[slot].protocol != Protocol::Rooms || self.guest(slot).is_err() {
             return false;
         }
         match rooms::parse(text) {

@@ -331,3 +331,40 @@ fn commands_that_wait_go_on_on_a_link_that_is_never_idle() {
     let whole = client.bytes().windows(20).filter(|bytes| bytes == b"\"room_subscription\",").count();
     assert_eq!(whole, 60, "answers while the link was never idle");
 }
+
+#[test]
+fn messages_that_wait_count_however_short_they_are() {
+    let rules = SessionRules { messages_per_second: 0, ..SessionRules::default() };
+    let mut bench = Bench::with_rules(1, 4, rules);
+    let client = FakeClient::new(100);
+    bench.admit(&client, Admission::Rooms { claims: None }, Vec::new()).unwrap();
+    say(&client, &auth(&token("u1", None, 3600)));
+    bench.settle();
+    in_one_breath(&client, (0..100).map(|number| command("subscribe", &format!("market:{number:0>150}"))));
+    bench.settle();
+    for _ in 0..20 {
+        in_one_breath(&client, (0..1_000).map(|_| String::new()));
+        bench.settle();
+    }
+    client.widen(ROOMY);
+    for _ in 0..10 {
+        client.read(usize::MAX);
+        bench.settle();
+    }
+    assert_eq!(messages(&client).last().unwrap().to_string(), r#"{"close":4409}"#);
+}
+
+#[test]
+fn a_small_burst_does_not_keep_a_token_from_being_refreshed() {
+    let rules = SessionRules { messages_per_second: 5, message_burst: 10, ..SessionRules::default() };
+    let mut bench = Bench::with_rules(1, 4, rules);
+    let client = guest(&mut bench, "u1", None, 3600);
+    for _ in 0..2 {
+        bench.pass_time(3_000);
+        say(&client, &auth(&token("u1", None, 7200)));
+        say(&client, &auth(&token("u1", None, 7200)));
+        bench.settle();
+    }
+    let (greeted, refused) = ("connection", "error RATE_LIMIT_EXCEEDED");
+    assert_eq!(kinds(&messages(&client)), [greeted, greeted, refused, greeted, refused]);
+}

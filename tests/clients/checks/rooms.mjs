@@ -44,7 +44,8 @@ export const long = {
     for (const listener of listeners) {
       await listener.until('4 rooms', () => listener.messages('room_subscription').length >= 4)
       greeted(listener.messages()[0])
-      const { subscribedRooms, ...answer } = listener.messages('room_subscription').pop()
+      const { subscribedRooms, seq, ...answer } = listener.messages('room_subscription').pop()
+      assert.ok(Number.isInteger(seq), listener.name)
       assert.deepEqual(answer, { type: 'room_subscription', channel: 'margin_guard', status: 'subscribed' })
       assert.deepEqual(new Set(subscribedRooms), new Set(['user:user_123', MARKET, 'positions', 'notifications', 'margin_guard']))
     }

@@ -31,8 +31,9 @@ fn check_room(name: &str) {
         Ok(Room::Automatic) => assert!(name == "user:u1" || name.starts_with("admin:"), "in {name}"),
         Err(error) => check_error(error),
     }
-    let message = message(&subscription(Some(name), "subscribed", [Value::from(name)].into_iter()));
+    let message = message(&subscription(Some(name), "subscribed", [Value::from(name)].into_iter(), 7));
     assert_eq!((&message["channel"], &message["subscribedRooms"][0]), (&Value::from(name), &Value::from(name)));
+    assert_eq!(message["seq"], 7);
 }
 
 fn check_error(error: &SocketError) {
