@@ -270,9 +270,9 @@ mod tests {
     fn an_answer_to_something_else_is_told_from_the_right_one() {
         let mint = Topic::Price(2).name();
         let subscribed = Answer::Channel { kind: "subscribed", topic: Topic::Price(2) };
-        let right = json!({ "type": "subscribed", "channel": "price", "mint": mint });
-        assert_eq!(subscribed.check(&right), Ok(None));
-        for (name, other) in [("type", "unsubscribed"), ("channel", "bot"), ("mint", "another")] {
+        let right = json!({ "type": "subscribed", "channel": "price", "mint": mint, "seq": 4 });
+        assert_eq!(subscribed.check(&right), Ok(Some(4)));
+        for (name, other) in [("type", "unsubscribed"), ("channel", "bot"), ("mint", "another"), ("seq", "4")] {
             let mut wrong = right.clone();
             wrong[name] = other.into();
             assert!(subscribed.check(&wrong).unwrap_err().contains(name));
