@@ -6,25 +6,21 @@ use super::Stage;
 use crate::accounts::{Account, Identity, Role};
 use crate::gate::Holder;
 use crate::protocol::channels::{self, Channel, Command};
-use crate::protocol::{ErrorCode, Protocol, SocketError, pong};
+use crate::protocol::{ErrorCode, Protocol, SocketError};
 use crate::shard::index::Bond;
 use crate::shard::sessions::Sessions;
 use crate::ws::CloseCode;
 
 impl Sessions {
-    pub(super) fn channels_message(&mut self, slot: u32, text: &str) {
-        let outcome = match channels::parse(text) {
-            Ok(Command::Auth { key }) => self.authenticate_by_key(slot, &key),
-            Ok(Command::Subscribe(channel)) => self.subscribe_to_channel(slot, &channel),
-            Ok(Command::Unsubscribe(channel)) => self.unsubscribe_from_channel(slot, &channel),
-            Ok(Command::Ping) => {
-                self.say(slot, pong(self.unix_ms, self.seq()));
+    pub(super) fn channels_command(&mut self, slot: u32, text: &str) -> Result<(), SocketError> {
+        match channels::parse(text)? {
+            Command::Auth { key } => self.authenticate_by_key(slot, &key),
+            Command::Subscribe(channel) => self.subscribe_to_channel(slot, &channel),
+            Command::Unsubscribe(channel) => self.unsubscribe_from_channel(slot, &channel),
+            Command::Ping => {
+                self.pong(slot);
                 Ok(())
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            self.tell(slot, &error);
         }
     }
 

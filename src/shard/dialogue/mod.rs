@@ -23,7 +23,7 @@ use super::wheel::Tick;
 use crate::clock::Nanos;
 use crate::limits::{self, TICK_MS};
 use crate::protocol::rooms::NamedChannels;
-use crate::protocol::{ErrorCode, Message, Protocol, SocketError, tiered};
+use crate::protocol::{ErrorCode, Message, Protocol, SocketError, pong, tiered};
 use crate::tokens::UserId;
 use crate::ws::CloseCode;
 
@@ -154,11 +154,19 @@ impl Sessions {
     }
 
     fn carry_out(&mut self, slot: u32, text: &str) {
-        match self.slots[slot].protocol {
-            Protocol::Channels => self.channels_message(slot, text),
-            Protocol::Rooms => self.rooms_message(slot, text),
+        let outcome = match self.slots[slot].protocol {
+            Protocol::Channels => self.channels_command(slot, text),
+            Protocol::Rooms => self.rooms_command(slot, text),
             other => unreachable!("{other:?} has no commands"),
+        };
+        if let Err(error) = outcome {
+            self.tell(slot, &error);
         }
+    }
+
+    /// Answers a JSON `ping`.
+    fn pong(&mut self, slot: u32) {
+        self.say(slot, pong(self.unix_ms, self.seq()));
     }
 
     /// Whether a message or a ping is within the session's rate.

@@ -6,30 +6,25 @@ use super::{Admin, Guest, Stage};
 use crate::gate::Holder;
 use crate::limits::{AUTH_FAILURES_MAX, AUTH_MESSAGE_COST, EXPIRY_WARNING_MS, TICK_MS};
 use crate::protocol::rooms::{self, Command, NamedChannels, Room};
-use crate::protocol::{ErrorCode, Protocol, SocketError, pong};
+use crate::protocol::{ErrorCode, Protocol, SocketError};
 use crate::shard::Tick;
 use crate::shard::sessions::Sessions;
 use crate::tokens::Claims;
 use crate::ws::CloseCode;
 
 impl Sessions {
-    pub(super) fn rooms_message(&mut self, slot: u32, text: &str) {
-        let outcome = match rooms::parse(text) {
-            Ok(Command::Auth { token }) => self.authenticate_by_token(slot, &token),
-            Ok(Command::Subscribe(channel)) => self.enter_room(slot, &channel),
-            Ok(Command::Unsubscribe(channel)) => self.leave_room(slot, &channel),
-            Ok(Command::ListRooms) => {
-                self.guest(slot).map(|_| ()).map(|()| self.answer_with_rooms(slot, None, "listed"))
+    pub(super) fn rooms_command(&mut self, slot: u32, text: &str) -> Result<(), SocketError> {
+        match rooms::parse(text)? {
+            Command::Auth { token } => self.authenticate_by_token(slot, &token)?,
+            Command::Subscribe(channel) => self.enter_room(slot, &channel)?,
+            Command::Unsubscribe(channel) => self.leave_room(slot, &channel)?,
+            Command::ListRooms => {
+                self.guest(slot)?;
+                self.answer_with_rooms(slot, None, "listed");
             }
-            Ok(Command::Ping) => {
-                self.say(slot, pong(self.unix_ms, self.seq()));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            self.tell(slot, &error);
+            Command::Ping => self.pong(slot),
         }
+        Ok(())
     }
 
     /// Whether a room command asks for what is so already, or for what changes nothing of who receives what. The protocol's
