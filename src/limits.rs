@@ -182,6 +182,46 @@ pub const LATEST_ALERTS_BYTES_MAX: usize = 1 << 20;
 /// What an event takes in memory besides its `data`, near enough to bound queues.
 pub const EVENT_OVERHEAD_BYTES: usize = 256;
 
+// ── The journal ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Numbers stay below the largest integer that JavaScript holds exactly, 2^53: a century of ten million events a second.
+pub const SEQ_MAX: u64 = 1 << 53;
+
+/// Events of one record, `data` and what is beside it: a reader takes a record at a time, so it is no more than a turn's work.
+pub const RECORD_EVENTS_BYTES: usize = 256 << 10;
+
+/// The payload of a record: no more than its events as above, and one that alone is larger.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// A segment by default, and the least: retention drops whole segments.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// What a segment's sparse index skips: a read from some number finds its place within this many bytes.
+pub const SEGMENT_INDEX_BYTES: u64 = 64 << 10;
+
+/// Retention by default: as much as a small disk spares, and a long weekend.
+pub const RETENTION_BYTES: u64 = 8 << 30;
+pub const RETENTION_HOURS: u64 = 72;
+
+/// Between two syncs with `sync = "interval"`, by default.
+pub const SYNC_INTERVAL_MS: u64 = 100;
+
+/// How long a publisher's `id` is remembered by default, and how many at most: the oldest go first.
+pub const DEDUPE_S: u64 = 600;
+pub const DEDUPE_IDS_MAX: usize = 1 << 20;
+
+/// Numbers that are leased at a time, in a file that is synced before any of them is used. After a crash this many may be
+/// passed over, and are told as a gap.
+pub const LEASE_NUMBERS: u64 = 1 << 18;
+
+/// What the journal hands to a replaying shard at a time, at least one record: a millisecond of work.
+pub const REPLAY_CHUNK_BYTES: usize = 256 << 10;
+
+/// The newest events, which stay in memory although every shard has them: a client that comes back after seconds is served
+/// from here.
+pub const WINDOW_KEPT_BYTES: usize = 32 << 20;
+
 // ── The front desk ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Connections waiting in the kernel to be accepted. The kernel cuts it to `net.core.somaxconn`.
@@ -447,7 +487,7 @@ pub const FIELD_PATH_CHARS_MAX: usize = 128;
 
 /// The longest frame: the header, the longest `data`, and what the envelope puts around it (a type and a channel of 64
 /// bytes each, which are tokens and so need no escapes, a number of 20 digits, and under 64 bytes of names).
-pub const FRAME_BYTES_MAX: usize = SERVER_HEADER_BYTES_MAX + EVENT_BYTES_MAX + 256;
+pub const FRAME_BYTES_MAX: usize = SERVER_HEADER_BYTES_MAX + EVENT_BYTES_MAX + 512;
 
 // ── Accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use stentor::accounts::{Account, AccountId, Grants, KeyHash, KeyId, KeyNumber, LiveKey, Owner, Role, Snapshot, Tier};
 use stentor::event::{Event, Topic};
 use stentor::gate::{Entry, Gate, Policy};
-use stentor::hub::EncodedBatch;
-use stentor::protocol::{Admission, Protocol, SessionRules};
+use stentor::hub::{EncodedBatch, Origin};
+use stentor::protocol::{Admission, Protocol, SessionRules, Terms};
 use stentor::ring::{RingOptions, SocketRing};
 use stentor::shard::{Plane, SessionParts, Sessions, ShardSizes, ShardStats};
 use stentor::tokens::{KeySource, TokenSettings, Verifier};
@@ -81,7 +81,12 @@ fn batch(first_seq: u64) -> Arc<EncodedBatch> {
         key: None,
         id: None,
     };
-    Arc::new(EncodedBatch::encode((0..EVENTS).map(|number| event(number % 2)).collect(), first_seq, 0))
+    Arc::new(EncodedBatch::encode(
+        (0..EVENTS).map(|number| event(number % 2)).collect(),
+        first_seq,
+        0,
+        Origin::default(),
+    ))
 }
 
 #[test]
@@ -113,7 +118,7 @@ fn a_steady_pass_allocates_nothing() {
         let account = 1 + number as u64 % 2;
         let (account, key) = (AccountId(account), KeyNumber(account));
         let admission = Admission::Keyed { protocol: Protocol::Watchlist, account, key };
-        plane.enter(OwnedFd::from(server), admission, Entry::uncounted(&gate), Vec::new()).unwrap();
+        plane.enter(OwnedFd::from(server), admission, Terms::default(), Entry::uncounted(&gate), Vec::new()).unwrap();
         clients.push(client);
     }
     let batches: Vec<_> = (0..40).map(|number| batch(1 + (number * EVENTS) as u64)).collect();

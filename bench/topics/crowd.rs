@@ -9,9 +9,9 @@ use stentor::accounts::{
 use stentor::clock::{self, Nanos};
 use stentor::event::{Event, Topic};
 use stentor::gate::{Entry, Gate, Policy};
-use stentor::hub::EncodedBatch;
+use stentor::hub::{EncodedBatch, Origin};
 use stentor::limits;
-use stentor::protocol::{Admission, Protocol, SessionRules};
+use stentor::protocol::{Admission, Protocol, SessionRules, Terms};
 use stentor::shard::{Plane, SessionParts, Sessions, ShardSizes, ShardStats};
 use stentor::tokens::{KeySource, TokenSettings, Verifier};
 use stentor::ws::{Opcode, client};
@@ -168,7 +168,9 @@ impl<F: FarEnds> Crowd<F> {
         let socket = self.ends.connect();
         let sent_before = ShardStats::get(&self.stats.sent_bytes);
         let began = clock::now();
-        self.plane.enter(socket, admission, Entry::uncounted(&self.gate), greeting).expect("a slot for each");
+        self.plane
+            .enter(socket, admission, Terms::default(), Entry::uncounted(&self.gate), greeting)
+            .expect("a slot for each");
         self.plane.collect();
         while self.plane.turn(0, clock::now) {
             self.plane.collect();
@@ -197,14 +199,14 @@ impl<F: FarEnds> Crowd<F> {
         let first_seq = self.seq + 1;
         self.seq += events as u64;
         let began = clock::now();
-        let batch = Arc::new(EncodedBatch::encode(burst, first_seq, began));
+        let batch = Arc::new(EncodedBatch::encode(burst, first_seq, began, Origin::default()));
         self.plane.inbox().extend([batch]);
         self.plane.collect();
         while self.plane.turn(0, clock::now) {
             self.plane.collect();
         }
         let took = clock::now() - began;
-        let expected = EncodedBatch::encode(same, first_seq, 0);
+        let expected = EncodedBatch::encode(same, first_seq, 0, Origin::default());
         let frames: Vec<u8> = (0..events).flat_map(|event| expected.frame(event)).copied().collect();
         self.ends.expect(members, first_seq, &frames)?;
         Ok(took)

@@ -119,8 +119,8 @@ fn hand_over(desk: &Desk, stream: TcpStream, leftover: Vec<u8>, upgrade: Upgrade
             return;
         }
     };
-    let Upgrade { shard, entry, seat, admission } = upgrade;
-    desk.shards[shard].mailbox.post(ShardMail::Arrival(Arrival { socket, admission, leftover, entry, seat }));
+    let Upgrade { shard, entry, seat, admission, terms } = upgrade;
+    desk.shards[shard].mailbox.post(ShardMail::Arrival(Arrival { socket, admission, terms, leftover, entry, seat }));
 }
 
 /// Tells somebody who began a request and did not go on what happened; one who was merely idle knows.

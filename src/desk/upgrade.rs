@@ -17,7 +17,7 @@ use super::{Desk, cors, query};
 use crate::accounts::{Identity, Role, Tier};
 use crate::clock;
 use crate::gate::{Entry, Holder};
-use crate::protocol::{Admission, Protocol, SocketError, rooms};
+use crate::protocol::{Admission, Protocol, SocketError, Terms, rooms};
 use crate::shard::Seat;
 use crate::ws::{CloseCode, check_upgrade};
 
@@ -28,6 +28,7 @@ pub struct Upgrade {
     pub entry: Entry,
     pub seat: Seat,
     pub admission: Admission,
+    pub terms: Terms,
 }
 
 /// A handshake that is sound and that the gate has let in.
@@ -145,7 +146,7 @@ fn switch(desk: &Desk, context: &ConnectionContext, caller: Caller, admission: A
     }
     let Caller { accept, entry } = caller;
     let (shard, seat) = seat(desk).ok_or(RestError::Full)?;
-    context.upgrade.replace(Some(Upgrade { shard, seat, entry, admission }));
+    context.upgrade.replace(Some(Upgrade { shard, seat, entry, admission, terms: Terms::default() }));
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();

@@ -149,6 +149,11 @@ impl Topic {
         &self.text
     }
 
+    /// Whether events of this type may be published here: a wallet's topic is for trades, whose envelope is made of them.
+    pub fn carries(&self, kind: &str) -> bool {
+        self.namespace != Namespace::Wallet || TradeKind::of(kind).is_some()
+    }
+
     pub fn namespace(&self) -> Namespace {
         self.namespace
     }

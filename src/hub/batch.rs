@@ -3,37 +3,40 @@
 use super::envelope::append_frame;
 use crate::clock::Nanos;
 use crate::event::{Event, Topic};
+use crate::limits::EVENT_OVERHEAD_BYTES;
 
 /// One publish request's events in the order of their numbers, each as a complete WebSocket frame.
 #[derive(Debug)]
 pub struct EncodedBatch {
     first_seq: u64,
     accepted_at: Nanos,
-    events: Box<[EncodedEvent]>,
+    origin: Origin,
+    events: Box<[Event]>,
+    /// Where each event's frame ends in `frames`; it begins where the one before ends.
+    ends: Box<[usize]>,
     frames: Box<[u8]>,
 }
 
-#[derive(Debug)]
-struct EncodedEvent {
-    topic: Topic,
-    /// Where the frame ends in `frames`; it begins where the one before ends.
-    end: usize,
+/// Who published a batch, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The number of the publisher's account; 0 for the server itself.
+    pub publisher: u64,
+    /// When the request was accepted, in Unix milliseconds.
+    pub unix_ms: u64,
 }
 
 impl EncodedBatch {
     /// Numbers the events from `first_seq` on and encodes them. `accepted_at` is when the publisher's request was
     /// complete: fan-out latency counts from there.
-    pub fn encode(events: Vec<Event>, first_seq: u64, accepted_at: Nanos) -> Self {
+    pub fn encode(events: Vec<Event>, first_seq: u64, accepted_at: Nanos, origin: Origin) -> Self {
         let mut frames = Vec::with_capacity(events.iter().map(|event| event.data.len() + 128).sum());
-        let events = events
-            .into_iter()
-            .zip(first_seq..)
-            .map(|(event, seq)| {
-                append_frame(&event, seq, &mut frames);
-                EncodedEvent { topic: event.topic, end: frames.len() }
-            })
-            .collect();
-        Self { first_seq, accepted_at, events, frames: frames.into() }
+        let encode = |(event, seq): (&Event, u64)| {
+            append_frame(event, seq, &mut frames);
+            frames.len()
+        };
+        let ends = events.iter().zip(first_seq..).map(encode).collect();
+        Self { first_seq, accepted_at, origin, events: events.into(), ends, frames: frames.into() }
     }
 
     pub fn first_seq(&self) -> u64 {
@@ -49,6 +52,10 @@ impl EncodedBatch {
         self.accepted_at
     }
 
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// How many events there are.
     pub fn len(&self) -> usize {
         self.events.len()
@@ -60,7 +67,13 @@ impl EncodedBatch {
 
     /// What the batch holds in memory, in bytes, near enough to bound it.
     pub fn bytes(&self) -> usize {
-        self.frames.len() + self.events.len() * (size_of::<EncodedEvent>() + 64)
+        let data: usize = self.events.iter().map(|event| event.data.len()).sum();
+        self.frames.len() + data + self.events.len() * EVENT_OVERHEAD_BYTES
+    }
+
+    /// As they were published.
+    pub fn events(&self) -> &[Event] {
+        &self.events
     }
 
     pub fn topic(&self, event: usize) -> &Topic {
@@ -68,7 +81,7 @@ impl EncodedBatch {
     }
 
     pub fn frame(&self, event: usize) -> &[u8] {
-        let start = if event == 0 { 0 } else { self.events[event - 1].end };
-        &self.frames[start..self.events[event].end]
+        let start = if event == 0 { 0 } else { self.ends[event - 1] };
+        &self.frames[start..self.ends[event]]
     }
 }

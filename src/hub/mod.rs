@@ -16,7 +16,7 @@ mod batch;
 pub mod envelope;
 mod latest;
 
-pub use batch::EncodedBatch;
+pub use batch::{EncodedBatch, Origin};
 pub use latest::{AlertList, AlertVersion, LatestAlerts};
 
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Hub {
         let answer = journal.admit(bytes).map(|()| {
             let first_seq = journal.head();
             let new_alerts = NewAlerts::among(&events, first_seq);
-            let batch = EncodedBatch::encode(events, first_seq, accepted_at);
+            let batch = EncodedBatch::encode(events, first_seq, accepted_at, Origin::default());
             let accepted = Accepted { accepted: batch.len() as u64, first_seq, last_seq: batch.next_seq() - 1 };
             journal.append(Arc::new(batch));
             // Before the answer, so that whoever heard that an alert was published finds it there.

@@ -8,8 +8,15 @@
 //! shard lags by its whole size. A shard that lags therefore blocks nobody and loses nothing; publishers are told to
 //! come back.
 
+mod chunk;
+pub mod disk;
+mod options;
+pub mod record;
+pub mod segment;
 mod window;
 
+pub use chunk::{Chunk, Gap, GapReason, Part};
+pub use options::{Fanout, JournalOptions, SyncPolicy, UnknownWord};
 pub use window::Window;
 
 use std::sync::Arc;

@@ -99,10 +99,11 @@ impl Journal for Window {
 mod tests {
     use super::*;
     use crate::event::EventParser;
+    use crate::hub::Origin;
 
     fn batch(first_seq: u64, events: usize) -> Arc<EncodedBatch> {
         let parse = || EventParser::new().parse(br#"{"type":"alert","data":{"n":1}}"#, 1, None).expect("a sound event");
-        Arc::new(EncodedBatch::encode((0..events).map(|_| parse()).collect(), first_seq, 0))
+        Arc::new(EncodedBatch::encode((0..events).map(|_| parse()).collect(), first_seq, 0, Origin::default()))
     }
 
     fn read(window: &Window, reader: usize, position: u64) -> (Vec<u64>, u64) {

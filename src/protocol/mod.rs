@@ -13,10 +13,12 @@ pub mod channels;
 mod message;
 pub mod rooms;
 mod rules;
+mod terms;
 pub mod tiered;
 
 pub use message::{ErrorCode, SocketError, UnixMs, pong, rfc3339, text_frame};
 pub use rules::SessionRules;
+pub use terms::{SlowPolicy, Terms, UnknownPolicy};
 
 use crate::accounts::{AccountId, KeyNumber};
 use crate::limits::{self, TICK_MS};

@@ -25,7 +25,7 @@ use crate::clock::Nanos;
 use crate::gate::Entry;
 use crate::hub::EncodedBatch;
 use crate::limits;
-use crate::protocol::{Admission, UnixMs};
+use crate::protocol::{Admission, Terms, UnixMs};
 use crate::ring::{Completion, Operation, SendBatch, SlotRef};
 use crate::ws::CloseCode;
 
@@ -80,6 +80,7 @@ impl<S: Sockets> Plane<S> {
         &mut self,
         socket: S::Socket,
         admission: Admission,
+        terms: Terms,
         entry: Entry,
         mut leftover: Vec<u8>,
     ) -> Result<(), EnterError> {
@@ -88,7 +89,7 @@ impl<S: Sockets> Plane<S> {
             self.sessions.unreserve(at);
             return Err(error.into());
         }
-        self.sessions.open(at, admission, entry.into_pass(), &mut leftover);
+        self.sessions.open(at, admission, terms, entry.into_pass(), &mut leftover);
         Ok(())
     }
 

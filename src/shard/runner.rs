@@ -13,7 +13,7 @@ use crate::accounts::Directory;
 use crate::gate::Entry;
 use crate::journal::{Journal, Window};
 use crate::mailbox::Mailbox;
-use crate::protocol::Admission;
+use crate::protocol::{Admission, Terms};
 use crate::ring::{Doorbell, SocketRing};
 use crate::watchman::Pulse;
 use crate::ws::CloseCode;
@@ -23,6 +23,7 @@ use crate::{clock, executor, limits};
 pub struct Arrival {
     pub socket: OwnedFd,
     pub admission: Admission,
+    pub terms: Terms,
     /// What was read past the handshake.
     pub leftover: Vec<u8>,
     /// Counts it at the gate.
@@ -201,13 +202,13 @@ impl Shard {
     }
 
     fn enter(&mut self, arrival: Arrival) {
-        let Arrival { socket, mut admission, leftover, entry, seat } = arrival;
+        let Arrival { socket, mut admission, terms, leftover, entry, seat } = arrival;
         if self.ends.is_some() {
             // Its handshake overlapped with the shutdown: it was not there when the others were closed.
             admission = Admission::refused(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
         }
         let mut plane = self.plane.borrow_mut();
-        match plane.enter(socket, admission, entry, leftover) {
+        match plane.enter(socket, admission, terms, entry, leftover) {
             Ok(()) => {
                 seat.taken();
                 self.occupied += 1;

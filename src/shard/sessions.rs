@@ -23,7 +23,7 @@ use super::wheel::{Tick, TimerWheel};
 use crate::accounts::{AccountId, KeyNumber, Snapshot};
 use crate::gate::{Gate, Holder, Pass, Rate, Refused};
 use crate::limits;
-use crate::protocol::{Admission, Protocol, SessionRules, UnixMs, tiered};
+use crate::protocol::{Admission, Protocol, SessionRules, Terms, UnixMs, tiered};
 use crate::ring::SlotRef;
 use crate::tokens::Verifier;
 use crate::ws::{CloseCode, close_frame};
@@ -144,7 +144,7 @@ impl Sessions {
     }
 
     /// Opens the session of an adopted socket. `leftover` is what the desk read past the handshake.
-    pub fn open(&mut self, at: SlotRef, admission: Admission, pass: Pass, leftover: &mut [u8]) {
+    pub fn open(&mut self, at: SlotRef, admission: Admission, _terms: Terms, pass: Pass, leftover: &mut [u8]) {
         let socket = &mut self.slots[at.slot];
         socket.state = State::Open;
         socket.protocol = admission.protocol();

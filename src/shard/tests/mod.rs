@@ -26,9 +26,9 @@ use super::wheel::Tick;
 use crate::accounts::{Account, AccountId, ApiKey, Grants, KeyId, KeyNumber, LiveKey, Owner, Role, Snapshot, Tier};
 use crate::event::{Event, EventParser, Topic};
 use crate::gate::{Entry, Gate, Policy};
-use crate::hub::EncodedBatch;
+use crate::hub::{EncodedBatch, Origin};
 use crate::limits;
-use crate::protocol::{Admission, Protocol, SessionRules, UnixMs};
+use crate::protocol::{Admission, Protocol, SessionRules, Terms, UnixMs};
 use crate::tokens::{KeySource, Minter, NewToken, TokenSettings, UserId, Verifier};
 use crate::ws::client::append_client_frame;
 use crate::ws::{CloseCode, Opcode, frame_len_at};
@@ -144,7 +144,7 @@ impl Bench {
     }
 
     fn admit(&mut self, client: &FakeClient, admission: Admission, leftover: Vec<u8>) -> Result<(), EnterError> {
-        self.plane.enter(client.clone(), admission, Entry::uncounted(&self.gate), leftover)
+        self.plane.enter(client.clone(), admission, Terms::default(), Entry::uncounted(&self.gate), leftover)
     }
 
     /// A client of another protocol, on a good link.
@@ -158,7 +158,7 @@ impl Bench {
     fn stranger(&mut self, admission: Admission) -> FakeClient {
         let client = FakeClient::new(ROOMY);
         let entry = Entry::enter(&self.gate, [192, 0, 2, 1].into(), 0).expect("the gate is open");
-        self.plane.enter(client.clone(), admission, entry, Vec::new()).expect("a free slot");
+        self.plane.enter(client.clone(), admission, Terms::default(), entry, Vec::new()).expect("a free slot");
         client
     }
 
@@ -172,7 +172,7 @@ impl Bench {
     fn publish(&mut self, events: Vec<Event>) -> u64 {
         let first = self.next_seq;
         self.next_seq += events.len() as u64;
-        self.plane.inbox().extend([Arc::new(EncodedBatch::encode(events, first, 0))]);
+        self.plane.inbox().extend([Arc::new(EncodedBatch::encode(events, first, 0, Origin::default()))]);
         first
     }
 

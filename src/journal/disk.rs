@@ -1,0 +1,40 @@
+//! The small trait between the journal's logic and a directory of files. glommio's files are the real ones; tools use
+//! blocking ones, and simulations a disk that writes short, fails, fills up and forgets what was not synced.
+
+use std::io;
+
+/// A directory.
+#[expect(async_fn_in_trait, reason = "the journal runs on one thread, so no future has to be sent")]
+pub trait Disk {
+    type File: DiskFile;
+
+    /// The names of its files, in no order.
+    async fn names(&self) -> io::Result<Vec<String>>;
+    /// Makes a file that was not there. Its name lasts only after [`Self::sync_names`].
+    async fn create(&self, name: &str) -> io::Result<Self::File>;
+    async fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// Replaces `to`, if it is there, at once. Lasts only after [`Self::sync_names`].
+    async fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file. Whoever has it open can go on reading it.
+    async fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes what was created, renamed and removed last.
+    async fn sync_names(&self) -> io::Result<()>;
+}
+
+/// A file of it.
+#[expect(async_fn_in_trait, reason = "the journal runs on one thread, so no future has to be sent")]
+pub trait DiskFile {
+    /// Its length, in bytes.
+    async fn len(&self) -> io::Result<u64>;
+    /// Reads `len` bytes; fewer only at the file's end.
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+    /// Writes some of the bytes, from their beginning, and returns how many.
+    async fn write_at(&self, bytes: Vec<u8>, offset: u64) -> io::Result<usize>;
+    /// Takes room for a length of so many bytes, so that later writes below it can't run out of it; what was not written
+    /// reads as zeros. The file gets that length.
+    async fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Cuts it to a length.
+    async fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Makes all that was written last (`fdatasync`).
+    async fn sync(&self) -> io::Result<()>;
+}
