@@ -123,7 +123,7 @@ impl Server {
                     .map_err(|source| StartError::Doorbell { thread: shard_name(shard.index), source })
             })
             .collect::<Result<Arc<[ShardHandle]>, _>>()?;
-        let journal = Arc::new(Window::new(shards.len(), limits::WINDOW_BYTES_MAX));
+        let journal = Arc::new(Window::new(shards.len(), 1, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES));
         let accounts = AccountsService::start(store, hooks(&shards, plan.delivery_cpu))?;
         let doorbells = shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect();
         let hub = Hub::new(journal.clone(), doorbells).map_err(hub_doorbell)?;

@@ -15,6 +15,7 @@ pub struct EncodedBatch {
     /// Where each event's frame ends in `frames`; it begins where the one before ends.
     ends: Box<[usize]>,
     frames: Box<[u8]>,
+    bytes: usize,
 }
 
 /// Who published a batch, and when.
@@ -36,7 +37,9 @@ impl EncodedBatch {
             frames.len()
         };
         let ends = events.iter().zip(first_seq..).map(encode).collect();
-        Self { first_seq, accepted_at, origin, events: events.into(), ends, frames: frames.into() }
+        let data: usize = events.iter().map(|event| event.data.len()).sum();
+        let bytes = frames.len() + data + events.len() * EVENT_OVERHEAD_BYTES;
+        Self { first_seq, accepted_at, origin, events: events.into(), ends, frames: frames.into(), bytes }
     }
 
     pub fn first_seq(&self) -> u64 {
@@ -67,8 +70,7 @@ impl EncodedBatch {
 
     /// What the batch holds in memory, in bytes, near enough to bound it.
     pub fn bytes(&self) -> usize {
-        let data: usize = self.events.iter().map(|event| event.data.len()).sum();
-        self.frames.len() + data + self.events.len() * EVENT_OVERHEAD_BYTES
+        self.bytes
     }
 
     /// As they were published.

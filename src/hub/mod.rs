@@ -118,6 +118,7 @@ impl Hub {
             let batch = EncodedBatch::encode(events, first_seq, accepted_at, Origin::default());
             let accepted = Accepted { accepted: batch.len() as u64, first_seq, last_seq: batch.next_seq() - 1 };
             journal.append(Arc::new(batch));
+            journal.reveal(journal.head());
             // Before the answer, so that whoever heard that an alert was published finds it there.
             new_alerts.into_iter().for_each(|new| latest_alerts.add(new));
             accepted
@@ -167,7 +168,7 @@ mod tests {
     /// Without publishers it takes turns too, or the watchman could not tell it from one that is asleep.
     #[test]
     fn an_idle_hub_takes_turns() {
-        let journal = Arc::new(Window::new(1, limits::WINDOW_BYTES_MAX));
+        let journal = Arc::new(Window::new(1, 1, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES));
         let hub = Hub::new(journal, Vec::new()).expect("a doorbell");
         let pulse = hub.pulse();
         let main = |outcome: Outcome<ThreadError>| {

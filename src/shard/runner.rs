@@ -116,7 +116,7 @@ impl Shard {
         stopping: Rc<Cell<bool>>,
         plane: Rc<RefCell<Plane<SocketRing>>>,
     ) -> Self {
-        let position = journal.head();
+        let position = journal.visible();
         Self {
             index,
             handle,
@@ -180,13 +180,13 @@ impl Shard {
             self.handle.seats.fetch_add(self.occupied - occupied, Ordering::AcqRel);
         }
         self.occupied = occupied;
-        let caught_up = plane.wants_events() && self.journal.head() == self.position;
+        let caught_up = plane.wants_events() && self.journal.visible() == self.position;
         if self.closes && caught_up {
             self.closes = false;
             plane.close_all(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
             return true;
         }
-        busy || self.journal.head() > self.position
+        busy || self.journal.visible() > self.position
     }
 
     fn receive(&mut self, message: ShardMail) {
