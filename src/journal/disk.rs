@@ -24,8 +24,8 @@ pub trait Disk {
 /// A file of it.
 #[expect(async_fn_in_trait, reason = "the journal runs on one thread, so no future has to be sent")]
 pub trait DiskFile {
-    /// Its length, in bytes.
-    async fn len(&self) -> io::Result<u64>;
+    /// Its length in bytes.
+    async fn size(&self) -> io::Result<u64>;
     /// Reads `len` bytes; fewer only at the file's end.
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
     /// Writes some of the bytes, from their beginning, and returns how many.
