@@ -66,6 +66,13 @@ pub const INDEX_ROOM_FACTOR_MAX: usize = 8;
 /// wants them all answered; a client with more than these under way has only its newest ones answered.
 pub const PONGS_WAITING_MAX: usize = 16;
 
+/// Events from the journal in one piece of a socket's output: behind one that is half-sent, a pong or a close has to wait.
+pub const REPLAY_PIECE_BYTES_MAX: usize = 16 << 10;
+
+/// Events from the journal that a session may have unsent before it has to wait for them to leave. A socket that takes bytes
+/// takes this much at once.
+pub const REPLAY_SESSION_BYTES_MAX: usize = 32 << 10;
+
 /// Emptied backlogs that a shard keeps for the next socket that needs one.
 pub const SPARE_BACKLOGS_MAX: usize = 1024;
 

@@ -109,7 +109,7 @@ impl Sessions {
         self.cut_off_before_overwriting(frame.len());
         ShardStats::add(&self.stats.events, 1);
         self.inbox.seq = batch.first_seq() + event as u64;
-        let range = self.log.append(frame);
+        let range = self.log.append(frame, self.inbox.seq);
         let mut matched = std::mem::take(&mut self.inbox.matched);
         self.index.find(batch.topic(event), &mut matched);
         for id in matched.drain(..) {

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! A socket's output names ranges of this log, so an event's bytes are here once, however many sockets they go to.
+//! The log remembers where each frame that it holds begins, and the number of its event: so a socket's place in the log can be
+//! turned into a number in the journal.
 //! Pure: no clock, no kernel. Invariant: a range is readable as long as its start is not below the tail; the plane cuts
 //! off whoever falls behind it *before* it appends.
 
-use crate::ws::frame::SERVER_HEADER_BYTES_MAX;
-use crate::ws::frame_len_at;
+use std::collections::VecDeque;
 
 /// Bytes `[start, end)` of the shard log. Empty where both are equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,13 +34,23 @@ impl LogRange {
 pub struct ShardLog {
     bytes: Box<[u8]>,
     head: u64,
+    /// Of every frame that ends behind the tail, in order.
+    marks: VecDeque<Mark>,
+}
+
+/// A frame's beginning.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    start: u64,
+    /// The number of its event.
+    seq: u64,
 }
 
 impl ShardLog {
     /// `capacity_bytes` is a power of two. The memory is only touched as the log fills for the first time.
     pub fn new(capacity_bytes: usize) -> Self {
         assert!(capacity_bytes.is_power_of_two(), "a log of {capacity_bytes} bytes");
-        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), head: 0 }
+        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), head: 0, marks: VecDeque::new() }
     }
 
     pub fn capacity(&self) -> u64 {
@@ -56,8 +67,8 @@ impl ShardLog {
         (self.head + upcoming as u64).saturating_sub(self.capacity())
     }
 
-    /// Copies a frame in, over the oldest bytes.
-    pub fn append(&mut self, frame: &[u8]) -> LogRange {
+    /// Copies the frame of event `seq` in, over the oldest bytes.
+    pub fn append(&mut self, frame: &[u8], seq: u64) -> LogRange {
         assert!(frame.len() <= self.bytes.len(), "a frame of {} bytes in a log of {}", frame.len(), self.bytes.len());
         let range = LogRange { start: self.head, end: self.head + frame.len() as u64 };
         let at = self.index(range.start);
@@ -65,6 +76,12 @@ impl ShardLog {
         self.bytes[at..at + before_the_edge].copy_from_slice(&frame[..before_the_edge]);
         self.bytes[..frame.len() - before_the_edge].copy_from_slice(&frame[before_the_edge..]);
         self.head = range.end;
+        let tail = self.tail_after(0);
+        // The first one that is kept may have lost its beginning: somebody may still need its end.
+        while self.marks.get(1).is_some_and(|mark| mark.start <= tail) {
+            self.marks.pop_front();
+        }
+        self.marks.push_back(Mark { start: range.start, seq });
         range
     }
 
@@ -82,23 +99,26 @@ impl ShardLog {
         (&self.bytes[at..at + before_the_edge], &self.bytes[..len - before_the_edge])
     }
 
-    /// The end of the frame that `offset` lies in, or `offset` itself where a frame ends there. `boundary` is any
-    /// frame's start or end at or before `offset`.
-    pub fn frame_end(&self, mut boundary: u64, offset: u64) -> u64 {
-        while boundary < offset {
-            boundary += self.frame_len(boundary);
-        }
-        boundary
+    /// The end of the frame that `offset` lies in, or `offset` itself where a frame ends there.
+    pub fn frame_end(&self, offset: u64) -> u64 {
+        self.marks.get(self.marks_before(offset)).map_or(self.head, |mark| mark.start)
     }
 
-    fn frame_len(&self, start: u64) -> u64 {
-        let mut header = [0; SERVER_HEADER_BYTES_MAX];
-        let end = self.head.min(start + header.len() as u64);
-        let (first, second) = self.slices(LogRange { start, end });
-        header[..first.len()].copy_from_slice(first);
-        header[first.len()..first.len() + second.len()].copy_from_slice(second);
-        let len = frame_len_at(&header[..first.len() + second.len()]).expect("the log holds whole frames");
-        len as u64
+    /// The number of the event whose frame begins at `offset`.
+    pub fn seq_at(&self, offset: u64) -> u64 {
+        let mark = self.marks[self.marks_before(offset)];
+        debug_assert_eq!(mark.start, offset, "a frame begins there");
+        mark.seq
+    }
+
+    /// The number of the event whose frame ends at `offset`.
+    pub fn seq_before(&self, offset: u64) -> u64 {
+        self.marks[self.marks_before(offset) - 1].seq
+    }
+
+    /// How many frames that are held begin before `offset`.
+    fn marks_before(&self, offset: u64) -> usize {
+        self.marks.partition_point(|mark| mark.start < offset)
     }
 
     fn index(&self, offset: u64) -> usize {
@@ -109,7 +129,6 @@ impl ShardLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ws::{Opcode, append_frame};
 
     fn read(log: &ShardLog, range: LogRange) -> Vec<u8> {
         let (first, second) = log.slices(range);
@@ -121,7 +140,7 @@ mod tests {
         let mut log = ShardLog::new(64);
         for number in 0..100_u8 {
             let frame = vec![number; 1 + number as usize % 40];
-            let range = log.append(&frame);
+            let range = log.append(&frame, number.into());
             assert_eq!(read(&log, range), frame);
         }
     }
@@ -129,10 +148,10 @@ mod tests {
     #[test]
     fn the_tail_follows_the_head_at_the_capacity() {
         let mut log = ShardLog::new(64);
-        log.append(&[1; 60]);
+        log.append(&[1; 60], 1);
         assert_eq!(log.tail_after(0), 0);
         assert_eq!(log.tail_after(10), 6);
-        log.append(&[2; 60]);
+        log.append(&[2; 60], 2);
         assert_eq!(log.tail_after(0), 56);
     }
 
@@ -140,23 +159,35 @@ mod tests {
     #[should_panic(expected = "outside the log")]
     fn overwritten_bytes_are_never_handed_out() {
         let mut log = ShardLog::new(64);
-        let range = log.append(&[1; 40]);
-        log.append(&[2; 40]);
+        let range = log.append(&[1; 40], 1);
+        log.append(&[2; 40], 2);
         log.slices(range);
     }
 
     #[test]
-    fn the_end_of_a_half_sent_frame_is_found_from_any_earlier_boundary() {
+    fn the_end_and_the_number_of_a_half_sent_frame_are_found() {
         let mut log = ShardLog::new(4096);
         let mut boundaries = vec![0];
-        for len in [0, 5, 125, 126, 300, 0, 1000] {
-            let mut frame = Vec::new();
-            append_frame(&mut frame, Opcode::Text, &vec![b'x'; len]);
-            boundaries.push(log.append(&frame).end);
+        for (len, seq) in [2, 7, 127, 130, 304, 2, 1004].into_iter().zip(100..) {
+            boundaries.push(log.append(&vec![b'x'; len], seq).end);
         }
         for offset in 0..=log.head() {
             let expected = *boundaries.iter().find(|&&boundary| boundary >= offset).unwrap();
-            assert_eq!(log.frame_end(0, offset), expected);
+            assert_eq!(log.frame_end(offset), expected);
         }
+        for (number, &[start, end]) in boundaries.array_windows().enumerate() {
+            assert_eq!(log.seq_at(start), 100 + number as u64);
+            assert_eq!(log.seq_before(end), 100 + number as u64);
+        }
+    }
+
+    #[test]
+    fn frames_that_are_gone_are_not_remembered() {
+        let mut log = ShardLog::new(4096);
+        for seq in 0..10_000 {
+            log.append(&[7; 30], seq);
+        }
+        assert_eq!(log.marks.len(), 4096_usize.div_ceil(30));
+        assert_eq!(log.seq_before(log.head()), 9_999);
     }
 }

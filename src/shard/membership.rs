@@ -1,13 +1,36 @@
 //! A socket's places in audiences: joining, and leaving so that nobody else loses its own.
+//!
+//! All places of a socket are live or all are behind (`behind.rs`).
 
-use super::index::Bond;
+use super::index::{AudienceId, Bond, Moves};
 use super::sessions::Sessions;
 use super::socket::Membership;
 
 impl Sessions {
+    /// Adds a socket to an audience, live or behind as it is. Its memory of that is the caller's to keep.
+    pub(super) fn join(&mut self, slot: u32, audience: AudienceId) -> Membership {
+        let mut moves = Moves::new();
+        let mut membership = self.index.join(audience, slot, &mut moves);
+        if self.slots[slot].is_behind() {
+            // Whoever made room for it as a live member is told where it is before it is moved again.
+            self.tell_moves(audience, std::mem::take(&mut moves));
+            membership = self.index.fall_behind(membership, &mut moves);
+        }
+        self.tell_moves(audience, moves);
+        membership
+    }
+
+    /// Takes a socket out of one audience that it remembers no more.
+    pub(super) fn leave(&mut self, membership: Membership) {
+        let mut moves = Moves::new();
+        self.index.leave(membership, &mut moves);
+        self.tell_moves(membership.audience, moves);
+    }
+
     /// Takes a socket out of every audience: no event goes to it any more.
     pub(super) fn leave_audiences(&mut self, slot: u32) {
         let socket = &mut self.slots[slot];
+        socket.behind = None;
         let home = socket.home.take();
         let dialogue = socket.dialogue.take();
         if let Some(home) = home {
@@ -18,10 +41,25 @@ impl Sessions {
         }
     }
 
+    /// Makes all places of a socket live, or behind.
+    pub(super) fn move_places(&mut self, slot: u32, live: bool) {
+        let places: Vec<Membership> = self.slots[slot].memberships().map(|membership| *membership).collect();
+        for place in places {
+            let mut moves = Moves::new();
+            let place = match live {
+                true => self.index.go_live(place, &mut moves),
+                false => self.index.fall_behind(place, &mut moves),
+            };
+            self.slots[slot].moved(place);
+            self.tell_moves(place.audience, moves);
+        }
+    }
+
     /// Lets a session with commands receive a topic; one that does already is left as it is.
     pub(super) fn subscribe(&mut self, slot: u32, topic: &str) {
         if !self.is_subscribed(slot, topic) {
-            let membership = self.index.join_topic(topic, slot);
+            let audience = self.index.topic_audience(topic);
+            let membership = self.join(slot, audience);
             let dialogue = self.slots[slot].dialogue();
             dialogue.subscriptions.push(membership);
             dialogue.names_bytes += topic.len();
@@ -34,19 +72,15 @@ impl Sessions {
             let dialogue = self.slots[slot].dialogue();
             let membership = dialogue.subscriptions.remove(at);
             dialogue.names_bytes -= topic.len();
+            if let Some(behind) = &mut self.slots[slot].behind {
+                behind.forget(membership.audience);
+            }
             self.leave(membership);
         }
     }
 
     pub(super) fn is_subscribed(&self, slot: u32, topic: &str) -> bool {
         self.subscription(slot, topic).is_some()
-    }
-
-    /// Takes a socket out of one audience that it remembers no more.
-    pub(super) fn leave(&mut self, membership: Membership) {
-        if let Some(moved) = self.index.leave(membership) {
-            self.slots[moved].moved(membership);
-        }
     }
 
     /// The topics that a session has named, in the order in which it did.
@@ -65,5 +99,12 @@ impl Sessions {
         let audience = self.index.of_topic(topic)?;
         let dialogue = self.slots[slot].dialogue.as_ref()?;
         dialogue.subscriptions.iter().position(|membership| membership.audience == audience)
+    }
+
+    /// Tells members of an audience where they are now.
+    fn tell_moves(&mut self, audience: AudienceId, moves: Moves) {
+        for (slot, position) in moves {
+            self.slots[slot].moved(Membership { audience, position });
+        }
     }
 }

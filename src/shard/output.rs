@@ -29,14 +29,43 @@ pub struct Backlog {
     pieces: VecDeque<Piece>,
     /// Where the frame ends of which the first piece holds the rest, if that piece is of the log and half-sent.
     half_sent_until: Option<u64>,
-    /// Bytes of owned pieces, so that a peer that makes us answer can't make us hoard.
+    /// Bytes of what the session said, so that a peer that makes us answer can't make us hoard.
     owned_bytes: usize,
+    /// Bytes that came from the journal.
+    replayed_bytes: usize,
 }
 
 #[derive(Debug)]
 enum Piece {
     Log(LogRange),
-    Owned { bytes: Vec<u8>, sent: usize, pong: bool },
+    Owned { bytes: Vec<u8>, sent: usize, what: Own },
+}
+
+/// What a piece of the socket's own holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    /// What the session said.
+    Answer,
+    Pong,
+    /// Events from the journal, and what is told of those that are gone.
+    Replay,
+    /// What has not been sent of a frame that the log does not have any more.
+    Rest,
+}
+
+impl Own {
+    fn is_replay(self) -> bool {
+        matches!(self, Self::Replay | Self::Rest)
+    }
+}
+
+/// What becomes of an output whose ranges the log can't keep.
+#[derive(Debug)]
+pub struct Fallen {
+    /// The number of the first event that was not sent and is not in the output any more.
+    pub next: u64,
+    /// Answers that stood behind such events, each with the number of the last one before it.
+    pub held: Vec<(u64, Vec<u8>)>,
 }
 
 /// Emptied backlogs, kept so that a lagging socket does not cost an allocation each time.
@@ -60,10 +89,18 @@ impl Output {
         }
     }
 
-    /// Bytes held by owned pieces.
+    /// Bytes of what the session said and has not been sent.
     pub fn owned_bytes(&self) -> usize {
         match self {
             Self::Queue(backlog) => backlog.owned_bytes,
+            _ => 0,
+        }
+    }
+
+    /// Bytes from the journal that have not been sent.
+    pub fn replayed_bytes(&self) -> usize {
+        match self {
+            Self::Queue(backlog) => backlog.replayed_bytes,
             _ => 0,
         }
     }
@@ -101,12 +138,26 @@ impl Output {
         backlog.owned_bytes += bytes.len();
         match backlog.pieces.back_mut() {
             // Many short answers are one piece. One that is being sent is left to its end, and freed.
-            Some(Piece::Owned { bytes: last, sent: 0, pong: false })
+            Some(Piece::Owned { bytes: last, sent: 0, what: Own::Answer })
                 if last.len() + bytes.len() <= limits::OWNED_PIECE_BYTES_MAX =>
             {
                 last.extend_from_slice(&bytes);
             }
-            _ => backlog.pieces.push_back(Piece::Owned { bytes: bytes.into(), sent: 0, pong: false }),
+            _ => backlog.pieces.push_back(Piece::Owned { bytes: bytes.into(), sent: 0, what: Own::Answer }),
+        }
+    }
+
+    /// Adds a frame from the journal behind everything else.
+    pub fn push_replayed(&mut self, frame: &[u8], pool: &mut BacklogPool) {
+        let backlog = self.queue(pool);
+        backlog.replayed_bytes += frame.len();
+        match backlog.pieces.back_mut() {
+            Some(Piece::Owned { bytes: last, sent: 0, what: Own::Replay })
+                if last.len() + frame.len() <= limits::REPLAY_PIECE_BYTES_MAX =>
+            {
+                last.extend_from_slice(frame);
+            }
+            _ => backlog.pieces.push_back(Piece::Owned { bytes: frame.into(), sent: 0, what: Own::Replay }),
         }
     }
 
@@ -116,10 +167,10 @@ impl Output {
         let backlog = self.queue(pool);
         backlog.owned_bytes += bytes.len();
         let boundary = backlog.next_boundary();
-        let is_pong = |piece: &&Piece| matches!(piece, Piece::Owned { pong: true, .. });
+        let is_pong = |piece: &&Piece| matches!(piece, Piece::Owned { what: Own::Pong, .. });
         let end = boundary + backlog.pieces.range(boundary..).take_while(is_pong).count();
         if end - boundary < limits::PONGS_WAITING_MAX {
-            backlog.pieces.insert(end, Piece::Owned { bytes: bytes.into(), sent: 0, pong: true });
+            backlog.pieces.insert(end, Piece::Owned { bytes: bytes.into(), sent: 0, what: Own::Pong });
         } else if let Piece::Owned { bytes: newest, .. } = &mut backlog.pieces[end - 1] {
             backlog.owned_bytes -= newest.len();
             *newest = bytes.into();
@@ -131,7 +182,7 @@ impl Output {
         let Self::Queue(backlog) = self else { return Vec::new() };
         let mut frames = Vec::new();
         for piece in &backlog.pieces {
-            if let Piece::Owned { bytes, sent: 0, .. } = piece {
+            if let Piece::Owned { bytes, sent: 0, what: Own::Answer | Own::Pong } = piece {
                 frames.extend_from_slice(bytes);
             }
         }
@@ -146,9 +197,44 @@ impl Output {
         };
         pool.put(std::mem::take(self));
         if let Some(rest) = rest {
-            self.push_owned(rest, pool);
+            self.queue(pool).push_rest(rest);
         }
         self.push_owned(last, pool);
+    }
+
+    /// Gives up every range of the log but the rest of a half-sent frame, which is copied out of it. What the session said
+    /// before the first event that is given up stays, and pongs do. None where nothing has to be given up.
+    pub fn fall_behind(&mut self, log: &ShardLog, pool: &mut BacklogPool) -> Option<Fallen> {
+        let half_sent_until = match self {
+            Self::Empty => return None,
+            Self::Range(_) => None,
+            Self::Queue(backlog) => backlog.half_sent_until.take(),
+        };
+        if let Some(end) = half_sent_until {
+            self.queue(pool).split_off_rest(end, log);
+        }
+        let backlog = self.queue(pool);
+        let mut fallen: Option<Fallen> = None;
+        let mut after = 0;
+        let mut kept = VecDeque::with_capacity(backlog.pieces.len().min(4));
+        for piece in std::mem::take(&mut backlog.pieces) {
+            match (piece, &mut fallen) {
+                (Piece::Log(range), fallen) => {
+                    after = log.seq_before(range.end);
+                    fallen.get_or_insert_with(|| Fallen { next: log.seq_at(range.start), held: Vec::new() });
+                }
+                (Piece::Owned { bytes, sent: 0, what: Own::Answer }, Some(fallen)) => {
+                    backlog.owned_bytes -= bytes.len();
+                    fallen.held.push((after, bytes));
+                }
+                (piece, _) => kept.push_back(piece),
+            }
+        }
+        backlog.pieces = kept;
+        if backlog.pieces.is_empty() {
+            pool.put(std::mem::take(self));
+        }
+        fallen
     }
 
     /// Lends the batch what can be sent now, up to the kernel's bound on pieces. Returns its bytes.
@@ -229,18 +315,17 @@ impl Backlog {
                     self.pieces.pop_front();
                 }
                 Piece::Log(range) => {
-                    let boundary = self.half_sent_until.unwrap_or(range.start);
                     range.start += sent as u64;
-                    let end = log.frame_end(boundary, range.start);
+                    let end = log.frame_end(range.start);
                     self.half_sent_until = (end != range.start).then_some(end);
                     sent = 0;
                 }
-                Piece::Owned { bytes, sent: before, .. } => {
+                Piece::Owned { bytes, sent: before, what } => {
                     let now = sent.min(bytes.len() - *before);
                     *before += now;
                     sent -= now;
                     if *before == bytes.len() {
-                        self.owned_bytes -= bytes.len();
+                        *if what.is_replay() { &mut self.replayed_bytes } else { &mut self.owned_bytes } -= bytes.len();
                         self.pieces.pop_front();
                     }
                 }
@@ -251,7 +336,7 @@ impl Backlog {
     /// The index at which a frame may be put in, as near to the front as the half-sent frame allows.
     fn next_boundary(&mut self) -> usize {
         match (self.pieces.front(), self.half_sent_until) {
-            (Some(Piece::Owned { sent, .. }), _) if *sent > 0 => 1,
+            (Some(Piece::Owned { sent, what, .. }), _) if *sent > 0 || *what == Own::Rest => 1,
             (Some(Piece::Log(range)), Some(end)) => {
                 let (rest, behind) = (LogRange { start: range.start, end }, LogRange { start: end, end: range.end });
                 self.pieces[0] = Piece::Log(rest);
@@ -264,9 +349,27 @@ impl Backlog {
         }
     }
 
+    /// Replaces the log's bytes up to `end`, where the half-sent frame ends that the first piece begins with, by a copy.
+    fn split_off_rest(&mut self, end: u64, log: &ShardLog) {
+        let Some(Piece::Log(range)) = self.pieces.front_mut() else { unreachable!("half of its first frame was sent") };
+        let (first, second) = log.slices(LogRange { start: range.start, end });
+        let rest = [first, second].concat();
+        range.start = end;
+        if range.is_empty() {
+            self.pieces.pop_front();
+        }
+        self.replayed_bytes += rest.len();
+        self.pieces.push_front(Piece::Owned { bytes: rest, sent: 0, what: Own::Rest });
+    }
+
+    fn push_rest(&mut self, rest: Box<[u8]>) {
+        self.replayed_bytes += rest.len();
+        self.pieces.push_back(Piece::Owned { bytes: rest.into(), sent: 0, what: Own::Rest });
+    }
+
     fn rest_of_frame(&self, log: &ShardLog) -> Option<Box<[u8]>> {
         match (self.pieces.front()?, self.half_sent_until) {
-            (Piece::Owned { bytes, sent, .. }, _) if *sent > 0 => Some(bytes[*sent..].into()),
+            (Piece::Owned { bytes, sent, what }, _) if *sent > 0 || *what == Own::Rest => Some(bytes[*sent..].into()),
             (Piece::Log(range), Some(end)) => {
                 let (first, second) = log.slices(LogRange { start: range.start, end });
                 Some([first, second].concat().into())
@@ -289,6 +392,7 @@ impl BacklogPool {
             backlog.pieces.clear();
             backlog.half_sent_until = None;
             backlog.owned_bytes = 0;
+            backlog.replayed_bytes = 0;
             self.spare.push(backlog);
         }
     }
@@ -303,11 +407,13 @@ mod tests {
         log: ShardLog,
         pool: BacklogPool,
         output: Output,
+        /// Of the newest event.
+        seq: u64,
     }
 
     impl Bench {
         fn new() -> Self {
-            Self { log: ShardLog::new(1 << 16), pool: BacklogPool::default(), output: Output::default() }
+            Self { log: ShardLog::new(1 << 16), pool: BacklogPool::default(), output: Output::default(), seq: 0 }
         }
 
         fn frame(text: &str) -> Vec<u8> {
@@ -317,12 +423,14 @@ mod tests {
         }
 
         fn event(&mut self, text: &str) {
-            let range = self.log.append(&Self::frame(text));
+            let seq = self.seq();
+            let range = self.log.append(&Self::frame(text), seq);
             self.output.push_range(range, &mut self.pool);
         }
 
         fn others_event(&mut self) {
-            self.log.append(&Self::frame("not for this socket"));
+            let seq = self.seq();
+            self.log.append(&Self::frame("not for this socket"), seq);
         }
 
         fn owned(&mut self, text: &str) {
@@ -331,6 +439,11 @@ mod tests {
 
         fn pong(&mut self, text: &str) {
             self.output.push_pong(Self::frame(text).into(), &mut self.pool);
+        }
+
+        fn seq(&mut self) -> u64 {
+            self.seq += 1;
+            self.seq
         }
 
         /// Sends at most `most` bytes and returns them.
@@ -484,6 +597,52 @@ mod tests {
             };
             assert_eq!(all, expected, "after {sent} bytes");
         }
+    }
+
+    #[test]
+    fn whoever_falls_behind_keeps_the_rest_of_a_half_sent_frame_and_what_was_said_before() {
+        let first = Bench::frame("event 1").len();
+        for sent in 0..=first + 1 {
+            let mut bench = Bench::new();
+            bench.event("event 1");
+            bench.event("event 2");
+            bench.owned("answer after 2");
+            bench.others_event();
+            bench.event("event 4");
+            bench.event("event 5");
+            bench.owned("answer after 5");
+            let mut all = bench.send(sent);
+            bench.pong("pong");
+            let fallen = bench.output.fall_behind(&bench.log, &mut bench.pool).expect("it has events");
+            let held: Vec<_> = fallen.held.iter().map(|(after, bytes)| (*after, bytes.clone())).collect();
+            let answers = [(2, Bench::frame("answer after 2")), (5, Bench::frame("answer after 5"))];
+            assert_eq!(bench.output.oldest(), None);
+            all.extend(bench.drain(3));
+            assert_eq!((bench.output.owned_bytes(), bench.output.replayed_bytes()), (0, 0));
+            let (next, expected, from) = match sent {
+                0 => (1, frames(&["pong"]), 0),
+                _ if sent <= first => (2, frames(&["event 1", "pong"]), 0),
+                _ => (4, frames(&["event 1", "event 2", "pong", "answer after 2"]), 1),
+            };
+            assert_eq!((fallen.next, all), (next, expected), "after {sent} bytes");
+            assert_eq!(held, answers[from..]);
+        }
+    }
+
+    #[test]
+    fn what_was_said_before_the_first_event_is_not_held() {
+        let mut bench = Bench::new();
+        bench.owned("greeting");
+        bench.event("event");
+        let fallen = bench.output.fall_behind(&bench.log, &mut bench.pool).expect("it has an event");
+        assert!(fallen.next == 1 && fallen.held.is_empty());
+        bench.output.push_replayed(&Bench::frame("event"), &mut bench.pool);
+        assert_eq!(bench.output.replayed_bytes(), Bench::frame("event").len());
+        assert_eq!(bench.drain(5), frames(&["greeting", "event"]));
+        assert_eq!((bench.output.replayed_bytes(), bench.output.owned_bytes()), (0, 0));
+        bench.owned("answer");
+        assert!(bench.output.fall_behind(&bench.log, &mut bench.pool).is_none(), "nothing of the log is in it");
+        assert_eq!(bench.drain(5), frames(&["answer"]));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! One socket in its slot: what it is, what it waits for, and what it still has to be sent.
 
+use super::behind::Behind;
 use super::dialogue::Dialogue;
 use super::output::Output;
 use super::wheel::Tick;
 use crate::accounts::KeyNumber;
 use crate::gate::{Pass, RateState};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, SlowPolicy};
 use crate::ring::SlotRef;
 use crate::ws::Decoder;
 
@@ -64,6 +65,8 @@ pub struct Socket {
     pub home: Option<Membership>,
     /// What a session with commands remembers; the others have none.
     pub dialogue: Option<Box<Dialogue>>,
+    /// Where it is in the journal, while it is not live.
+    pub behind: Option<Box<Behind>>,
     /// Its place in the gate's counts, to be given back at its end.
     pub pass: Option<Pass>,
     /// What it may still send.
@@ -75,6 +78,7 @@ pub struct Socket {
     pub fires: Tick,
     pub state: State,
     pub protocol: Protocol,
+    pub policy: SlowPolicy,
     pub armed: Armed,
     /// It is in the queue of the pass.
     pub queued: bool,
@@ -101,10 +105,19 @@ impl Socket {
 
     /// Another member of an audience left, and this one took its place.
     pub fn moved(&mut self, to: Membership) {
-        let dialogue = self.dialogue.as_mut().map(|dialogue| dialogue.memberships());
-        let mut memberships = self.home.iter_mut().chain(dialogue.into_iter().flatten());
-        let known = memberships.find(|membership| membership.audience == to.audience);
+        let known = self.memberships().find(|membership| membership.audience == to.audience);
         known.expect("it is a member").position = to.position;
+    }
+
+    /// Every audience that it is in.
+    pub fn memberships(&mut self) -> impl Iterator<Item = &mut Membership> {
+        let dialogue = self.dialogue.as_mut().map(|dialogue| dialogue.memberships());
+        self.home.iter_mut().chain(dialogue.into_iter().flatten())
+    }
+
+    /// Whether it gets events from the journal and not as they are published.
+    pub fn is_behind(&self) -> bool {
+        self.behind.is_some()
     }
 
     /// Whether events still go to it.

@@ -27,7 +27,7 @@ use crate::limits;
 use crate::protocol::Protocol;
 use crate::tokens::UserId;
 
-pub use audience::{Audience, Bond};
+pub use audience::{Audience, Bond, Moves};
 use wallets::{Listed, WalletLists};
 
 pub type AudienceId = u32;
@@ -111,49 +111,63 @@ impl TopicIndex {
         of(Protocol::Watchlist).chain(of(Protocol::Tiered)).chain(of(Protocol::Channels))
     }
 
-    /// Adds a socket to its account's audience, which is made where this is the account's first in that protocol.
-    pub fn join_account(&mut self, protocol: Protocol, account: &Account, slot: u32) -> Membership {
-        let id = self.of_account(protocol, account.id).unwrap_or_else(|| self.open_account(protocol, account));
-        self.join(id, slot)
+    /// The audience of an account's sessions in a protocol; where this is its first, a new one, to be joined at once.
+    pub fn account_audience(&mut self, protocol: Protocol, account: &Account) -> AudienceId {
+        self.of_account(protocol, account.id).unwrap_or_else(|| self.open_account(protocol, account))
     }
 
-    pub fn join_user(&mut self, user: &UserId, slot: u32) -> Membership {
-        let id = self.users.get(user.as_str()).copied();
-        let id = id.unwrap_or_else(|| {
+    /// The same of a user.
+    pub fn user_audience(&mut self, user: &UserId) -> AudienceId {
+        self.users.get(user.as_str()).copied().unwrap_or_else(|| {
             let id = self.open(Bond::User(user.clone()));
             self.users.insert(user.clone(), id);
             id
-        });
-        self.join(id, slot)
+        })
     }
 
-    pub fn join_topic(&mut self, topic: &str, slot: u32) -> Membership {
-        let id = self.of_topic(topic).unwrap_or_else(|| {
+    /// The same of those who name a topic.
+    pub fn topic_audience(&mut self, topic: &str) -> AudienceId {
+        self.of_topic(topic).unwrap_or_else(|| {
             let id = self.open(Bond::Topic(topic.into()));
             self.topics.insert(topic.into(), id);
             id
-        });
-        self.join(id, slot)
+        })
     }
 
-    pub fn join_admin(&mut self, level: u32, slot: u32) -> Membership {
-        let id = self.admins.get(&level).copied().unwrap_or_else(|| {
+    /// The same of the administrators of a level.
+    pub fn admin_audience(&mut self, level: u32) -> AudienceId {
+        self.admins.get(&level).copied().unwrap_or_else(|| {
             let id = self.open(Bond::Admin(level));
             self.admins.insert(level, id);
             id
-        });
-        self.join(id, slot)
+        })
     }
 
-    /// Takes a socket out. Where another one moved to its position, that one's slot is returned.
-    pub fn leave(&mut self, membership: Membership) -> Option<u32> {
-        let members = &mut self.audience(membership.audience).members;
-        members.swap_remove(membership.position as usize);
-        let moved = members.get(membership.position as usize).copied();
-        if members.is_empty() {
+    /// Adds a live socket to an audience. Whoever has to move for it is told in `moves`, here as everywhere.
+    pub fn join(&mut self, id: AudienceId, slot: u32, moves: &mut Moves) -> Membership {
+        let position = self.audience(id).join(slot, moves);
+        Membership { audience: id, position }
+    }
+
+    /// Takes a socket out. An audience that nobody is in any more is forgotten.
+    pub fn leave(&mut self, membership: Membership, moves: &mut Moves) {
+        let audience = self.audience(membership.audience);
+        audience.leave(membership.position, moves);
+        if audience.members.is_empty() {
             self.close(membership.audience);
         }
-        moved
+    }
+
+    /// Makes a live member one that is behind.
+    pub fn fall_behind(&mut self, membership: Membership, moves: &mut Moves) -> Membership {
+        let position = self.audience(membership.audience).fall_behind(membership.position, moves);
+        Membership { position, ..membership }
+    }
+
+    /// Makes a member that is behind live.
+    pub fn go_live(&mut self, membership: Membership, moves: &mut Moves) -> Membership {
+        let position = self.audience(membership.audience).go_live(membership.position, moves);
+        Membership { position, ..membership }
     }
 
     /// Brings an account's audience up to its present version, and to its watchlist where that decides what it receives.
@@ -185,12 +199,6 @@ impl TopicIndex {
             Protocol::Channels => Some(&self.channels),
             _ => None,
         }
-    }
-
-    fn join(&mut self, id: AudienceId, slot: u32) -> Membership {
-        let members = &mut self.audience(id).members;
-        members.push(slot);
-        Membership { audience: id, position: members.len() as u32 - 1 }
     }
 
     fn open_account(&mut self, protocol: Protocol, account: &Account) -> AudienceId {
@@ -277,6 +285,35 @@ mod tests {
         }
     }
 
+    impl TopicIndex {
+        fn join_account(&mut self, protocol: Protocol, account: &Account, slot: u32) -> Membership {
+            let id = self.account_audience(protocol, account);
+            self.join(id, slot, &mut Moves::new())
+        }
+
+        fn join_user(&mut self, user: &UserId, slot: u32) -> Membership {
+            let id = self.user_audience(user);
+            self.join(id, slot, &mut Moves::new())
+        }
+
+        fn join_topic(&mut self, topic: &str, slot: u32) -> Membership {
+            let id = self.topic_audience(topic);
+            self.join(id, slot, &mut Moves::new())
+        }
+
+        fn join_admin(&mut self, level: u32, slot: u32) -> Membership {
+            let id = self.admin_audience(level);
+            self.join(id, slot, &mut Moves::new())
+        }
+
+        /// Returns who was moved.
+        fn leave_alone(&mut self, membership: Membership) -> Option<u32> {
+            let mut moves = Moves::new();
+            self.leave(membership, &mut moves);
+            moves.first().map(|(slot, _)| *slot)
+        }
+    }
+
     /// The slots that get an event of `topic`, each as often as it would.
     fn receivers(index: &mut TopicIndex, topic: &str) -> Vec<u32> {
         let mut ids = Vec::new();
@@ -301,7 +338,7 @@ mod tests {
     fn an_account_without_sockets_is_no_audience_even_if_its_place_is_used_again() {
         let mut index = TopicIndex::default();
         let membership = index.join_account(Protocol::Watchlist, &account(1, 1, [1]), 10);
-        index.leave(membership);
+        index.leave_alone(membership);
         index.join_account(Protocol::Watchlist, &account(2, 1, [2]), 11);
         assert!(receivers(&mut index, "wallet:w1").is_empty());
         index.join_account(Protocol::Watchlist, &account(1, 1, [1]), 12);
@@ -325,7 +362,7 @@ mod tests {
         let first = index.join_account(Protocol::Watchlist, &one, 10);
         index.join_account(Protocol::Watchlist, &one, 11);
         index.join_account(Protocol::Watchlist, &one, 12);
-        assert_eq!(index.leave(first), Some(12));
+        assert_eq!(index.leave_alone(first), Some(12));
         assert_eq!(index.audience(first.audience).members[..], [12, 11]);
     }
 
@@ -335,9 +372,9 @@ mod tests {
         index.join_account(Protocol::Watchlist, &account(1, 1, 0..100), 1);
         for round in 0..2_000 {
             let membership = index.join_account(Protocol::Watchlist, &account(2, 1, 0..50), 10);
-            index.leave(membership);
+            index.leave_alone(membership);
             let membership = index.join_account(Protocol::Watchlist, &account(3, 1, round * 10..round * 10 + 10), 11);
-            index.leave(membership);
+            index.leave_alone(membership);
         }
         let (entries, owners, live) = index.wallets.sizes();
         assert!(entries <= 100 + 2 * limits::DEAD_LISTINGS_MIN, "{entries} entries");
@@ -399,7 +436,7 @@ mod tests {
                 index.join_admin(slot, slot),
             ];
             for membership in memberships {
-                index.leave(membership);
+                index.leave_alone(membership);
             }
         }
         assert_eq!(index.audiences.len(), 4, "places are used again");

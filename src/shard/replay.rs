@@ -1,0 +1,365 @@
+//! The replay: one walk through the journal for all sessions of a shard that are behind.
+//!
+//! ```text
+//!                  position                       inbox.seq
+//!   ──────────────────┴── chunk ──▶ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┴──▶ numbers
+//!      riders get what matches, copied into their output      riders go live here
+//! ```
+//!
+//! Thousands of sessions that come back after a restart want the same stretch of the journal, so they ride together: it is read
+//! and matched once, whoever wants an event gets it. A round begins either with the lowest of those that are near the present,
+//! or with the one of the others that has waited longest, in turn, and takes along whoever is further ahead. A round of the
+//! others ends after so many events, so that nobody who asks for the whole journal keeps those waiting who missed a second.
+//!
+//! What bounds it: riders at once, what each may have unsent, each one's events and bytes a second, events and deliveries a
+//! turn. Live events go first: the sends of sessions that are behind have a queue of their own and a share of each turn.
+//!
+//! Pure: the journal is asked through [`Sessions::replay_wants`] and answers through [`Sessions::replayed`].
+
+mod allowance;
+mod newest;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use allowance::Allowance;
+pub use newest::Newest;
+
+use super::behind::Stage;
+use super::index::AudienceId;
+use super::sessions::Sessions;
+use super::stats::ShardStats;
+use super::wheel::Tick;
+use crate::hub::EncodedBatch;
+use crate::journal::{Chunk, Gap, GapReason, Part};
+use crate::limits;
+use crate::protocol::{SlowPolicy, gap};
+use crate::ring::SlotRef;
+use crate::ws::CloseCode;
+
+#[derive(Default)]
+pub struct Replay {
+    /// Sessions that wait for a round, the longest first. One that does not any more is passed over.
+    pub ready: VecDeque<SlotRef>,
+    /// Whether a round may begin that could not when it was tried last.
+    pub stirred: bool,
+    /// Sessions behind that have output, in the order in which they will be visited.
+    pub queue: VecDeque<SlotRef>,
+    /// The number that the round comes to next.
+    pub position: u64,
+    riders: Vec<SlotRef>,
+    /// A round is under way.
+    rides: bool,
+    /// It is one of those that are far from the present.
+    is_far: bool,
+    /// Events since the round began.
+    passed: u64,
+    /// What of the journal is at hand, from `position` on.
+    parts: VecDeque<Part>,
+    /// The next event of the first part.
+    next: usize,
+    /// The journal was asked, and has not answered.
+    asked: bool,
+    /// Riders have as much unsent as they may, although the kernel takes it: the queue has to be visited first.
+    waits_for_queue: bool,
+    /// Sessions that have used up their allowance.
+    paused: Vec<SlotRef>,
+    /// When those were looked at last.
+    looked: Tick,
+    /// Scratch: audiences of the event under way.
+    matched: Vec<AudienceId>,
+}
+
+impl Replay {
+    /// Whether it can go on without an answer or a tick.
+    pub fn has_work(&self) -> bool {
+        !self.queue.is_empty() || self.stirred || (self.rides && !self.asked)
+    }
+}
+
+impl Sessions {
+    /// The number from which on the journal is to be read, if it is to be read now. It is asked once.
+    pub fn replay_wants(&mut self) -> Option<u64> {
+        let replay = &mut self.replay;
+        let wants = replay.rides && !replay.asked && replay.parts.is_empty() && replay.position <= self.inbox.seq;
+        replay.asked |= wants;
+        wants.then_some(replay.position)
+    }
+
+    /// The journal's answer; none where it can't be read.
+    pub fn replayed(&mut self, chunk: Option<Chunk>) {
+        self.replay.asked = false;
+        match chunk {
+            Some(chunk) if chunk.from != self.replay.position || !self.replay.rides => {}
+            Some(chunk) if chunk.next > chunk.from => {
+                self.replay.parts = chunk.parts.into();
+                self.replay.next = 0;
+            }
+            _ => self.journal_is_unreadable(),
+        }
+    }
+
+    /// Goes on by a bounded step.
+    pub(super) fn replay(&mut self) {
+        self.wake_the_paused();
+        if self.replay.waits_for_queue && self.replay.queue.is_empty() {
+            self.replay.waits_for_queue = false;
+        }
+        if !self.replay.rides && self.replay.stirred {
+            self.begin_round();
+        }
+        let mut budget = limits::REPLAY_STEP_DELIVERIES_MAX;
+        for _ in 0..limits::REPLAY_STEP_EVENTS_MAX {
+            if !self.replay.rides || self.replay.waits_for_queue || budget == 0 {
+                return;
+            }
+            if self.replay.position > self.inbox.seq {
+                return self.arrive();
+            }
+            let Some(part) = self.replay.parts.front().cloned() else { return };
+            let deliveries = match part {
+                Part::Gap(gap) => self.pass_gap(gap),
+                Part::Events(batch) => self.pass_event(&batch),
+            };
+            budget = budget.saturating_sub(deliveries);
+            if self.replay.riders.is_empty() || (self.replay.is_far && self.replay.passed >= limits::REPLAY_ROUND_EVENTS)
+            {
+                return self.end_round();
+            }
+        }
+    }
+
+    /// Whoever is ready and ahead of the round rides along, if there is room.
+    fn begin_round(&mut self) {
+        let head = self.inbox.seq + 1;
+        self.replay.stirred = false;
+        let mut ready = std::mem::take(&mut self.replay.ready);
+        let mut next_of = |at: SlotRef| {
+            let behind = self.slots.current(at)?.behind.as_ref()?;
+            (behind.stage == Stage::Ready).then_some(behind.next)
+        };
+        let mut near = None::<u64>;
+        let mut far = None::<u64>;
+        ready.retain(|at| {
+            let Some(next) = next_of(*at) else { return false };
+            if next + limits::REPLAY_ROUND_EVENTS >= head {
+                near = Some(near.map_or(next, |lowest| lowest.min(next)));
+            } else if far.is_none() {
+                far = Some(next);
+            }
+            true
+        });
+        let is_far = far.is_some() && (near.is_none() || !self.replay.is_far);
+        let Some(start) = (if is_far { far } else { near }) else { return };
+        let riders_max = self.rules.replay.sessions.max(1) as usize;
+        let mut riders = Vec::new();
+        ready.retain(|at| {
+            let Some(next) = next_of(*at) else { return false };
+            let rides = next >= start && next <= head && riders.len() < riders_max;
+            if rides {
+                riders.push((*at, next));
+            }
+            !rides
+        });
+        self.replay.ready = ready;
+        // The lowest may have found no room.
+        let Some(position) = riders.iter().map(|(_, next)| *next).min() else { return };
+        for (at, _) in &riders {
+            let behind = self.slots[at.slot].behind.as_mut().expect("it is ready");
+            behind.stage = Stage::Riding;
+        }
+        let replay = &mut self.replay;
+        replay.riders = riders.into_iter().map(|(at, _)| at).collect();
+        replay.position = position;
+        replay.is_far = is_far;
+        replay.rides = true;
+        replay.passed = 0;
+        replay.parts.clear();
+        replay.next = 0;
+    }
+
+    /// The round has reached what was published last.
+    fn arrive(&mut self) {
+        let position = self.replay.position;
+        for at in std::mem::take(&mut self.replay.riders) {
+            let Some(behind) = self.rider(at) else { continue };
+            behind.next = behind.next.max(position);
+            if behind.settled() <= position {
+                self.go_live(at);
+            } else {
+                self.await_replay(at.slot);
+            }
+        }
+        self.end_round();
+        // Those that are left are for numbers that are still to come.
+        self.replay.stirred = !self.replay.ready.is_empty() && self.some_may_ride();
+    }
+
+    fn end_round(&mut self) {
+        let position = self.replay.position;
+        for at in std::mem::take(&mut self.replay.riders) {
+            if let Some(behind) = self.rider(at) {
+                behind.next = behind.next.max(position);
+                self.await_replay(at.slot);
+            }
+        }
+        let replay = &mut self.replay;
+        replay.rides = false;
+        replay.parts.clear();
+        replay.stirred = !replay.ready.is_empty();
+    }
+
+    /// Whether anybody who waits could ride now.
+    fn some_may_ride(&mut self) -> bool {
+        let head = self.inbox.seq + 1;
+        let ready = std::mem::take(&mut self.replay.ready);
+        let some = ready.iter().any(|at| {
+            let behind = self.slots.current(*at).and_then(|socket| socket.behind.as_ref());
+            behind.is_some_and(|behind| behind.stage == Stage::Ready && behind.next <= head && behind.settled() <= head)
+        });
+        self.replay.ready = ready;
+        some
+    }
+
+    /// More was published: somebody may have waited for just that.
+    pub(super) fn replay_hears_of_events(&mut self) {
+        self.replay.stirred |= !self.replay.ready.is_empty();
+    }
+
+    fn rider(&mut self, at: SlotRef) -> Option<&mut super::behind::Behind> {
+        let behind = self.slots.current(at)?.behind.as_mut()?;
+        (behind.stage == Stage::Riding).then_some(&mut **behind)
+    }
+
+    fn pass_gap(&mut self, told: Gap) -> usize {
+        self.replay.parts.pop_front();
+        self.replay.next = 0;
+        if told.to < self.replay.position {
+            return 0;
+        }
+        let riders = std::mem::take(&mut self.replay.riders);
+        let mut deliveries = 0;
+        for &at in &riders {
+            let Some(behind) = self.rider(at) else { continue };
+            if behind.next > told.to {
+                continue;
+            }
+            let from = behind.next.max(told.from).max(self.replay.position);
+            self.hand_over(at.slot, from, &gap(&Gap { from, ..told }));
+            deliveries += 1;
+        }
+        self.replay.riders = riders;
+        self.replay.position = told.to + 1;
+        deliveries
+    }
+
+    fn pass_event(&mut self, batch: &Arc<EncodedBatch>) -> usize {
+        // A batch may begin before what was asked for.
+        let event = self.replay.next.max(self.replay.position.saturating_sub(batch.first_seq()) as usize);
+        if event >= batch.len() {
+            self.replay.parts.pop_front();
+            self.replay.next = 0;
+            return 0;
+        }
+        self.replay.next = event + 1;
+        let seq = batch.first_seq() + event as u64;
+        let mut deliveries = 0;
+        let mut matched = std::mem::take(&mut self.replay.matched);
+        self.index.find(batch.topic(event), &mut matched);
+        let mut left = false;
+        for id in matched.drain(..) {
+            if self.index.audience(id).behind().is_empty() {
+                continue;
+            }
+            let members = std::mem::take(&mut self.index.audience(id).members);
+            let live = self.index.audience(id).live as usize;
+            for &slot in &members[live..] {
+                let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
+                if wants {
+                    left |= !self.deliver(slot, batch, event, seq);
+                    deliveries += 1;
+                }
+            }
+            self.index.audience(id).members = members;
+        }
+        self.replay.matched = matched;
+        self.replay.position = seq + 1;
+        self.replay.passed += 1;
+        if left {
+            let mut riders = std::mem::take(&mut self.replay.riders);
+            riders.retain(|at| self.rider(*at).is_some());
+            self.replay.riders = riders;
+        }
+        deliveries
+    }
+
+    /// Hands an event to a rider, or tells that it can't take it and rides no more.
+    fn deliver(&mut self, slot: u32, batch: &EncodedBatch, event: usize, seq: u64) -> bool {
+        let rules = self.rules.replay;
+        let socket = &mut self.slots[slot];
+        let at = socket.at(slot);
+        let behind = socket.behind.as_mut().expect("a rider");
+        let frame = batch.frame(event);
+        let is_laden = socket.output.replayed_bytes() >= limits::REPLAY_SESSION_BYTES_MAX;
+        if socket.full && is_laden {
+            behind.next = seq;
+            behind.stage = Stage::Draining;
+            return false;
+        }
+        if !behind.allowance.take(&rules, frame.len(), self.now) {
+            behind.next = seq;
+            behind.stage = Stage::Paused;
+            self.replay.paused.push(at);
+            return false;
+        }
+        // It is sent more as soon as the queue has come to it.
+        self.replay.waits_for_queue |= is_laden;
+        if socket.policy == SlowPolicy::Latest && self.newest.has_newer(&batch.events()[event], seq) {
+            if seq > behind.skipped_to {
+                behind.skipped_to = self.inbox.seq;
+                let told = gap(&Gap { from: seq, to: self.inbox.seq, reason: GapReason::Latest });
+                self.hand_over(slot, seq, &told);
+            }
+            return true;
+        }
+        ShardStats::add(&self.stats.replayed, 1);
+        self.hand_over(slot, seq, frame);
+        true
+    }
+
+    /// Adds a frame to what a rider is sent, which belongs at the number `seq`.
+    fn hand_over(&mut self, slot: u32, seq: u64, frame: &[u8]) {
+        self.release_answers(slot, seq);
+        self.slots[slot].output.push_replayed(frame, &mut self.pool);
+        self.enqueue(slot);
+    }
+
+    fn wake_the_paused(&mut self) {
+        if self.replay.looked == self.now || self.replay.paused.is_empty() {
+            return;
+        }
+        self.replay.looked = self.now;
+        let (rules, now) = (self.rules.replay, self.now);
+        let mut paused = std::mem::take(&mut self.replay.paused);
+        paused.retain(|at| {
+            let behind = self.slots.current(*at).and_then(|socket| socket.behind.as_mut());
+            let Some(behind) = behind.filter(|behind| behind.stage == Stage::Paused) else { return false };
+            let rested = behind.allowance.is_rested(&rules, now);
+            if rested {
+                self.await_replay(at.slot);
+            }
+            !rested
+        });
+        self.replay.paused = paused;
+    }
+
+    /// Whoever needs it can't be served, and must not believe that nothing was published.
+    fn journal_is_unreadable(&mut self) {
+        for at in std::mem::take(&mut self.replay.riders) {
+            if self.rider(at).is_some() {
+                self.close(at.slot, CloseCode::INTERNAL_ERROR, "the journal can't be read");
+            }
+        }
+        self.end_round();
+    }
+}
