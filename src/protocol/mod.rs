@@ -10,14 +10,16 @@
 //! protocol only names its rules and its messages. No input panics; what is not understood is told.
 
 pub mod channels;
+mod endpoint;
 mod message;
 pub mod rooms;
 mod rules;
 mod terms;
 pub mod tiered;
 
+pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use message::{ErrorCode, SocketError, UnixMs, pong, rfc3339, text_frame};
-pub use rules::SessionRules;
+pub use rules::{ReplayRules, SessionRules, SlowRules};
 pub use terms::{SlowPolicy, Terms, UnknownPolicy};
 
 use crate::accounts::{AccountId, KeyNumber};
