@@ -73,6 +73,22 @@ pub const REPLAY_PIECE_BYTES_MAX: usize = 16 << 10;
 /// takes this much at once.
 pub const REPLAY_SESSION_BYTES_MAX: usize = 32 << 10;
 
+/// Events that a shard's replay passes, and deliveries that it makes, between two batches of sends: 0.2 ms.
+pub const REPLAY_STEP_EVENTS_MAX: usize = 512;
+pub const REPLAY_STEP_DELIVERIES_MAX: usize = 2_000;
+
+/// Sends of a batch that belong to sessions that are behind: at least, while there are live ones to send, and at most, so that a
+/// live event that comes meanwhile waits for no more than half a millisecond.
+pub const REPLAY_SENDS_MIN: usize = 8;
+pub const REPLAY_SENDS_MAX: usize = 32;
+
+/// How far from the present is near for the replay, in events, and how far it goes for those that are not, before those that are
+/// have their turn: a quarter of a second of work.
+pub const REPLAY_ROUND_EVENTS: u64 = 200_000;
+
+/// Conflation keys whose newest event a shard remembers, in each of two generations: 4 MiB each.
+pub const NEWEST_KEYS_MAX: usize = 1 << 16;
+
 /// Emptied backlogs that a shard keeps for the next socket that needs one.
 pub const SPARE_BACKLOGS_MAX: usize = 1024;
 
@@ -114,6 +130,9 @@ pub const OWNED_PIECE_BYTES_MAX: usize = 4 << 10;
 /// Answers that a session with commands may have unsent; past them its further messages wait. A list of rooms can have as
 /// many bytes again as its names.
 pub const ANSWERS_UNSENT_BYTES_MAX: usize = 64 << 10;
+
+/// The same of events that it was handed: what it says acts after them, and may have to copy them out of the log.
+pub const EVENTS_UNSENT_BYTES_MAX: u64 = 64 << 10;
 
 /// Messages that wait for that. As many as the message burst allows, of the usual length, come in one breath after a
 /// reconnect; a client that sends more does not read.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::journal::Gap;
 use crate::limits::SOCKET_ERROR_BYTES_MAX;
 use crate::ws::{Opcode, append_frame};
 
@@ -13,6 +14,11 @@ pub fn text_frame(message: &Value) -> Box<[u8]> {
     let mut frame = Vec::new();
     append_frame(&mut frame, Opcode::Text, message.to_string().as_bytes());
     frame.into()
+}
+
+/// Tells of numbers whose events are gone, or were passed over.
+pub fn gap(gap: &Gap) -> Box<[u8]> {
+    text_frame(&json!({ "type": "gap", "from": gap.from, "to": gap.to, "reason": gap.reason.as_str() }))
 }
 
 /// The word by which a program tells a socket's errors apart.

@@ -18,7 +18,7 @@ mod terms;
 pub mod tiered;
 
 pub use endpoint::{Endpoint, UnknownEndpoint};
-pub use message::{ErrorCode, SocketError, UnixMs, pong, rfc3339, text_frame};
+pub use message::{ErrorCode, SocketError, UnixMs, gap, pong, rfc3339, text_frame};
 pub use rules::{ReplayRules, SessionRules, SlowRules};
 pub use terms::{SlowPolicy, Terms, UnknownPolicy};
 

@@ -75,7 +75,7 @@ impl Sessions {
             self.unsubscribe(slot, channel.topic.as_str());
             let message = format!("the account's grants do not include {} any more", channel.topic);
             self.say(slot, SocketError::new(ErrorCode::Forbidden, message).frame());
-            self.say(slot, channels::unsubscribed(&channel, self.seq()));
+            self.say(slot, channels::unsubscribed(&channel, self.position(slot)));
         }
     }
 }

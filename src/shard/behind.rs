@@ -24,7 +24,7 @@ use super::sessions::Sessions;
 use super::socket::Membership;
 use super::stats::ShardStats;
 use crate::limits;
-use crate::protocol::{ErrorCode, SlowPolicy, SocketError};
+use crate::protocol::{ErrorCode, SocketError};
 use crate::ring::SlotRef;
 
 #[derive(Debug)]
@@ -76,6 +76,11 @@ impl Behind {
     /// The number from which on nothing tells it from a live session.
     pub fn settled(&self) -> u64 {
         self.floors.iter().map(|(_, from)| *from).fold(self.next, u64::max)
+    }
+
+    /// Whether answers wait for events before them.
+    pub fn holds_answers(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// It is no member of that audience any more.
@@ -145,7 +150,6 @@ impl Sessions {
                 behind.raise(subscription.membership.audience, subscription.from);
             }
         }
-        ShardStats::add(&self.stats.fell_behind, 1);
         self.put_behind(slot, behind);
     }
 
@@ -159,10 +163,17 @@ impl Sessions {
     /// Takes a session back to a number for the sake of one topic, which it has just subscribed to. Of its others it gets what
     /// it was not handed yet, and nothing twice.
     pub(super) fn rewind(&mut self, slot: u32, membership: Membership, since: u64) {
-        let from = self.position(slot) + 1;
-        if since + 1 == from {
-            return;
+        if self.slots[slot].is_behind() || since != self.inbox.seq {
+            self.rewind_to(slot, membership, since);
         }
+    }
+
+    fn rewind_to(&mut self, slot: u32, membership: Membership, since: u64) {
+        if !self.slots[slot].is_behind() {
+            // What waits in the log for it comes from the journal, too, so that all of it is in order.
+            self.fall_behind(slot);
+        }
+        let from = self.position(slot) + 1;
         let others: Vec<Membership> = self.slots[slot].memberships().map(|other| *other).collect();
         let mut behind = match self.slots[slot].behind.take() {
             Some(mut behind) => {
@@ -170,9 +181,8 @@ impl Sessions {
                 behind
             }
             None => {
-                let behind = Behind::new(from);
                 self.move_places(slot, false);
-                behind
+                Behind::new(from)
             }
         };
         behind.forget(membership.audience);
@@ -189,7 +199,7 @@ impl Sessions {
 
     /// Whether a client may ask for what follows that number; a future one is a mistake, and would be waited for in silence.
     pub(super) fn check_since(&self, since: Option<u64>) -> Result<(), SocketError> {
-        let newest = self.newest.max(self.inbox.seq);
+        let newest = self.newest_seq.max(self.inbox.seq);
         match since.filter(|since| *since > newest) {
             Some(since) => Err(SocketError::new(
                 ErrorCode::InvalidMessage,
@@ -243,11 +253,7 @@ impl Sessions {
             self.enqueue(slot);
         }
         ShardStats::add(&self.stats.caught_up, 1);
-    }
-
-    /// What becomes of an open session that the log can't keep.
-    pub(super) fn slow_policy(&self, slot: u32) -> SlowPolicy {
-        self.slots[slot].policy
+        self.hear_on(slot);
     }
 
     fn next_of(&self, behind: &Behind) -> u64 {

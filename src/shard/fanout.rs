@@ -15,6 +15,7 @@ use super::stats::ShardStats;
 use crate::clock::Nanos;
 use crate::hub::EncodedBatch;
 use crate::limits;
+use crate::protocol::SlowPolicy;
 use crate::ws::{CloseCode, close_frame};
 
 /// Batches that were pushed by the hub, and how far they are.
@@ -74,6 +75,7 @@ impl Sessions {
                 next += 1;
             }
             self.hand_to_members();
+            self.replay_hears_of_events();
             if next < batch.len() {
                 self.inbox.next = next;
                 return;
@@ -108,12 +110,16 @@ impl Sessions {
         let frame = batch.frame(event);
         self.cut_off_before_overwriting(frame.len());
         ShardStats::add(&self.stats.events, 1);
+        self.newest.note(&batch.events()[event], batch.first_seq() + event as u64);
         self.inbox.seq = batch.first_seq() + event as u64;
         let range = self.log.append(frame, self.inbox.seq);
         let mut matched = std::mem::take(&mut self.inbox.matched);
         self.index.find(batch.topic(event), &mut matched);
         for id in matched.drain(..) {
             let audience = self.index.audience(id);
+            if audience.live == 0 {
+                continue;
+            }
             if audience.pending_events > 0 && audience.pending.end == range.start {
                 audience.pending.end = range.end;
                 audience.pending_events += 1;
@@ -155,8 +161,9 @@ impl Sessions {
     fn hand_to_members_of(&mut self, id: AudienceId) {
         let audience = self.index.audience(id);
         let (range, events) = (audience.pending, std::mem::take(&mut audience.pending_events));
+        let live = audience.live as usize;
         let members = std::mem::take(&mut audience.members);
-        self.push_to_members(&members, range, events);
+        self.push_to_members(&members[..live], range, events);
         self.index.audience(id).members = members;
     }
 
@@ -185,8 +192,9 @@ impl Sessions {
         ShardStats::add(&self.stats.deliveries, u64::from(events) * members.len() as u64);
     }
 
-    /// Closes every socket that was full and whose oldest range the log is about to overwrite, or whose ranges are too
-    /// many. One that takes bytes again stays in the list until it has been sent everything.
+    /// Hands every socket to the journal that was full and whose oldest range the log is about to overwrite, or whose ranges
+    /// are too many; or closes it, where that is its policy. One that takes bytes again stays in the list until it has been sent
+    /// everything.
     ///
     /// The list is searched once per sixteenth of the log. What the search leaves lies within the newest 14 sixteenths;
     /// until the next one the head moves by a sixteenth and at most one frame, which is no longer than another.
@@ -209,7 +217,6 @@ impl Sessions {
             };
             let scattered = socket.full && socket.output.pieces() >= limits::OUTPUT_PIECES_MAX;
             if oldest < keep_from || scattered {
-                ShardStats::add(&self.stats.slow_consumers_closed, 1);
                 self.cut_off(slot);
             }
             true
@@ -217,12 +224,18 @@ impl Sessions {
         self.full = full;
     }
 
-    /// Closes a slow consumer, also one that is being closed behind events that it has not read.
+    /// Acts on a slow consumer, also on one that is being closed behind events that it has not read.
     fn cut_off(&mut self, slot: u32) {
         const REASON: &str = "too slow: events were about to be lost";
         if self.slots[slot].is_open() {
+            if self.slots[slot].policy != SlowPolicy::Disconnect {
+                ShardStats::add(&self.stats.fell_behind, 1);
+                return self.fall_behind(slot);
+            }
+            ShardStats::add(&self.stats.slow_consumers_closed, 1);
             return self.close(slot, CloseCode::SLOW_CONSUMER, REASON);
         }
+        ShardStats::add(&self.stats.slow_consumers_closed, 1);
         let last = close_frame(CloseCode::SLOW_CONSUMER, REASON).into();
         self.slots[slot].output.cut_to(last, &self.log, &mut self.pool);
     }

@@ -2,9 +2,11 @@
 //!
 //! All places of a socket are live or all are behind (`behind.rs`).
 
+use super::dialogue::Subscription;
 use super::index::{AudienceId, Bond, Moves};
 use super::sessions::Sessions;
 use super::socket::Membership;
+use crate::limits;
 
 impl Sessions {
     /// Adds a socket to an audience, live or behind as it is. Its memory of that is the caller's to keep.
@@ -55,23 +57,30 @@ impl Sessions {
         }
     }
 
-    /// Lets a session with commands receive a topic; one that does already is left as it is.
-    pub(super) fn subscribe(&mut self, slot: u32, topic: &str) {
-        if !self.is_subscribed(slot, topic) {
-            let audience = self.index.topic_audience(topic);
-            let membership = self.join(slot, audience);
-            let dialogue = self.slots[slot].dialogue();
-            dialogue.subscriptions.push(membership);
-            dialogue.names_bytes += topic.len();
-        }
+    /// Lets a session with commands receive a topic that it does not: what follows `since`, or what comes.
+    pub(super) fn subscribe(&mut self, slot: u32, topic: &str, since: Option<u64>) {
+        let audience = self.index.topic_audience(topic);
+        let membership = self.join(slot, audience);
+        let from = since.unwrap_or(self.position(slot)) + 1;
+        let dialogue = self.slots[slot].dialogue();
+        dialogue.subscriptions.push(Subscription { membership, from });
+        dialogue.names_bytes += topic.len();
+        self.rewind(slot, membership, from - 1);
     }
 
     /// Ends that; one that does not receive it is left as it is.
     pub(super) fn unsubscribe(&mut self, slot: u32, topic: &str) {
         if let Some(at) = self.subscription(slot, topic) {
+            // The journal could not tell any more which of the events in the log were for it.
+            let output = &mut self.slots[slot].output;
+            if output.log_bytes() <= limits::EVENTS_UNSENT_BYTES_MAX {
+                output.keep(&self.log, &mut self.pool);
+            }
             let dialogue = self.slots[slot].dialogue();
-            let membership = dialogue.subscriptions.remove(at);
+            let Subscription { membership, .. } = dialogue.subscriptions.remove(at);
             dialogue.names_bytes -= topic.len();
+            // A topic that it comes back to begins then, or what it had would be sent again.
+            dialogue.since = None;
             if let Some(behind) = &mut self.slots[slot].behind {
                 behind.forget(membership.audience);
             }
@@ -86,8 +95,8 @@ impl Sessions {
     /// The topics that a session has named, in the order in which it did.
     pub(super) fn subscriptions(&self, slot: u32) -> impl Iterator<Item = &str> {
         let dialogue = self.slots[slot].dialogue.iter();
-        dialogue.flat_map(|dialogue| &dialogue.subscriptions).map(|membership| {
-            match self.index.bond(membership.audience) {
+        dialogue.flat_map(|dialogue| &dialogue.subscriptions).map(|subscription| {
+            match self.index.bond(subscription.membership.audience) {
                 Bond::Topic(topic) => &**topic,
                 other => unreachable!("a subscription to {other:?}"),
             }
@@ -98,7 +107,13 @@ impl Sessions {
     fn subscription(&self, slot: u32, topic: &str) -> Option<usize> {
         let audience = self.index.of_topic(topic)?;
         let dialogue = self.slots[slot].dialogue.as_ref()?;
-        dialogue.subscriptions.iter().position(|membership| membership.audience == audience)
+        dialogue.subscriptions.iter().position(|subscription| subscription.membership.audience == audience)
+    }
+
+    /// Its place among those who named a topic.
+    pub(super) fn membership_of(&self, slot: u32, topic: &str) -> Option<Membership> {
+        let at = self.subscription(slot, topic)?;
+        Some(self.slots[slot].dialogue.as_ref()?.subscriptions[at].membership)
     }
 
     /// Tells members of an audience where they are now.

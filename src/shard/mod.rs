@@ -16,6 +16,7 @@
 //! * A turn is bounded, and between turns everything else on the executor may run (`plane.rs`).
 
 mod accounts;
+mod behind;
 mod dialogue;
 mod fanout;
 mod heartbeat;
@@ -25,6 +26,7 @@ mod log;
 mod membership;
 mod output;
 mod plane;
+mod replay;
 mod runner;
 mod sessions;
 mod socket;

@@ -53,6 +53,15 @@ enum Own {
     Rest,
 }
 
+impl Piece {
+    fn log_bytes(&self) -> u64 {
+        match self {
+            Self::Log(range) => range.len(),
+            Self::Owned { .. } => 0,
+        }
+    }
+}
+
 impl Own {
     fn is_replay(self) -> bool {
         matches!(self, Self::Replay | Self::Rest)
@@ -102,6 +111,15 @@ impl Output {
         match self {
             Self::Queue(backlog) => backlog.replayed_bytes,
             _ => 0,
+        }
+    }
+
+    /// Bytes of the log that have not been sent.
+    pub fn log_bytes(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Range(range) => range.len(),
+            Self::Queue(backlog) => backlog.pieces.iter().map(Piece::log_bytes).sum(),
         }
     }
 
@@ -200,6 +218,24 @@ impl Output {
             self.queue(pool).push_rest(rest);
         }
         self.push_owned(last, pool);
+    }
+
+    /// Copies out of the log what has not been sent of it, so that it stays whatever becomes of the log.
+    pub fn keep(&mut self, log: &ShardLog, pool: &mut BacklogPool) {
+        if self.oldest().is_none() {
+            return;
+        }
+        let backlog = self.queue(pool);
+        if let Some(end) = backlog.half_sent_until.take() {
+            backlog.split_off_rest(end, log);
+        }
+        for piece in &mut backlog.pieces {
+            if let Piece::Log(range) = piece {
+                let (first, second) = log.slices(*range);
+                backlog.replayed_bytes += first.len() + second.len();
+                *piece = Piece::Owned { bytes: [first, second].concat(), sent: 0, what: Own::Replay };
+            }
+        }
     }
 
     /// Gives up every range of the log but the rest of a half-sent frame, which is copied out of it. What the session said
@@ -626,6 +662,29 @@ mod tests {
             };
             assert_eq!((fallen.next, all), (next, expected), "after {sent} bytes");
             assert_eq!(held, answers[from..]);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_does_not_need_the_log_any_more() {
+        for sent in 0..=Bench::frame("event 1").len() + 3 {
+            let mut bench = Bench::new();
+            bench.event("event 1");
+            bench.owned("answer");
+            bench.event("event 2");
+            bench.others_event();
+            bench.event("event 4");
+            let mut all = bench.send(sent);
+            bench.output.keep(&bench.log, &mut bench.pool);
+            assert_eq!((bench.output.oldest(), bench.output.log_bytes()), (None, 0));
+            bench.log = ShardLog::new(1 << 16);
+            bench.pong("pong");
+            bench.event("event 5");
+            all.extend(bench.drain(3));
+            let all = String::from_utf8_lossy(&all).replace("pong", "");
+            let place = |text| all.find(text).unwrap_or_else(|| panic!("{text} is missing after {sent} bytes"));
+            assert!(["event 1", "answer", "event 2", "event 4", "event 5"].map(place).is_sorted());
+            assert_eq!(bench.output.replayed_bytes(), 0);
         }
     }
 

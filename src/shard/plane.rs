@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::sessions::{Queued, Request, Sessions};
-use super::socket::State;
+use super::socket::{SlotTable, State};
 use super::sockets::Sockets;
 use super::stats::ShardStats;
 use super::wheel::Tick;
@@ -24,6 +24,7 @@ use crate::accounts::Snapshot;
 use crate::clock::Nanos;
 use crate::gate::Entry;
 use crate::hub::EncodedBatch;
+use crate::journal::Chunk;
 use crate::limits;
 use crate::protocol::{Admission, Terms, UnixMs};
 use crate::ring::{Completion, Operation, SendBatch, SlotRef};
@@ -93,6 +94,18 @@ impl<S: Sockets> Plane<S> {
         Ok(())
     }
 
+    /// Bytes that are kept for sockets that have not taken them.
+    #[cfg(test)]
+    pub fn held_for_the_slow(&self) -> usize {
+        let slots = &self.sessions.slots;
+        slots.slots().map(|slot| slots[slot].output.replayed_bytes() + slots[slot].output.owned_bytes()).sum()
+    }
+
+    #[cfg(test)]
+    pub fn replay_position(&self) -> u64 {
+        self.sessions.replay.position
+    }
+
     /// What time it is, for what comes in before the next turn.
     pub fn tell_time(&mut self, unix_ms: UnixMs) {
         self.sessions.unix_ms = unix_ms;
@@ -108,6 +121,22 @@ impl<S: Sockets> Plane<S> {
         &mut self.sessions.inbox.batches
     }
 
+    /// The number from which on the journal is to be read for sessions that are behind, if it is to be read now. It is asked
+    /// for once.
+    pub fn replay_wants(&mut self) -> Option<u64> {
+        self.sessions.replay_wants()
+    }
+
+    /// What the journal holds from the number on that was asked for; none where it can't be read.
+    pub fn replayed(&mut self, chunk: Option<Chunk>) {
+        self.sessions.replayed(chunk);
+    }
+
+    /// The newest number that was given out, for what comes in before the next turn.
+    pub fn tell_newest(&mut self, seq: u64) {
+        self.sessions.newest_seq = seq;
+    }
+
     pub fn follow_accounts(&mut self, accounts: Arc<Snapshot>) {
         self.sessions.follow_accounts(accounts);
     }
@@ -121,6 +150,7 @@ impl<S: Sockets> Plane<S> {
     pub fn turn(&mut self, tick: Tick, now: impl Fn() -> Nanos) -> bool {
         self.sessions.ingest();
         self.act();
+        self.sessions.replay();
         self.listen_again();
         self.sessions.advance(tick, &mut self.due);
         self.send_batch();
@@ -169,6 +199,8 @@ impl<S: Sockets> Plane<S> {
                 if has_output {
                     self.sessions.enqueue(at.slot);
                 }
+                self.sessions.drained(at.slot);
+                self.sessions.hear_on(at.slot);
             }
             Operation::ShutdownWrite => {
                 socket.armed.shutdown = false;
@@ -219,14 +251,23 @@ impl<S: Sockets> Plane<S> {
         let mut batch = std::mem::take(&mut self.batch).recycle();
         let most = limits::SEND_BATCH_SOCKETS.min(self.sockets.send_batch_max());
         self.visited.clear();
-        while self.visited.len() < most {
-            let Some(Queued { at, .. }) = sessions.queue.pop_front() else { break };
-            sessions.inbox.visited += 1;
-            let Some(socket) = sessions.slots.current(at) else { continue };
+        let mut visit = |at: SlotRef, slots: &mut SlotTable| {
+            let Some(socket) = slots.current(at).filter(|socket| socket.queued) else { return };
             socket.queued = false;
             if !socket.output.is_empty() && !socket.full {
                 self.visited.push((at.slot, 0));
             }
+        };
+        let reserved = sessions.replay.queue.len().min(most.min(limits::REPLAY_SENDS_MIN));
+        for _ in 0..most - reserved {
+            let Some(Queued { at, .. }) = sessions.queue.pop_front() else { break };
+            sessions.inbox.visited += 1;
+            visit(at, &mut sessions.slots);
+        }
+        let left = if sessions.queue.is_empty() { limits::REPLAY_SENDS_MAX.min(most) } else { reserved };
+        for _ in 0..left {
+            let Some(at) = sessions.replay.queue.pop_front() else { break };
+            visit(at, &mut sessions.slots);
         }
         for (slot, bytes) in &mut self.visited {
             batch.begin(*slot);
@@ -285,5 +326,6 @@ fn sent(sessions: &mut Sessions, slot: u32, lent: usize, result: i32) {
     }
     if taken > 0 {
         sessions.hear_on(slot);
+        sessions.drained(slot);
     }
 }

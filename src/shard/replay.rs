@@ -122,7 +122,8 @@ impl Sessions {
                 Part::Events(batch) => self.pass_event(&batch),
             };
             budget = budget.saturating_sub(deliveries);
-            if self.replay.riders.is_empty() || (self.replay.is_far && self.replay.passed >= limits::REPLAY_ROUND_EVENTS)
+            if self.replay.riders.is_empty()
+                || (self.replay.is_far && self.replay.passed >= limits::REPLAY_ROUND_EVENTS)
             {
                 return self.end_round();
             }

@@ -174,6 +174,11 @@ impl Shard {
         if plane.wants_events() {
             self.position = self.journal.read_from(self.index, self.position, limits::SHARD_INBOX_BYTES, plane.inbox());
         }
+        plane.tell_newest(self.journal.head() - 1);
+        if let Some(from) = plane.replay_wants() {
+            let chunk = self.journal.recent(from, limits::REPLAY_CHUNK_BYTES);
+            plane.replayed(chunk);
+        }
         let busy = plane.turn(tick(), clock::now);
         let occupied = plane.occupied();
         if occupied < self.occupied {

@@ -17,6 +17,7 @@ use super::fanout::Inbox;
 use super::index::TopicIndex;
 use super::log::ShardLog;
 use super::output::BacklogPool;
+use super::replay::{Newest, Replay};
 use super::socket::{SlotTable, State};
 use super::stats::ShardStats;
 use super::wheel::{Tick, TimerWheel};
@@ -76,6 +77,11 @@ pub struct Sessions {
     pub(super) wheel: TimerWheel,
     /// Sockets with output that the kernel may take, in the order in which they will be visited.
     pub(super) queue: VecDeque<Queued>,
+    /// Sessions that are behind.
+    pub(super) replay: Replay,
+    pub(super) newest: Newest,
+    /// The newest number that was given out, as far as this shard knows; it may be past what it has taken in.
+    pub(super) newest_seq: u64,
     /// Sockets that the kernel refused bytes for, until they have been sent everything.
     pub(super) full: Vec<u32>,
     pub(super) requests: Vec<Request>,
@@ -104,6 +110,9 @@ impl Sessions {
             inbox: Inbox::after(seq),
             wheel: TimerWheel::new(),
             queue: VecDeque::new(),
+            replay: Replay::default(),
+            newest: Newest::default(),
+            newest_seq: seq,
             full: Vec::new(),
             requests: Vec::new(),
             accounts,
@@ -124,7 +133,7 @@ impl Sessions {
 
     /// Whether there is anything to do before something new happens.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty()
+        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty() || self.replay.has_work()
     }
 
     /// Takes a slot for a socket that is about to be adopted.
@@ -138,24 +147,22 @@ impl Sessions {
         self.slots.release(at.slot);
     }
 
-    /// The number of the newest event that has gone out: later ones reach whoever joins now.
-    pub(super) fn seq(&self) -> u64 {
-        self.inbox.seq
-    }
-
     /// Opens the session of an adopted socket. `leftover` is what the desk read past the handshake.
-    pub fn open(&mut self, at: SlotRef, admission: Admission, _terms: Terms, pass: Pass, leftover: &mut [u8]) {
+    pub fn open(&mut self, at: SlotRef, admission: Admission, terms: Terms, pass: Pass, leftover: &mut [u8]) {
         let socket = &mut self.slots[at.slot];
         socket.state = State::Open;
         socket.protocol = admission.protocol();
+        socket.policy = terms.policy;
         socket.pass = Some(pass);
         self.arm_receive(at.slot);
         ShardStats::add(&self.stats.sockets, 1);
         match admission {
-            Admission::Keyed { protocol, account, key } => self.open_keyed(at.slot, protocol, account, key),
-            Admission::Channels => self.await_authentication(at.slot),
+            Admission::Keyed { protocol, account, key } => {
+                self.open_keyed(at.slot, protocol, account, key, terms.since)
+            }
+            Admission::Channels => self.await_authentication(at.slot, terms.since),
             Admission::Rooms { claims } => {
-                self.await_authentication(at.slot);
+                self.await_authentication(at.slot, terms.since);
                 if let Some(claims) = claims {
                     self.welcome(at.slot, claims);
                 }
@@ -170,19 +177,23 @@ impl Sessions {
     }
 
     /// The snapshot may be newer than the one that the desk authenticated against.
-    fn open_keyed(&mut self, slot: u32, protocol: Protocol, account: AccountId, key: KeyNumber) {
+    fn open_keyed(&mut self, slot: u32, protocol: Protocol, account: AccountId, key: KeyNumber, since: Option<u64>) {
         let accounts = self.accounts.clone();
         match accounts.account(account).filter(|_| accounts.key_is_live(key)) {
             None => self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED),
             Some(account) if !admits(protocol, account.tier) => self.close(slot, CloseCode::TIER, TIER_TOO_LOW),
             Some(account) => {
-                let home = self.index.join_account(protocol, account, slot);
+                let home = self.index.account_audience(protocol, account);
+                let home = self.join(slot, home);
                 let socket = &mut self.slots[slot];
                 socket.key = Some(key);
                 socket.home = Some(home);
+                if let Some(since) = since {
+                    self.resume(slot, since);
+                }
                 self.start_heartbeat(slot);
                 if protocol == Protocol::Tiered {
-                    self.say(slot, tiered::connected(account.tier, self.seq()));
+                    self.say(slot, tiered::connected(account.tier, self.position(slot)));
                 }
             }
         }
@@ -199,12 +210,11 @@ impl Sessions {
     /// Sends frames of the session's own behind everything else. A peer that makes us answer and does not read is a slow
     /// consumer.
     pub(super) fn say(&mut self, slot: u32, frames: Box<[u8]>) {
-        let socket = &mut self.slots[slot];
-        if !socket.is_open() {
+        if !self.slots[slot].is_open() {
             return;
         }
-        socket.output.push_owned(frames, &mut self.pool);
-        if socket.output.owned_bytes() > socket.protocol.owned_bytes_max() {
+        self.push_answer(slot, frames);
+        if self.unsent_answers(slot) > self.slots[slot].protocol.owned_bytes_max() {
             self.close(slot, CloseCode::SLOW_CONSUMER, ANSWERS_UNREAD);
         } else {
             self.enqueue(slot);
@@ -308,8 +318,11 @@ impl Sessions {
             return;
         }
         socket.queued = true;
-        self.inbox.enqueued += 1;
         let at = socket.at(slot);
+        if socket.is_behind() {
+            return self.replay.queue.push_back(at);
+        }
+        self.inbox.enqueued += 1;
         if socket.listed_as_full {
             // It takes bytes again and lags: its turn is the next, and it holds nobody else's events back.
             let needs_from = self.queue.front().map_or(self.log.head(), |front| front.needs_from);

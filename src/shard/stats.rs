@@ -17,6 +17,12 @@ pub struct ShardStats {
     pub sends: AtomicU64,
     pub sent_bytes: AtomicU64,
     pub slow_consumers_closed: AtomicU64,
+    /// Sessions that the log could not keep and the journal served from then on, ever.
+    pub fell_behind: AtomicU64,
+    /// Sessions that went live after a replay, ever: slow ones, and those that resumed.
+    pub caught_up: AtomicU64,
+    /// Deliveries from the journal.
+    pub replayed: AtomicU64,
     pub heartbeats_lost: AtomicU64,
     fanout: Mutex<Option<Histogram<u32>>>,
 }

@@ -53,14 +53,15 @@ impl Sessions {
             return Err(error);
         }
         if home.is_none() {
-            let home = self.index.join_account(Protocol::Channels, &identity.account, slot);
+            let home = self.index.account_audience(Protocol::Channels, &identity.account);
+            let home = self.join(slot, home);
             let socket = &mut self.slots[slot];
             socket.home = Some(home);
             socket.dialogue().stage = Stage::Channels;
             self.start_heartbeat(slot);
         }
         self.slots[slot].key = Some(identity.key);
-        self.say(slot, channels::authenticated(self.seq()));
+        self.say(slot, channels::authenticated(self.position(slot)));
         Ok(())
     }
 
@@ -70,8 +71,8 @@ impl Sessions {
             let message = format!("the account's grants do not include {}", channel.topic);
             return Err(SocketError::new(ErrorCode::Forbidden, message));
         }
-        self.subscribe_within_bounds(slot, channel.topic.as_str())?;
-        self.say(slot, channels::subscribed(channel, self.seq()));
+        self.subscribe_within_bounds(slot, channel.topic.as_str(), None)?;
+        self.say(slot, channels::subscribed(channel, self.position(slot)));
         Ok(())
     }
 
@@ -79,7 +80,7 @@ impl Sessions {
     fn unsubscribe_from_channel(&mut self, slot: u32, channel: &Channel) -> Result<(), SocketError> {
         self.account_of_channels(slot)?;
         self.unsubscribe(slot, channel.topic.as_str());
-        self.say(slot, channels::unsubscribed(channel, self.seq()));
+        self.say(slot, channels::unsubscribed(channel, self.position(slot)));
         Ok(())
     }
 

@@ -38,12 +38,22 @@ pub(super) const ANSWERS_UNREAD: &str = "answers are not being read";
 pub struct Dialogue {
     pub stage: Stage,
     /// The topics that it named, in order.
-    pub subscriptions: Vec<Membership>,
+    pub subscriptions: Vec<Subscription>,
+    /// After which number a subscription begins that does not say so itself.
+    pub since: Option<u64>,
     /// Bytes of their names.
     pub names_bytes: usize,
     /// Messages that wait until answers to earlier ones have been sent.
     waiting: VecDeque<Box<str>>,
     waiting_bytes: usize,
+}
+
+/// A topic that a session named.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscription {
+    pub membership: Membership,
+    /// The number of the first event that it gets of it.
+    pub from: u64,
 }
 
 /// How far it is, or what it waits for.
@@ -83,10 +93,11 @@ pub struct Admin {
 }
 
 impl Dialogue {
-    pub fn new() -> Box<Self> {
+    pub fn new(since: Option<u64>) -> Box<Self> {
         Box::new(Self {
             stage: Stage::AwaitsAuthentication,
             subscriptions: Vec::new(),
+            since,
             names_bytes: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -99,7 +110,8 @@ impl Dialogue {
             Stage::Rooms(guest) => guest.admin.as_mut().map(|admin| &mut admin.membership),
             Stage::AwaitsAuthentication | Stage::Channels => None,
         };
-        admin.into_iter().chain(&mut self.subscriptions)
+        let subscriptions = self.subscriptions.iter_mut().map(|subscription| &mut subscription.membership);
+        admin.into_iter().chain(subscriptions)
     }
 }
 
@@ -115,7 +127,7 @@ impl Sessions {
             (Protocol::Watchlist, _) => {}
             (Protocol::Tiered, Message::Text(text)) if tiered::is_ping(text) => {
                 self.sign_of_life_is_a_ping(slot);
-                self.say(slot, tiered::pong(self.seq()));
+                self.say(slot, tiered::pong(self.position(slot)));
             }
             (Protocol::Tiered, _) => self.tell(slot, &SocketError::invalid("the only message here is ping")),
             (Protocol::Channels | Protocol::Rooms, Message::Text(text)) => self.hear(slot, text),
@@ -130,9 +142,9 @@ impl Sessions {
     /// Carries a command out, or puts it off while too many answers wait to be sent. A client that asks and does not read
     /// is closed in the end.
     fn hear(&mut self, slot: u32, text: &str) {
-        let answers = self.slots[slot].output.owned_bytes();
+        let may_act = self.may_act(slot, text);
         let dialogue = self.slots[slot].dialogue();
-        if dialogue.waiting.is_empty() && answers < limits::ANSWERS_UNSENT_BYTES_MAX {
+        if dialogue.waiting.is_empty() && may_act {
             return self.carry_out(slot, text);
         }
         dialogue.waiting_bytes += waiting_bytes(text);
@@ -144,13 +156,26 @@ impl Sessions {
 
     /// Its answers have been sent: what it said meanwhile is carried out, until there are many again.
     pub(super) fn hear_on(&mut self, slot: u32) {
-        while self.slots[slot].output.owned_bytes() < limits::ANSWERS_UNSENT_BYTES_MAX
-            && let Some(dialogue) = &mut self.slots[slot].dialogue
-            && let Some(text) = dialogue.waiting.pop_front()
+        while let Some(dialogue) = &self.slots[slot].dialogue
+            && let Some(text) = dialogue.waiting.front()
+            && self.may_act(slot, text)
         {
+            let dialogue = self.slots[slot].dialogue();
+            let text = dialogue.waiting.pop_front().expect("one waits");
             dialogue.waiting_bytes -= waiting_bytes(&text);
             self.carry_out(slot, &text);
         }
+    }
+
+    /// Whether what it says can be carried out now: few answers wait, and, for what ends a subscription, few of the events that it
+    /// was handed before, so that those can be kept for it.
+    fn may_act(&self, slot: u32, text: &str) -> bool {
+        let socket = &self.slots[slot];
+        let is_even = || {
+            let holds_answers = socket.behind.as_ref().is_some_and(|behind| behind.holds_answers());
+            !holds_answers && socket.output.log_bytes() <= limits::EVENTS_UNSENT_BYTES_MAX
+        };
+        self.unsent_answers(slot) < limits::ANSWERS_UNSENT_BYTES_MAX && (!text.contains("unsubscribe") || is_even())
     }
 
     fn carry_out(&mut self, slot: u32, text: &str) {
@@ -166,7 +191,7 @@ impl Sessions {
 
     /// Answers a JSON `ping`.
     fn pong(&mut self, slot: u32) {
-        self.say(slot, pong(self.unix_ms, self.seq()));
+        self.say(slot, pong(self.unix_ms, self.position(slot)));
     }
 
     /// Whether a message or a ping is within the session's rate.
@@ -186,11 +211,11 @@ impl Sessions {
     /// against it.
     pub(super) fn refuse_message(&mut self, slot: u32, harmless: bool) {
         let error = SocketError::new(ErrorCode::RateLimitExceeded, "too many messages: slow down");
-        let socket = &mut self.slots[slot];
-        if harmless && socket.output.owned_bytes() >= limits::ANSWERS_UNSENT_BYTES_MAX {
+        if harmless && self.unsent_answers(slot) >= limits::ANSWERS_UNSENT_BYTES_MAX {
             // It was told often enough, and what it wants is so already.
             return;
         }
+        let socket = &mut self.slots[slot];
         socket.refusals += u32::from(!harmless);
         if self.rules.refusals_max > 0 && socket.refusals > self.rules.refusals_max {
             // Behind its answers: the client has to see that it was told to slow down.
@@ -220,11 +245,19 @@ impl Sessions {
         }
     }
 
-    /// Subscribes to a topic, where there is room for one more.
-    fn subscribe_within_bounds(&mut self, slot: u32, topic: &str) -> Result<(), SocketError> {
+    /// Subscribes to a topic, where there is room for one more: to what follows `since`, or to what comes.
+    fn subscribe_within_bounds(&mut self, slot: u32, topic: &str, since: Option<u64>) -> Result<(), SocketError> {
+        self.check_since(since)?;
+        let dialogue = self.slots[slot].dialogue();
+        let default = dialogue.since;
         if self.is_subscribed(slot, topic) {
+            // What follows a number that it names is sent again.
+            if let (Some(since), Some(membership)) = (since, self.membership_of(slot, topic)) {
+                self.rewind(slot, membership, since);
+            }
             return Ok(());
         }
+        let since = since.or(default);
         let most = self.rules.subscriptions_max as usize;
         let dialogue = self.slots[slot].dialogue();
         let told = if most > 0 && dialogue.subscriptions.len() >= most {
@@ -233,7 +266,7 @@ impl Sessions {
             let most = limits::SUBSCRIPTION_NAMES_BYTES_MAX;
             format!("the names of a session's topics have at most {most} bytes together: unsubscribe from one first")
         } else {
-            self.subscribe(slot, topic);
+            self.subscribe(slot, topic, since);
             return Ok(());
         };
         Err(SocketError::new(ErrorCode::RateLimitExceeded, told))
@@ -245,8 +278,8 @@ impl Sessions {
     }
 
     /// Begins the wait for an `auth` message.
-    pub(super) fn await_authentication(&mut self, slot: u32) {
-        self.slots[slot].dialogue = Some(Dialogue::new());
+    pub(super) fn await_authentication(&mut self, slot: u32, since: Option<u64>) {
+        self.slots[slot].dialogue = Some(Dialogue::new(since));
         self.set_due(slot, self.now + self.rules.authentication_ms / TICK_MS);
     }
 

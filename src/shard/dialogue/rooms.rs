@@ -77,8 +77,9 @@ impl Sessions {
         }
         let session = self.random.u64(..);
         let Claims { user, admin_level, expires_at_s } = claims;
-        let home = self.index.join_user(&user, slot);
-        let admin = admin_level.map(|level| Admin { level, membership: self.index.join_admin(level, slot) });
+        let home = self.index.user_audience(&user);
+        let home = self.join(slot, home);
+        let admin = admin_level.map(|level| self.join_admin(slot, level));
         let expires = self.tick_of(expires_at_s);
         let guest = Guest {
             user,
@@ -94,8 +95,16 @@ impl Sessions {
         let socket = &mut self.slots[slot];
         socket.home = Some(home);
         socket.dialogue().stage = Stage::Rooms(guest);
+        if let Some(since) = socket.dialogue().since {
+            self.resume(slot, since);
+        }
         self.greet(slot);
         self.rooms_timers(slot);
+    }
+
+    fn join_admin(&mut self, slot: u32, level: u32) -> Admin {
+        let audience = self.index.admin_audience(level);
+        Admin { level, membership: self.join(slot, audience) }
     }
 
     /// A newer token of the same user extends the session; an administrator's level is the newest token's.
@@ -112,9 +121,12 @@ impl Sessions {
         }
         if guest.admin.map(|admin| admin.level) != claims.admin_level {
             if let Some(admin) = guest.admin.take() {
+                if let Some(behind) = &mut self.slots[slot].behind {
+                    behind.forget(admin.membership.audience);
+                }
                 self.leave(admin.membership);
             }
-            let admin = claims.admin_level.map(|level| Admin { level, membership: self.index.join_admin(level, slot) });
+            let admin = claims.admin_level.map(|level| self.join_admin(slot, level));
             self.guest(slot)?.admin = admin;
         }
         self.greet(slot);
@@ -123,7 +135,7 @@ impl Sessions {
     }
 
     fn greet(&mut self, slot: u32) {
-        let (now, seq) = (self.unix_ms, self.seq());
+        let (now, seq) = (self.unix_ms, self.position(slot));
         if let Ok(guest) = self.guest(slot) {
             let greeting = rooms::connected(&guest.user, guest.session, now, seq);
             self.say(slot, greeting);
@@ -132,7 +144,7 @@ impl Sessions {
 
     fn enter_room(&mut self, slot: u32, channel: &str) -> Result<(), SocketError> {
         match self.room(slot, channel)? {
-            Room::Market(topic) => self.subscribe_within_bounds(slot, topic.as_str())?,
+            Room::Market(topic) => self.subscribe_within_bounds(slot, topic.as_str(), None)?,
             Room::Named(named) => self.guest(slot)?.named.insert(named),
             Room::Automatic => {}
         }
@@ -166,7 +178,7 @@ impl Sessions {
         let automatic = [format!("user:{}", guest.user)].into_iter().chain(admin).map(Value::from);
         let named = guest.named.iter().map(|named| Value::from(named.as_str()));
         let markets = self.subscriptions(slot).map(Value::from);
-        let answer = rooms::subscription(channel, status, automatic.chain(named).chain(markets), self.seq());
+        let answer = rooms::subscription(channel, status, automatic.chain(named).chain(markets), self.position(slot));
         self.say(slot, answer);
     }
 

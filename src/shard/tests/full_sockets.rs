@@ -1,11 +1,23 @@
 //! Sockets that stop reading: what they cost, what they get, and when they are cut off.
 
 use super::*;
+use crate::protocol::SlowPolicy;
+
+impl Bench {
+    /// A client whose endpoint disconnects the slow.
+    fn unforgiving(&mut self, account: u64, buffer_bytes: usize) -> FakeClient {
+        let client = FakeClient::new(buffer_bytes);
+        let terms = Terms { since: None, policy: SlowPolicy::Disconnect };
+        let entry = Entry::uncounted(&self.gate);
+        self.plane.enter(client.clone(), admission(account), terms, entry, Vec::new()).expect("a free slot");
+        client
+    }
+}
 
 #[test]
 fn a_full_socket_that_only_owes_pongs_is_not_forgotten_when_the_log_wraps() {
     let mut bench = Bench::new(1, 10);
-    let slow = bench.enter(2, 1);
+    let slow = bench.unforgiving(2, 1);
     let healthy = bench.enter(1, ROOMY);
     slow.send(&client_frame(Opcode::Ping, b"fills the socket"));
     bench.settle();
@@ -63,9 +75,9 @@ fn a_full_socket_waits_and_then_gets_everything_in_order() {
 }
 
 #[test]
-fn a_socket_that_falls_off_the_log_is_closed_with_4409_at_a_frame_boundary() {
+fn one_that_falls_off_the_log_is_closed_with_4409_at_a_frame_boundary_where_that_is_its_policy() {
     let mut bench = Bench::new(1, 10);
-    let slow = bench.enter(1, 1000);
+    let slow = bench.unforgiving(1, 1000);
     let healthy = bench.enter(1, ROOMY);
     for _ in 0..40 {
         bench.publish(vec![event(0, 50_000)]);
@@ -81,9 +93,9 @@ fn a_socket_that_falls_off_the_log_is_closed_with_4409_at_a_frame_boundary() {
 }
 
 #[test]
-fn a_full_socket_with_too_many_scattered_ranges_is_cut_off() {
+fn one_with_too_many_scattered_ranges_is_closed_where_that_is_its_policy() {
     let mut bench = Bench::new(1, 10);
-    let slow = bench.enter(2, 100);
+    let slow = bench.unforgiving(2, 100);
     let healthy = bench.enter(2, ROOMY);
     let _all = bench.enter(1, ROOMY);
     bench.publish((0..4000).map(|number| event(number % 2, 10)).collect());

@@ -8,11 +8,13 @@ mod fan_out;
 mod full_sockets;
 mod heartbeat;
 mod rates;
+mod resume;
 mod rooms;
 mod storms;
 mod subscriptions;
 mod tiered;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ use crate::accounts::{Account, AccountId, ApiKey, Grants, KeyId, KeyNumber, Live
 use crate::event::{Event, EventParser, Topic};
 use crate::gate::{Entry, Gate, Policy};
 use crate::hub::{EncodedBatch, Origin};
+use crate::journal::{Chunk, Gap, GapReason, Part};
 use crate::limits;
 use crate::protocol::{Admission, Protocol, SessionRules, Terms, UnixMs};
 use crate::tokens::{KeySource, Minter, NewToken, TokenSettings, UserId, Verifier};
@@ -86,6 +89,13 @@ struct Bench {
     tick: Tick,
     unix_ms: UnixMs,
     next_seq: u64,
+    /// All that was published and is retained.
+    journal: Vec<Arc<EncodedBatch>>,
+    /// How much of it is read at a time.
+    chunk_batches: usize,
+    /// How often it was read.
+    reads: Cell<u64>,
+    is_unreadable: bool,
     accounts: Snapshot,
     gate: Arc<Gate>,
 }
@@ -130,7 +140,19 @@ impl Bench {
         };
         let mut plane = Plane::new(FakeKernel::new(seed), Sessions::new(sizes, parts));
         plane.tell_time(EPOCH_MS);
-        Self { plane, stats, tick: 0, unix_ms: EPOCH_MS, next_seq: 1, accounts, gate }
+        Self {
+            plane,
+            stats,
+            tick: 0,
+            unix_ms: EPOCH_MS,
+            next_seq: 1,
+            journal: Vec::new(),
+            chunk_batches: 3,
+            reads: Cell::new(0),
+            is_unreadable: false,
+            accounts,
+            gate,
+        }
     }
 
     fn kernel(&mut self) -> &mut FakeKernel {
@@ -172,13 +194,56 @@ impl Bench {
     fn publish(&mut self, events: Vec<Event>) -> u64 {
         let first = self.next_seq;
         self.next_seq += events.len() as u64;
-        self.plane.inbox().extend([Arc::new(EncodedBatch::encode(events, first, 0, Origin::default()))]);
+        let batch = Arc::new(EncodedBatch::encode(events, first, 0, Origin::default()));
+        self.journal.push(batch.clone());
+        self.plane.inbox().extend([batch]);
         first
     }
 
     fn turn(&mut self) -> bool {
         self.plane.collect();
+        self.plane.tell_newest(self.next_seq - 1);
+        if let Some(from) = self.plane.replay_wants() {
+            let chunk = self.read(from);
+            self.plane.replayed((!self.is_unreadable).then_some(chunk));
+        }
         self.plane.turn(self.tick, || 0)
+    }
+
+    /// What the journal holds from a number on.
+    fn read(&self, from: u64) -> Chunk {
+        self.reads.set(self.reads.get() + 1);
+        let oldest = self.journal.first().map_or(self.next_seq, |batch| batch.first_seq());
+        if from < oldest {
+            let gap = Gap { from, to: oldest - 1, reason: GapReason::Retention };
+            return Chunk { from, next: oldest, parts: vec![Part::Gap(gap)] };
+        }
+        let first = self.journal.partition_point(|batch| batch.next_seq() <= from);
+        let batches: Vec<_> = self.journal[first..].iter().take(self.chunk_batches).cloned().collect();
+        let next = batches.last().map_or(from, |batch| batch.next_seq());
+        Chunk { from, next, parts: batches.into_iter().map(Part::Events).collect() }
+    }
+
+    /// The number that the replay comes to next.
+    fn replay_position(&self) -> u64 {
+        self.plane.replay_position()
+    }
+
+    /// Drops what was published before a number, at least.
+    fn retain_from(&mut self, seq: u64) {
+        self.journal.retain(|batch| batch.first_seq() >= seq);
+    }
+
+    /// A client that comes back.
+    fn resume(&mut self, admission: Admission, since: u64) -> FakeClient {
+        self.visit(admission, Terms { since: Some(since), ..Terms::default() })
+    }
+
+    fn visit(&mut self, admission: Admission, terms: Terms) -> FakeClient {
+        let client = FakeClient::new(ROOMY);
+        let entry = Entry::uncounted(&self.gate);
+        self.plane.enter(client.clone(), admission, terms, entry, Vec::new()).expect("a free slot");
+        client
     }
 
     /// Turns until nothing is left to do.
