@@ -100,6 +100,13 @@ pub const TIERED_PING_WINDOW_MS: u32 = 30_000;
 /// Silence that ends a session of the channels protocol: its client pings every 30 s, so two of them may be lost.
 pub const CHANNELS_SILENCE_MS: u32 = 75_000;
 
+/// Between two signs that a stream of server-sent events is alive: shorter than the 60 s after which usual proxies let go, and
+/// the 20 s after which the impatient do.
+pub const STREAM_COMMENT_MS: u32 = 15_000;
+
+/// How long a browser waits before it opens its stream again.
+pub const STREAM_RETRY_MS: u32 = 2_000;
+
 /// Answers in one piece of a socket's output: few pieces for many short answers, and little behind which a pong or a close has
 /// to wait.
 pub const OWNED_PIECE_BYTES_MAX: usize = 4 << 10;
@@ -117,6 +124,9 @@ pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 32;
 
 /// Names of the topics that a session has subscribed to, together: each answer in the rooms protocol lists them.
 pub const SUBSCRIPTION_NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// Topics in one `auth` message: what is subscribed to by default can be named there, where the message has room for it.
+pub const AUTH_TOPICS_MAX: usize = SUBSCRIPTIONS_MAX as usize;
 
 /// What a session with commands may have unsent in all: answers, and one more, and what it is told when grants are taken
 /// away.

@@ -14,8 +14,8 @@ use crate::ws::CloseCode;
 impl Sessions {
     pub(super) fn channels_command(&mut self, slot: u32, text: &str) -> Result<(), SocketError> {
         match channels::parse(text)? {
-            Command::Auth { key } => self.authenticate_by_key(slot, &key),
-            Command::Subscribe(channel) => self.subscribe_to_channel(slot, &channel),
+            Command::Auth { key, .. } => self.authenticate_by_key(slot, &key),
+            Command::Subscribe { channel, .. } => self.subscribe_to_channel(slot, &channel),
             Command::Unsubscribe(channel) => self.unsubscribe_from_channel(slot, &channel),
             Command::Ping => {
                 self.pong(slot);

@@ -15,8 +15,8 @@ use crate::ws::CloseCode;
 impl Sessions {
     pub(super) fn rooms_command(&mut self, slot: u32, text: &str) -> Result<(), SocketError> {
         match rooms::parse(text)? {
-            Command::Auth { token } => self.authenticate_by_token(slot, &token)?,
-            Command::Subscribe(channel) => self.enter_room(slot, &channel)?,
+            Command::Auth { token, .. } => self.authenticate_by_token(slot, &token)?,
+            Command::Subscribe { channel, .. } => self.enter_room(slot, &channel)?,
             Command::Unsubscribe(channel) => self.leave_room(slot, &channel)?,
             Command::ListRooms => {
                 self.guest(slot)?;
@@ -34,7 +34,7 @@ impl Sessions {
             return false;
         }
         match rooms::parse(text) {
-            Ok(Command::Subscribe(name)) => match self.room(slot, &name) {
+            Ok(Command::Subscribe { channel: name, .. }) => match self.room(slot, &name) {
                 Ok(Room::Market(topic)) => self.is_subscribed(slot, topic.as_str()),
                 room => room.is_ok(),
             },
