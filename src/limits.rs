@@ -228,6 +228,17 @@ pub const LEASE_NUMBERS: u64 = 1 << 18;
 /// What the journal hands to a replaying shard at a time, at least one record: a millisecond of work.
 pub const REPLAY_CHUNK_BYTES: usize = 256 << 10;
 
+/// A session's replay by default: a hundred times a busy market's 200 events a second, so that it catches up; the last 100,000
+/// events take it five seconds.
+pub const REPLAY_EVENTS_PER_SECOND: u32 = 20_000;
+
+/// The same in bytes that it is sent: more than most lines carry.
+pub const REPLAY_BYTES_PER_SECOND: u64 = 16 << 20;
+
+/// Sessions of a shard that are replayed to at once: the others of a reconnect storm wait for their turn, and cost nothing
+/// meanwhile.
+pub const REPLAY_SESSIONS: u32 = 2_000;
+
 /// The newest events, which stay in memory although every shard has them: a client that comes back after seconds is served
 /// from here.
 pub const WINDOW_KEPT_BYTES: usize = 32 << 20;

@@ -12,6 +12,7 @@
 //! protocol only names its rules and its messages. No input panics; what is not understood is told.
 
 pub mod channels;
+mod endpoint;
 mod message;
 pub mod rooms;
 mod rules;
@@ -20,8 +21,9 @@ pub mod stream;
 mod terms;
 pub mod tiered;
 
+pub use endpoint::{Endpoint, UnknownEndpoint};
 pub use message::{ErrorCode, Since, SocketError, UnixMs, gap, gap_json, payload, pong, rfc3339, text_frame};
-pub use rules::SessionRules;
+pub use rules::{ReplayRules, SessionRules, SlowRules};
 pub use selection::{Filter, StreamAdmission, StreamHolder, StreamTopic, TopicRefusal};
 pub use terms::{SlowPolicy, Terms, UnknownPolicy};
 

@@ -1,5 +1,6 @@
 //! What the operator allows a session: the part of the configuration that the shards follow.
 
+use super::{Endpoint, SlowPolicy};
 use crate::limits;
 
 /// Limits of one session. Those of rate and number can be 0: no limit.
@@ -16,6 +17,48 @@ pub struct SessionRules {
     pub message_bytes_max: usize,
     /// How long a session may take to authenticate, in milliseconds; then it is closed with 4401.
     pub authentication_ms: u32,
+    pub replay: ReplayRules,
+    pub slow: SlowRules,
+}
+
+/// How fast sessions are sent what they missed, so that asking for everything is no weapon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayRules {
+    /// Of one session, whether they match its subscriptions or not; 0: no limit.
+    pub events_per_second: u32,
+    /// What one session is sent; 0: no limit.
+    pub bytes_per_second: u64,
+    /// Sessions of one shard that are served at once; the others wait for their turn.
+    pub sessions: u32,
+}
+
+/// What becomes of a session that is too slow, by the endpoint that it came in at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowRules {
+    /// In the order of [`Endpoint::ALL`], as the other is.
+    policies: [SlowPolicy; Endpoint::ALL.len()],
+    choice: [bool; Endpoint::ALL.len()],
+}
+
+impl SlowRules {
+    /// What holds for a session that asks for nothing else.
+    pub fn policy(&self, endpoint: Endpoint) -> SlowPolicy {
+        self.policies[endpoint as usize]
+    }
+
+    /// Whether a session may ask for another policy.
+    pub fn may_choose(&self, endpoint: Endpoint) -> bool {
+        self.choice[endpoint as usize]
+    }
+
+    pub fn set_policy(&mut self, endpoint: Endpoint, policy: SlowPolicy) {
+        self.policies[endpoint as usize] = policy;
+    }
+
+    /// Lets the sessions of these endpoints choose, and no others.
+    pub fn set_choice(&mut self, endpoints: &[Endpoint]) {
+        self.choice = Endpoint::ALL.map(|endpoint| endpoints.contains(&endpoint));
+    }
 }
 
 impl Default for SessionRules {
@@ -27,6 +70,41 @@ impl Default for SessionRules {
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             authentication_ms: limits::AUTHENTICATION_MS,
+            replay: ReplayRules::default(),
+            slow: SlowRules::default(),
         }
+    }
+}
+
+impl Default for ReplayRules {
+    fn default() -> Self {
+        Self {
+            events_per_second: limits::REPLAY_EVENTS_PER_SECOND,
+            bytes_per_second: limits::REPLAY_BYTES_PER_SECOND,
+            sessions: limits::REPLAY_SESSIONS,
+        }
+    }
+}
+
+impl Default for SlowRules {
+    fn default() -> Self {
+        Self { policies: Default::default(), choice: Endpoint::ALL.map(|_| true) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_endpoint_has_its_own_policy_and_choice() {
+        let mut rules = SlowRules::default();
+        rules.set_policy(Endpoint::Rooms, SlowPolicy::Latest);
+        rules.set_policy(Endpoint::Stream, SlowPolicy::Disconnect);
+        rules.set_choice(&[Endpoint::Stream, Endpoint::Watchlist]);
+        let policies =
+            [SlowPolicy::CatchUp, SlowPolicy::CatchUp, SlowPolicy::CatchUp, SlowPolicy::Latest, SlowPolicy::Disconnect];
+        assert_eq!(Endpoint::ALL.map(|endpoint| rules.policy(endpoint)), policies);
+        assert_eq!(Endpoint::ALL.map(|endpoint| rules.may_choose(endpoint)), [true, false, false, false, true]);
     }
 }

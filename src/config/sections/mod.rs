@@ -166,6 +166,7 @@ pub(in crate::config) mod tests {
                 subscriptions_max: 9,
                 message_bytes_max: 1 << 20,
                 authentication_ms: 300_000,
+                ..SessionRules::default()
             },
             tokens: TokenSettings {
                 source: KeySource::JwksFile("keys/jwks.json".into()),
