@@ -285,6 +285,20 @@ pub const ACCOUNTS_PAGE_MAX: usize = 100;
 /// Alerts in one answer where the request does not say how many.
 pub const LATEST_ALERTS_DEFAULT: usize = 50;
 
+/// Events in one answer to a client that polls, where it does not say how many, and at most.
+pub const EVENTS_DEFAULT: usize = 100;
+pub const EVENTS_MAX: usize = 1_000;
+
+/// The same in bytes: as long as the other long answers, and sixteen of the longest events.
+pub const EVENTS_ANSWER_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(EVENTS_ANSWER_BYTES_MAX >= 16 * EVENT_BYTES_MAX);
+
+/// What one poll looks through, whether it matches or not: some ten milliseconds of work, in steps of a tenth of one between
+/// which the shard's sockets get their turn; and how often it asks the journal.
+pub const EVENTS_SCANNED_MAX: usize = 100_000;
+pub const EVENTS_STEP: usize = 1_000;
+pub const EVENTS_READS_MAX: usize = 64;
+
 /// From the first byte of a request's head to its last, and from a connection's start to its first request.
 pub const HANDSHAKE_MS: u64 = 10_000;
 
