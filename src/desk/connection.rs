@@ -46,7 +46,8 @@ impl ConnectionContext {
         client_address(self.source, forwarded_for, &self.gate.policy().trusted_proxies)
     }
 
-    /// Whether hyper still holds bytes of an earlier answer. A socket that left it now would leave without them.
+    /// Whether hyper still holds bytes of an earlier answer: a socket that left it now would leave without them. It reads no
+    /// request before the last answer has gone, unless that one was answered before its body had come.
     pub fn owes_an_answer(&self) -> bool {
         self.owes_an_answer.get()
     }

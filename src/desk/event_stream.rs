@@ -53,13 +53,14 @@ fn admit(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) 
     let listener = listener::identify(desk, request)?;
     let topics = listener.topics(uri, &desk.rules)?;
     let seq = desk.hub.last_seq();
-    let mut terms = terms::of_stream(uri, headers, &desk.rules.slow, seq)?;
+    let terms = terms::of_stream(uri, headers, &desk.rules.slow, seq)?;
     entry.identify(listener.holder())?;
-    // The client is told where it begins, so that is where it begins.
-    let since = *terms.since.get_or_insert(seq);
     let mut more = HeaderMap::new();
     cors::mark(desk, &cors::visitor(desk, headers), &mut more);
-    let head = [stream::head(seq, clock::unix_ms(), &more), stream::retry(), stream::cursor(since)].concat().into();
+    let head =
+        [stream::head(seq, clock::unix_ms(), &more), stream::retry(), stream::cursor(terms.since.unwrap_or(seq))]
+            .concat()
+            .into();
     let admission = StreamAdmission { who: listener.into_stream_holder(), topics, head };
     upgrade::leave(desk, context, entry, Admission::Stream(admission), terms)
 }

@@ -101,9 +101,6 @@ impl Page {
                     }
                 }
             }
-            if !self.is_full() {
-                self.next = chunk.next;
-            }
         }
         Ok(())
     }

@@ -11,19 +11,21 @@ use super::error::RestError;
 use super::query;
 use crate::protocol::{Endpoint, SlowPolicy, SlowRules, Terms};
 
-/// The terms of a session at this endpoint. `last_seq` is the newest number that has been given out.
+/// The terms of a WebSocket at this endpoint. `last_seq` is the newest number that has been given out, as the client is told
+/// it: the watchlist protocol has no greeting, so it is what its client goes on from.
 pub fn of_session(uri: &Uri, endpoint: Endpoint, slow: &SlowRules, last_seq: u64) -> Result<Terms, RestError> {
-    Ok(Terms { since: since(uri, last_seq)?, policy: policy(uri, endpoint, slow)? })
+    let told = (endpoint == Endpoint::Watchlist).then_some(last_seq);
+    Ok(Terms { since: since(uri, last_seq)?.or(told), policy: policy(uri, endpoint, slow)? })
 }
 
-/// The same of a stream.
+/// The terms of a stream, which begins where its client is told that it does.
 pub fn of_stream(uri: &Uri, headers: &HeaderMap, slow: &SlowRules, last_seq: u64) -> Result<Terms, RestError> {
     let last_event = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or_default());
     let since = match last_event {
-        Some(text) => Some(number(LAST_EVENT_ID, text, last_seq)?),
-        None => since(uri, last_seq)?,
+        Some(text) => number(LAST_EVENT_ID, text, last_seq)?,
+        None => since(uri, last_seq)?.unwrap_or(last_seq),
     };
-    Ok(Terms { since, policy: policy(uri, Endpoint::Stream, slow)? })
+    Ok(Terms { since: Some(since), policy: policy(uri, Endpoint::Stream, slow)? })
 }
 
 /// `since`, where it is there.
@@ -56,7 +58,7 @@ fn policy(uri: &Uri, endpoint: Endpoint, slow: &SlowRules) -> Result<SlowPolicy,
 }
 
 /// Where the configuration lists the endpoints whose clients may choose.
-const CHOICE_KEY: &str = "choice in [slow_consumers]";
+const CHOICE_KEY: &str = "session_choice in [slow_consumers]";
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +90,18 @@ mod tests {
         slow.set_policy(Endpoint::Tiered, SlowPolicy::Disconnect);
         let configured = of_session(&uri(""), Endpoint::Tiered, &slow, 9).expect("no terms");
         assert_eq!(configured.policy, SlowPolicy::Disconnect);
+    }
+
+    #[test]
+    fn who_is_told_a_number_instead_of_a_greeting_goes_on_from_it() {
+        let since = |endpoint, query: &str| {
+            of_session(&uri(query), endpoint, &SlowRules::default(), 9).expect("sound terms").since
+        };
+        assert_eq!(since(Endpoint::Watchlist, ""), Some(9));
+        assert_eq!(since(Endpoint::Watchlist, "since=4"), Some(4));
+        for greeted in [Endpoint::Tiered, Endpoint::Channels, Endpoint::Rooms] {
+            assert_eq!(since(greeted, ""), None);
+        }
     }
 
     #[test]
@@ -131,7 +145,7 @@ mod tests {
         assert_eq!(stream(None, "since=3").expect("the address's").since, Some(3));
         assert_eq!(stream(Some("5"), "since=3").expect("the header's").since, Some(5));
         assert_eq!(stream(Some("5"), "since=junk").expect("the header's").since, Some(5));
-        assert_eq!(stream(None, "").expect("none").since, None);
+        assert_eq!(stream(None, "").expect("none").since, Some(9));
         let wrong = stream(Some("x"), "since=3").expect_err("no number");
         assert!(wrong.to_string().starts_with(LAST_EVENT_ID), "{wrong}");
         assert_eq!(stream(Some("10"), "since=3").expect_err("the future").code(), "SINCE_IN_FUTURE");

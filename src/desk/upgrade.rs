@@ -164,9 +164,7 @@ fn switch(
         Admission::Refused { .. } => Terms::default(),
         _ => terms::of_session(uri, endpoint, &desk.rules.slow, seq)?,
     };
-    // The watchlist protocol has no greeting: its client knows the number of the 101, and goes on from there.
-    let since = terms.since.or((endpoint == Endpoint::Watchlist).then_some(seq));
-    leave(desk, context, entry, admission, Terms { since, ..terms })?;
+    leave(desk, context, entry, admission, terms)?;
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();

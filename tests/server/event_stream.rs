@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,23 +11,24 @@ use crate::process::{OWNER, Server};
 use crate::trade::trade;
 use crate::wait::SOON;
 
-/// Sends a request and reads until the answer holds `end`.
+/// Sends a request and reads until the answer ends so.
 fn answer(server: &Server, path: &str, more: &str, end: &str) -> String {
     let mut stream = TcpStream::connect(server.address).expect("a connection");
-    stream.set_read_timeout(Some(SOON)).expect("a timeout");
     let request = format!("GET {path} HTTP/1.1\r\nHost: stentor\r\n{more}\r\n");
     stream.write_all(request.as_bytes()).expect("a request");
+    read_to(&mut stream, end)
+}
+
+fn read_to(stream: &mut TcpStream, end: &str) -> String {
+    stream.set_read_timeout(Some(SOON)).expect("a timeout");
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if text.contains(end) {
-            return text.into_owned();
-        }
+    while !bytes.ends_with(end.as_bytes()) {
         let read = stream.read(&mut chunk).expect("more of an answer");
-        assert!(read > 0, "the answer ended early: {text}");
+        assert!(read > 0, "the answer ended early: {}", String::from_utf8_lossy(&bytes));
         bytes.extend_from_slice(&chunk[..read]);
     }
+    String::from_utf8(bytes).expect("text")
 }
 
 /// The head of a stream that begins behind `since`, in lower case.
@@ -88,18 +90,36 @@ fn a_stream_behind_other_requests_of_a_connection_begins_behind_their_answers() 
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let ready = "GET /readyz HTTP/1.1\r\nHost: stentor\r\n\r\n";
     stream.write_all(format!("{ready}{ready}GET {path} HTTP/1.1\r\nHost: stentor\r\n\r\n").as_bytes()).expect("sent");
-    stream.set_read_timeout(Some(SOON)).expect("a timeout");
-    let mut text = String::new();
-    while !text.ends_with("id: 0\n\n") {
-        let mut chunk = [0; 4096];
-        let read = stream.read(&mut chunk).expect("more of the answers");
-        assert!(read > 0, "the answers ended early: {text}");
-        text += std::str::from_utf8(&chunk[..read]).expect("text");
-    }
+    let text = read_to(&mut stream, "id: 0\n\n");
     let answers: Vec<&str> = text.split("HTTP/1.1 ").collect();
     assert_eq!(answers.len(), 4, "{text}");
     assert!(answers[1].ends_with(r#""last_seq":0}"#) && answers[1] == answers[2], "{text}");
     assert!(answers[3].starts_with("200 OK\r\ncontent-type: text/event-stream\r\n"), "{text}");
+}
+
+#[test]
+fn a_stream_does_not_cut_an_answer_that_is_on_its_way() {
+    let server = Server::start();
+    let long = json!({ "type": "alert", "data": { "pad": "x".repeat(60_000) } });
+    for _ in 0..4 {
+        server.publish(&vec![long.clone(); 5]);
+    }
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4 << 10).expect("a small buffer");
+    socket.connect(&server.address.into()).expect("a connection");
+    let mut stream = TcpStream::from(socket);
+    let paths = ["/alerts/latest?", "/events/stream?topic=alerts&"];
+    let requests =
+        paths.map(|path| format!("GET {path}api_key={} HTTP/1.1\r\nHost: stentor\r\n\r\n", server.subscriber));
+    stream.write_all(requests.concat().as_bytes()).expect("sent");
+    // Nothing is read for so long that both requests could have been looked at.
+    std::thread::sleep(Duration::from_millis(500));
+    let text = read_to(&mut stream, "id: 20\n\n");
+    let (_, second) = text.rsplit_once("HTTP/1.1 ").expect("a second answer");
+    let first = Reply::parse(&text.as_bytes()[..text.len() - second.len() - "HTTP/1.1 ".len()]);
+    let first = first.expect("all of the first answer");
+    assert_eq!(first.json()["alerts"].as_array().map(Vec::len), Some(17), "as many as an answer holds");
+    assert!(second.starts_with("200 OK\r\ncontent-type: text/event-stream\r\n"), "{second}");
 }
 
 #[test]
@@ -151,7 +171,7 @@ fn older_http_is_answered_plainly() {
 
 #[test]
 fn streams_are_counted_with_the_other_connections_of_a_key() {
-    let server = Server::configured("[limits]\nconnections_per_key = 1\n");
+    let server = Server::configured("[limits]\nconnections_per_key = 1\nexempt_addresses = []\n");
     let _socket = server.connect();
     let path = format!("/events/stream?topic=alerts&api_key={}", server.subscriber);
     assert_eq!(refused(&server, &Request::get(&path)), (429, "RATE_LIMIT_EXCEEDED".into()));
