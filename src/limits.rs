@@ -123,6 +123,13 @@ pub const TIERED_PING_WINDOW_MS: u32 = 30_000;
 /// Silence that ends a session of the channels protocol: its client pings every 30 s, so two of them may be lost.
 pub const CHANNELS_SILENCE_MS: u32 = 75_000;
 
+/// Between two signs that a stream of server-sent events is alive: shorter than the 60 s after which usual proxies let go, and
+/// the 20 s after which the impatient do.
+pub const STREAM_COMMENT_MS: u32 = 15_000;
+
+/// How long a browser waits before it opens its stream again.
+pub const STREAM_RETRY_MS: u32 = 2_000;
+
 /// Answers in one piece of a socket's output: few pieces for many short answers, and little behind which a pong or a close has
 /// to wait.
 pub const OWNED_PIECE_BYTES_MAX: usize = 4 << 10;
@@ -143,6 +150,9 @@ pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 32;
 
 /// Names of the topics that a session has subscribed to, together: each answer in the rooms protocol lists them.
 pub const SUBSCRIPTION_NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// Topics in one `auth` message: what is subscribed to by default can be named there, where the message has room for it.
+pub const AUTH_TOPICS_MAX: usize = SUBSCRIPTIONS_MAX as usize;
 
 /// What a session with commands may have unsent in all: answers, and one more, and what it is told when grants are taken
 /// away.
@@ -300,6 +310,20 @@ pub const ACCOUNTS_PAGE_MAX: usize = 100;
 
 /// Alerts in one answer where the request does not say how many.
 pub const LATEST_ALERTS_DEFAULT: usize = 50;
+
+/// Events in one answer to a client that polls, where it does not say how many, and at most.
+pub const EVENTS_DEFAULT: usize = 100;
+pub const EVENTS_MAX: usize = 1_000;
+
+/// The same in bytes: as long as the other long answers, and sixteen of the longest events.
+pub const EVENTS_ANSWER_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(EVENTS_ANSWER_BYTES_MAX >= 16 * EVENT_BYTES_MAX);
+
+/// What one poll looks through, whether it matches or not: some ten milliseconds of work, in steps of a tenth of one between
+/// which the shard's sockets get their turn; and how often it asks the journal.
+pub const EVENTS_SCANNED_MAX: usize = 100_000;
+pub const EVENTS_STEP: usize = 1_000;
+pub const EVENTS_READS_MAX: usize = 64;
 
 /// From the first byte of a request's head to its last, and from a connection's start to its first request.
 pub const HANDSHAKE_MS: u64 = 10_000;

@@ -277,6 +277,8 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         directory: parts.directory.clone(),
         accounts: parts.accounts,
         hub: parts.hub,
+        journal: parts.journal.clone(),
+        rules: parts.rules,
         refusals: parts.refusals,
         gate: parts.gate,
         tokens: parts.tokens,

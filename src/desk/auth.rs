@@ -48,7 +48,8 @@ pub fn require(identity: &Identity, role: Role) -> Result<(), RestError> {
     Err(RestError::Forbidden(format!("this needs a key with the role {role}, and this one is a {} key", identity.role)))
 }
 
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
+/// What a client sends as its key in a header.
+pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = headers.get("x-api-key") {
         return key.to_str().ok();
     }

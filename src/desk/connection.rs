@@ -1,11 +1,12 @@
 //! One connection at the desk, from its first byte to its end or its hand-over into the ring.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::AsyncWriteExt;
@@ -32,8 +33,10 @@ pub struct ConnectionContext {
     /// The peer, or whom a proxy passes bytes on for.
     source: IpAddr,
     gate: Arc<Gate>,
-    /// Set by a handler that answers 101.
+    /// Set by a handler that answers 101, or that leaves the answer to the session.
     pub upgrade: RefCell<Option<Upgrade>>,
+    /// Whether, when the request under way came, the kernel did not have all of the answer to the one before.
+    owes_an_answer: Cell<bool>,
 }
 
 impl ConnectionContext {
@@ -41,6 +44,17 @@ impl ConnectionContext {
     pub fn client(&self, headers: &HeaderMap) -> IpAddr {
         let forwarded_for = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
         client_address(self.source, forwarded_for, &self.gate.policy().trusted_proxies)
+    }
+
+    /// Whether hyper still holds bytes of an earlier answer: a socket that left it now would leave without them. It reads no
+    /// request before the last answer has gone, unless that one was answered before its body had come.
+    pub fn owes_an_answer(&self) -> bool {
+        self.owes_an_answer.get()
+    }
+
+    /// Whether the request under way is answered by the session that its socket is for, and not by hyper.
+    fn leaves_unanswered(&self) -> bool {
+        self.upgrade.borrow().as_ref().is_some_and(Upgrade::answers_itself)
     }
 }
 
@@ -53,14 +67,24 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
         Err(error) => return tracing::debug!(%peer, %error, "a proxy's connection was closed unserved"),
     };
     let phase = place.phase.clone();
-    let context = Rc::new(ConnectionContext { source, gate: desk.gate.clone(), upgrade: RefCell::default() });
+    let context = Rc::new(ConnectionContext {
+        source,
+        gate: desk.gate.clone(),
+        upgrade: RefCell::default(),
+        owes_an_answer: Cell::default(),
+    });
     let service = service_fn({
         let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
         move |request: Request<Incoming>| -> Answering {
+            context.owes_an_answer.set(matches!(phase.get(), Phase::Answering(_)));
             phase.set(Phase::Serving);
             let (desk, context, phase) = (desk.clone(), context.clone(), phase.clone());
             Box::pin(async move {
                 let reply = router::answer(&desk, &context, request).await;
+                if context.leaves_unanswered() {
+                    // hyper writes nothing as long as it waits, and it is not asked again.
+                    return std::future::pending().await;
+                }
                 phase.set(Phase::Answering(clock::now()));
                 Ok(reply)
             })
@@ -69,7 +93,11 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
     let mut connection = http1::Builder::new()
         .max_buf_size(limits::HEADER_BYTES_MAX)
         .serve_connection(Stream::new(stream, phase.clone()), service);
-    let serving = poll_fn(|task| connection.poll_without_shutdown(task));
+    let serving = poll_fn(|task| match connection.poll_without_shutdown(task) {
+        // Handlers run inside that call, so no other moment has to be watched for.
+        Poll::Pending if context.leaves_unanswered() => Poll::Ready(Ok(())),
+        polled => polled,
+    });
     let outcome = futures_lite::future::or(async { Ended::Served(serving.await) }, async {
         expired(&place).await;
         Ended::Expired
@@ -110,7 +138,7 @@ pub async fn expired(place: &Place) {
     futures_lite::future::or(place.phase.dismissed(), overdue).await;
 }
 
-/// The 101 has left: the socket goes into a ring, its process descriptor ends here.
+/// The 101 has left, or nothing at all: the socket goes into a ring, its process descriptor ends here.
 fn hand_over(desk: &Desk, stream: TcpStream, leftover: Vec<u8>, upgrade: Upgrade) {
     let socket = match ring::take_descriptor(stream) {
         Ok(socket) => socket,

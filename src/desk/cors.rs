@@ -27,7 +27,8 @@ pub enum Visitor {
 }
 
 /// What pages may send and read beyond what every page may.
-const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-api-key, if-none-match");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, x-api-key, if-none-match, last-event-id");
 const REPLY_HEADERS: HeaderValue = HeaderValue::from_static("retry-after, etag, stentor-seq");
 
 pub fn visitor(desk: &Desk, headers: &HeaderMap) -> Visitor {

@@ -11,6 +11,8 @@ use crate::event::InvalidEvent;
 use crate::gate::Refused;
 use crate::journal::JournalError;
 use crate::limits;
+use crate::protocol::TopicRefusal;
+use crate::tokens::TokenError;
 use crate::ws::UpgradeError;
 
 pub type Reply = Response<Full<Bytes>>;
@@ -28,6 +30,21 @@ pub enum RestError {
     KeyMissingInQuery,
     #[error("this API key does not exist or was revoked")]
     KeyInvalid,
+    #[error(
+        "this request needs an API key or a user's token: send it as Authorization: Bearer, or as api_key or token in the address"
+    )]
+    KeyOrTokenMissing,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Topic(#[from] TopicRefusal),
+    #[error(
+        "since={since} lies in the future, the newest event is {last_seq}: ask with since={last_seq} for what comes from now on, or with since=0 for all that is kept"
+    )]
+    SinceInFuture { since: u64, last_seq: u64 },
+    /// They are on the disk, if anywhere.
+    #[error("events that are so old can't be read at the moment: retry later, or ask for newer ones")]
+    HistoryUnavailable,
     #[error("{0}")]
     Forbidden(String),
     #[error("{reason}: retry in {retry_after_s} s")]
@@ -74,21 +91,33 @@ impl RestError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => StatusCode::UNAUTHORIZED,
+            Self::KeyMissing
+            | Self::KeyMissingInQuery
+            | Self::KeyInvalid
+            | Self::KeyOrTokenMissing
+            | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Repeated { .. } => StatusCode::FORBIDDEN,
+            Self::Topic(refusal) if refusal.is_forbidden() => StatusCode::FORBIDDEN,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited(refused) if refused.is_overload() => StatusCode::SERVICE_UNAVAILABLE,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyBroken(_) | Self::InvalidEvent(_) | Self::InvalidRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BodyBroken(_)
+            | Self::InvalidEvent(_)
+            | Self::InvalidRequest(_)
+            | Self::Topic(_)
+            | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
             Self::OwnAccount => StatusCode::CONFLICT,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
             Self::Unconfirmed { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Overloaded(_)
+            | Self::Exhausted(_)
+            | Self::Stopping
+            | Self::Full
+            | Self::Submit(_)
+            | Self::HistoryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -97,15 +126,22 @@ impl RestError {
         match self {
             Self::NotFound(_) => "NOT_FOUND",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
-            Self::KeyMissing | Self::KeyMissingInQuery | Self::KeyInvalid => "AUTHENTICATION_FAILED",
+            Self::KeyMissing
+            | Self::KeyMissingInQuery
+            | Self::KeyInvalid
+            | Self::KeyOrTokenMissing
+            | Self::Token(_) => "AUTHENTICATION_FAILED",
             Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
+            Self::Topic(refusal) if refusal.is_forbidden() => "FORBIDDEN",
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::RateLimited(refused) if refused.is_overload() => "OVERLOADED",
             Self::RateLimited(_) => "RATE_LIMIT_EXCEEDED",
             Self::Timeout => "REQUEST_TIMEOUT",
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::InvalidEvent(_) => "INVALID_EVENT",
-            Self::BodyBroken(_) | Self::InvalidRequest(_) => "INVALID_REQUEST",
+            Self::BodyBroken(_) | Self::InvalidRequest(_) | Self::Topic(_) => "INVALID_REQUEST",
+            Self::SinceInFuture { .. } => "SINCE_IN_FUTURE",
+            Self::HistoryUnavailable => "HISTORY_UNAVAILABLE",
             Self::OwnAccount => "OWN_ACCOUNT",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -120,9 +156,12 @@ impl RestError {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
             Self::RateLimited(refused) => Some(refused.retry_after_s()),
-            Self::Overloaded(_) | Self::Exhausted(_) | Self::Stopping | Self::Full | Self::Submit(_) => {
-                Some(limits::RETRY_AFTER_S)
-            }
+            Self::Overloaded(_)
+            | Self::Exhausted(_)
+            | Self::Stopping
+            | Self::Full
+            | Self::Submit(_)
+            | Self::HistoryUnavailable => Some(limits::RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -145,7 +184,7 @@ impl RestError {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         match self {
-            Self::KeyMissing | Self::KeyInvalid => {
+            Self::KeyMissing | Self::KeyInvalid | Self::KeyOrTokenMissing | Self::Token(_) => {
                 headers.insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
             }
             // HTTP wants a 401 to name a scheme, and here the registered ones don't help.

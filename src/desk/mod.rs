@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   listener ─▶ acceptor ─▶ connection ─▶ router ─┬─▶ publish    POST /api/events
-//!               PROXY header,   (cors)            ├─▶ alerts     GET /alerts/latest
+//!               PROXY header,   (cors)            ├─▶ events     GET /api/events         ◀── journal
+//!                                                 ├─▶ alerts     GET /alerts/latest
 //!                      hyper 1                    ├─▶ watchlist  /api/watchlist
 //!                                │                ├─▶ keys       /api/keys
 //!                                │                ├─▶ admin      /api/admin/accounts
-//!                                │                └─▶ upgrade    /ws… ─▶ gate::Entry + Seat + Admission
-//!                                └── 101 sent: socket, leftover, entry, seat ─▶ shard mailbox
+//!                                │                ├─▶ upgrade       /ws…  ─▶ gate::Entry + Seat + Admission + Terms
+//!                                │                └─▶ event_stream  /events/stream     (the same, unanswered)
+//!                                └── 101 sent, or nothing: socket, leftover, entry, seat ─▶ shard mailbox
 //! ```
 //!
 //! Each connection here costs a process descriptor, so there is a bound on them (`places`), and each has a deadline for
@@ -26,7 +28,10 @@ mod budget;
 mod connection;
 mod cors;
 mod error;
+mod event_stream;
+mod events;
 mod keys;
+mod listener;
 mod phase;
 mod places;
 mod publish;
@@ -34,6 +39,7 @@ mod query;
 mod router;
 mod source;
 mod stream;
+mod terms;
 mod upgrade;
 mod watchlist;
 
@@ -50,6 +56,8 @@ use std::sync::Arc;
 use crate::accounts::{AccountsClient, Directory};
 use crate::gate::{Gate, Publishers, Refusals};
 use crate::hub::HubHandle;
+use crate::journal::Window;
+use crate::protocol::SessionRules;
 use crate::shard::ShardHandle;
 use crate::tokens::Verifier;
 
@@ -62,6 +70,10 @@ pub struct Desk {
     pub directory: Arc<Directory>,
     pub accounts: AccountsClient,
     pub hub: HubHandle,
+    /// For clients that poll.
+    pub journal: Arc<Window>,
+    /// What sessions may ask for.
+    pub rules: SessionRules,
     pub refusals: Arc<Refusals>,
     /// Who may open a WebSocket, and whose word on a client's address counts.
     pub gate: Arc<Gate>,

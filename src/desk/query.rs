@@ -6,8 +6,13 @@ use super::error::RestError;
 
 /// The value of the first parameter of that name.
 pub fn value(uri: &Uri, name: &str) -> Option<String> {
-    let query = uri.query()?;
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    values(uri, name).next()
+}
+
+/// The values of all parameters of that name, in their order.
+pub fn values<'a>(uri: &'a Uri, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    parameters.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// `limit`: how many of something the answer should hold, from 1 to `most`.
@@ -30,6 +35,8 @@ mod tests {
         assert_eq!(value(&uri, "api_key").as_deref(), Some("b c"));
         assert_eq!(value(&uri, "apiKey"), None);
         assert_eq!(value(&Uri::from_static("/alerts/latest"), "a"), None);
+        let uri = Uri::from_static("/events/stream?topic=a%3A1&other=x&topic=&topic=b");
+        assert_eq!(values(&uri, "topic").collect::<Vec<_>>(), ["a:1", "", "b"]);
     }
 
     #[test]

@@ -7,12 +7,13 @@ use serde_json::json;
 
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, admin, alerts, body, cors, keys, publish, upgrade, watchlist};
+use super::{Desk, admin, alerts, body, cors, event_stream, events, keys, publish, upgrade, watchlist};
 
 /// The server's routes.
 #[derive(Clone, Copy, Debug)]
 enum Route {
     Events,
+    EventStream,
     Watchlist,
     WatchlistOwner,
     Keys,
@@ -35,13 +36,13 @@ impl Route {
     /// The methods that the route takes, as an `Allow` header lists them.
     fn allow(self) -> &'static str {
         match self {
-            Self::Events => "POST",
+            Self::Events => "GET, POST",
             Self::Watchlist => "GET, PUT, POST",
             Self::Keys | Self::Accounts | Self::AccountKeys => "GET, POST",
             Self::Account => "GET, PATCH, DELETE",
             Self::WatchlistOwner | Self::Key | Self::AccountKey => "DELETE",
             Self::LatestAlerts | Self::Health | Self::Ready => "GET, HEAD",
-            Self::Alerts | Self::Channels | Self::Rooms => "GET",
+            Self::Alerts | Self::Channels | Self::Rooms | Self::EventStream => "GET",
             #[cfg(feature = "conformance")]
             Self::Echo => "GET",
         }
@@ -56,6 +57,7 @@ fn routes() -> Router<Route> {
     let mut router = Router::new();
     let mut add = |path, route| router.insert(path, route).expect("routes don't collide");
     add("/api/events", Route::Events);
+    add("/events/stream", Route::EventStream);
     add("/api/watchlist", Route::Watchlist);
     // An owner may hold slashes, escaped or not.
     add("/api/watchlist/{*owner}", Route::WatchlistOwner);
@@ -101,7 +103,9 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
         return cors::preflight(desk, request.headers(), route.allow());
     }
     match (route, request.method()) {
+        (Route::Events, &Method::GET) => events::poll(desk, &request).await,
         (Route::Events, &Method::POST) => publish::post(desk, request).await,
+        (Route::EventStream, &Method::GET) => event_stream::open(desk, context, request).await,
         (Route::Watchlist, &Method::GET | &Method::PUT | &Method::POST) => watchlist::collection(desk, request).await,
         (Route::WatchlistOwner, &Method::DELETE) => watchlist::remove(desk, &request, &names[0]).await,
         (Route::Keys, &Method::GET) => keys::list(desk, request).await,

@@ -1,4 +1,4 @@
-//! WebSocket upgrades: who may have one, and as what.
+//! WebSocket upgrades: who may have one, as what, and from which event on.
 //!
 //! ```text
 //!   handshake ─▶ origin ─▶ gate (rate and number of the address) ─▶ key or token ─▶ tier ─▶ gate (number of the key) ─▶ seat ─▶ 101
@@ -7,21 +7,21 @@
 //! The cheap refusals come first: a client that is refused again and again costs a hash look-up, and no upgrade.
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError};
-use super::{Desk, cors, query};
+use super::{Desk, cors, query, terms};
 use crate::accounts::{Identity, Role, Tier};
 use crate::clock;
 use crate::gate::{Entry, Holder};
-use crate::protocol::{Admission, Protocol, SocketError, Terms, rooms};
+use crate::protocol::{Admission, Endpoint, Protocol, SocketError, Terms, rooms};
 use crate::shard::Seat;
 use crate::ws::{CloseCode, check_upgrade};
 
-/// What is left for the connection once its 101 has been sent.
+/// What is left for the connection once its 101 has been sent, or where nothing is sent.
 pub struct Upgrade {
     /// The shard whose ring the socket enters.
     pub shard: usize,
@@ -29,6 +29,13 @@ pub struct Upgrade {
     pub seat: Seat,
     pub admission: Admission,
     pub terms: Terms,
+}
+
+impl Upgrade {
+    /// Whether the session sends the answer's head, so that the desk must send nothing.
+    pub fn answers_itself(&self) -> bool {
+        matches!(self.admission, Admission::Stream(_))
+    }
 }
 
 /// A handshake that is sound and that the gate has let in.
@@ -43,9 +50,9 @@ struct Caller {
 pub fn alerts(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
     let caller = caller(desk, context, request)?;
     let parameter = |name| query::value(request.uri(), name);
-    let (protocol, key) = match (parameter("apiKey"), parameter("api_key")) {
-        (Some(key), _) => (Protocol::Watchlist, key),
-        (None, Some(key)) => (Protocol::Tiered, key),
+    let (protocol, endpoint, key) = match (parameter("apiKey"), parameter("api_key")) {
+        (Some(key), _) => (Protocol::Watchlist, Endpoint::Watchlist, key),
+        (None, Some(key)) => (Protocol::Tiered, Endpoint::Tiered, key),
         (None, None) => return Err(RestError::KeyMissingInQuery),
     };
     let identity = desk.directory.load().authenticate(&key).ok_or(RestError::KeyInvalid)?;
@@ -54,14 +61,14 @@ pub fn alerts(desk: &Desk, context: &ConnectionContext, request: &Request<Incomi
     if matches!(admission, Admission::Keyed { .. }) {
         caller.entry.identify(Holder::Key(identity.key))?;
     }
-    switch(desk, context, caller, admission)
+    switch(desk, context, request.uri(), caller, admission, endpoint)
 }
 
 /// `/v1/ws`: the channels protocol, whose key comes in a message.
 pub fn channels(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Reply, RestError> {
     let caller = caller(desk, context, request)?;
     caller.entry.await_authentication()?;
-    switch(desk, context, caller, Admission::Channels)
+    switch(desk, context, request.uri(), caller, Admission::Channels, Endpoint::Channels)
 }
 
 /// `/ws`: the rooms protocol, whose token comes in the `Authorization` header or in a message.
@@ -82,7 +89,7 @@ pub fn rooms(desk: &Desk, context: &ConnectionContext, request: &Request<Incomin
             }
         },
     };
-    switch(desk, context, caller, admission)
+    switch(desk, context, request.uri(), caller, admission, Endpoint::Rooms)
 }
 
 /// `/echo` of conformance builds.
@@ -91,7 +98,8 @@ pub fn echo(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming
     let accept = check_upgrade(request.method(), request.version(), request.headers())?;
     // Conformance suites make handshakes as fast as they can.
     let caller = Caller { accept, entry: Entry::uncounted(&desk.gate) };
-    switch(desk, context, caller, Admission::Echo)
+    // It has no events, so any endpoint's terms will do.
+    switch(desk, context, request.uri(), caller, Admission::Echo, Endpoint::Channels)
 }
 
 fn caller(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) -> Result<Caller, RestError> {
@@ -140,22 +148,47 @@ fn bearer(header: &HeaderValue) -> &str {
 }
 
 /// Answers 101, with a seat in this shard's ring or in another's.
-fn switch(desk: &Desk, context: &ConnectionContext, caller: Caller, admission: Admission) -> Result<Reply, RestError> {
-    if desk.stopping.get() {
-        return Err(RestError::Stopping);
-    }
+fn switch(
+    desk: &Desk,
+    context: &ConnectionContext,
+    uri: &Uri,
+    caller: Caller,
+    admission: Admission,
+    endpoint: Endpoint,
+) -> Result<Reply, RestError> {
     let Caller { accept, entry } = caller;
-    let (shard, seat) = seat(desk).ok_or(RestError::Full)?;
-    context.upgrade.replace(Some(Upgrade { shard, seat, entry, admission, terms: Terms::default() }));
+    // Read once: what the client is told and what it is sent have to fit.
+    let seq = desk.hub.last_seq();
+    let terms = match admission {
+        // It is told why not, whatever it asks for.
+        Admission::Refused { .. } => Terms::default(),
+        _ => terms::of_session(uri, endpoint, &desk.rules.slow, seq)?,
+    };
+    leave(desk, context, entry, admission, terms)?;
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64 is a header value"));
-    // The watchlist protocol has no greeting, so this is where its client can learn the newest number.
-    headers.insert("stentor-seq", desk.hub.last_seq().into());
+    headers.insert("stentor-seq", seq.into());
     Ok(reply)
+}
+
+/// Leaves everything for the connection to hand its socket over.
+pub(super) fn leave(
+    desk: &Desk,
+    context: &ConnectionContext,
+    entry: Entry,
+    admission: Admission,
+    terms: Terms,
+) -> Result<(), RestError> {
+    if desk.stopping.get() {
+        return Err(RestError::Stopping);
+    }
+    let (shard, seat) = seat(desk).ok_or(RestError::Full)?;
+    context.upgrade.replace(Some(Upgrade { shard, entry, seat, admission, terms }));
+    Ok(())
 }
 
 /// A free slot: here if there is one, else in the next shard that has one.

@@ -1,5 +1,8 @@
 //! What the server says on a socket beside events: JSON text frames, and the errors that clients show.
 
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::{Value, json};
 
 use crate::journal::Gap;
@@ -14,11 +17,6 @@ pub fn text_frame(message: &Value) -> Box<[u8]> {
     let mut frame = Vec::new();
     append_frame(&mut frame, Opcode::Text, message.to_string().as_bytes());
     frame.into()
-}
-
-/// Tells of numbers whose events are gone, or were passed over.
-pub fn gap(gap: &Gap) -> Box<[u8]> {
-    text_frame(&json!({ "type": "gap", "from": gap.from, "to": gap.to, "reason": gap.reason.as_str() }))
 }
 
 /// The word by which a program tells a socket's errors apart.
@@ -84,6 +82,53 @@ pub fn rfc3339(time: UnixMs) -> String {
     format!("{:.3}", timestamp.unwrap_or(jiff::Timestamp::MAX))
 }
 
+/// Tells numbers that hold no event for this client any more, as a frame.
+pub fn gap(gap: &Gap) -> Box<[u8]> {
+    let mut frame = Vec::new();
+    append_frame(&mut frame, Opcode::Text, gap_json(gap).as_bytes());
+    frame.into()
+}
+
+/// The same message without a frame around it, for other envelopes.
+pub fn gap_json(gap: &Gap) -> String {
+    json!({ "type": "gap", "from": gap.from, "to": gap.to, "reason": gap.reason.as_str() }).to_string()
+}
+
+/// The payload of a whole frame that the server made.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header_bytes = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    &frame[header_bytes..]
+}
+
+/// `since` of a message: the number after which a client wants events. Anything but a whole number from 0 on is refused, as
+/// it would resume at another place than the client believes. Whether it lies in the future is for the session to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(pub u64);
+
+impl<'de> Deserialize<'de> for Since {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WholeNumber;
+
+        impl Visitor<'_> for WholeNumber {
+            type Value = Since;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`since` to be the number of an event, or 0 for all that is kept")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Since, E> {
+                Ok(Since(number))
+            }
+        }
+
+        deserializer.deserialize_u64(WholeNumber)
+    }
+}
+
 /// The answer to a JSON `ping`.
 pub fn pong(now: UnixMs, seq: u64) -> Box<[u8]> {
     text_frame(&json!({ "type": "pong", "timestamp": rfc3339(now), "seq": seq }))
@@ -92,6 +137,40 @@ pub fn pong(now: UnixMs, seq: u64) -> Box<[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::GapReason;
+
+    #[test]
+    fn a_gap_tells_its_first_and_last_number_and_why() {
+        for (reason, word) in
+            [(GapReason::Retention, "retention"), (GapReason::Crash, "crash"), (GapReason::Latest, "latest")]
+        {
+            let told = Gap { from: 3, to: 9, reason };
+            let json = format!(r#"{{"type":"gap","from":3,"to":9,"reason":"{word}"}}"#);
+            assert_eq!(gap_json(&told), json);
+            assert_eq!(*gap(&told), [&[0x81, json.len() as u8], json.as_bytes()].concat());
+        }
+    }
+
+    #[test]
+    fn a_payload_is_what_stands_behind_a_header_of_any_length() {
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let mut frame = Vec::new();
+            append_frame(&mut frame, Opcode::Text, &vec![b'x'; len]);
+            assert_eq!(payload(&frame), vec![b'x'; len], "{len}");
+        }
+    }
+
+    #[test]
+    fn since_is_a_whole_number_and_nothing_like_it() {
+        let since = |text: &str| serde_json::from_str::<Option<Since>>(text);
+        for (text, number) in [("0", Some(0)), ("18446744073709551615", Some(u64::MAX)), ("null", None)] {
+            assert_eq!(since(text).expect(text), number.map(Since), "{text}");
+        }
+        for wrong in ["-1", "1.0", "1.5", "1e3", "-0", "\"7\"", "true", "[7]", "{}", "18446744073709551616"] {
+            let error = since(wrong).expect_err(wrong).to_string();
+            assert!(error.contains("`since`"), "{wrong}: {error}");
+        }
+    }
 
     #[test]
     fn an_error_is_a_whole_frame_of_json() {

@@ -4,6 +4,8 @@
 //!   text ──▶ channels::parse ─▶ Command ─┐
 //!   text ──▶ rooms::parse ────▶ Command ─┼─▶ shard/dialogue (subscriptions, accounts, tokens) ──▶ answers from here
 //!   text ──▶ tiered::is_ping ────────────┘
+//!
+//!   ?topic= ─▶ selection (who may have it) ──▶ stream (server-sent events), or a poll's Filter
 //! ```
 //!
 //! Frames, pings, closes and output are the same for all and live in [`shard`](crate::shard) and [`ws`](crate::ws); a
@@ -14,12 +16,15 @@ mod endpoint;
 mod message;
 pub mod rooms;
 mod rules;
+mod selection;
+pub mod stream;
 mod terms;
 pub mod tiered;
 
 pub use endpoint::{Endpoint, UnknownEndpoint};
-pub use message::{ErrorCode, SocketError, UnixMs, gap, pong, rfc3339, text_frame};
+pub use message::{ErrorCode, Since, SocketError, UnixMs, gap, gap_json, payload, pong, rfc3339, text_frame};
 pub use rules::{ReplayRules, SessionRules, SlowRules};
+pub use selection::{Filter, StreamAdmission, StreamHolder, StreamTopic, TopicRefusal};
 pub use terms::{SlowPolicy, Terms, UnknownPolicy};
 
 use crate::accounts::{AccountId, KeyNumber};
@@ -39,6 +44,8 @@ pub enum Protocol {
     Channels,
     /// `/ws`: a token, the user's own rooms, and markets by name.
     Rooms,
+    /// `/events/stream`: server-sent events, of the topics in the address. The client says nothing.
+    Stream,
     /// `/echo`, for conformance suites: every message comes back.
     #[cfg(feature = "conformance")]
     Echo,
@@ -51,6 +58,8 @@ pub enum Heartbeat {
     ServerPings { period_ticks: u32, unanswered_max: u8 },
     /// The client owes a sign of life in every window.
     ClientSpeaks { window_ticks: u32, sign: SignOfLife },
+    /// The server says something now and then that needs no answer; that it is taken is the sign of life.
+    ServerComments { period_ticks: u32 },
     /// Nobody asks.
     #[cfg(feature = "conformance")]
     None,
@@ -81,6 +90,8 @@ pub enum Admission {
     Channels,
     /// A session of the rooms protocol, with the claims of its header's token; without one, it comes in a message.
     Rooms { claims: Option<Claims> },
+    /// A stream of server-sent events, whose answer has not begun: the session sends the head itself.
+    Stream(StreamAdmission),
     /// Upgraded only to be told why not, in a way that a client can show: whole frames, then the close.
     Refused { before: Box<[u8]>, code: CloseCode, reason: String },
     #[cfg(feature = "conformance")]
@@ -94,6 +105,8 @@ impl Protocol {
             // They have no messages but a ping.
             Self::Watchlist | Self::Tiered => rules.message_bytes_max.min(limits::WATCHLIST_MESSAGE_BYTES_MAX),
             Self::Channels | Self::Rooms => rules.message_bytes_max,
+            // It has none: what comes is not read.
+            Self::Stream => 0,
             #[cfg(feature = "conformance")]
             Self::Echo => limits::ECHO_MESSAGE_BYTES_MAX,
         }
@@ -102,7 +115,7 @@ impl Protocol {
     /// Bytes of its own that a session may have waiting before it counts as a slow consumer.
     pub fn owned_bytes_max(self) -> usize {
         match self {
-            Self::Watchlist | Self::Tiered => limits::OWNED_OUTPUT_BYTES_MAX,
+            Self::Watchlist | Self::Tiered | Self::Stream => limits::OWNED_OUTPUT_BYTES_MAX,
             Self::Channels | Self::Rooms => limits::DIALOGUE_OUTPUT_BYTES_MAX,
             #[cfg(feature = "conformance")]
             Self::Echo => limits::ECHO_OUTPUT_BYTES_MAX,
@@ -123,15 +136,17 @@ impl Protocol {
                 window_ticks: limits::CHANNELS_SILENCE_MS / TICK_MS,
                 sign: SignOfLife::Anything,
             },
+            Self::Stream => Heartbeat::ServerComments { period_ticks: limits::STREAM_COMMENT_MS / TICK_MS },
             #[cfg(feature = "conformance")]
             Self::Echo => Heartbeat::None,
         }
     }
 
-    /// Whether its clients read JSON, and so are told what they did wrong before a close.
+    /// Whether its clients speak and read JSON in frames, and so are told what they did wrong before a close.
     pub fn tells_errors(self) -> bool {
         match self {
             Self::Watchlist | Self::Tiered | Self::Channels | Self::Rooms => true,
+            Self::Stream => false,
             #[cfg(feature = "conformance")]
             Self::Echo => false,
         }
@@ -144,6 +159,7 @@ impl Admission {
             Self::Keyed { protocol, .. } => *protocol,
             Self::Channels => Protocol::Channels,
             Self::Rooms { .. } => Protocol::Rooms,
+            Self::Stream(_) => Protocol::Stream,
             Self::Refused { .. } => Protocol::Watchlist,
             #[cfg(feature = "conformance")]
             Self::Echo => Protocol::Echo,

@@ -10,15 +10,15 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::message::{ErrorCode, SocketError, UnixMs, rfc3339, text_frame};
+use super::message::{ErrorCode, Since, SocketError, UnixMs, rfc3339, text_frame};
 use crate::event::{Namespace, Topic};
 use crate::tokens::UserId;
 
-/// What a client asks.
+/// What a client asks. Where it says `since`, it wants what it asks for from the event after that number on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    Auth { token: String },
-    Subscribe(String),
+    Auth { token: String, since: Option<u64> },
+    Subscribe { channel: String, since: Option<u64> },
     Unsubscribe(String),
     ListRooms,
     Ping,
@@ -29,6 +29,7 @@ struct Fields {
     #[serde(rename = "type")]
     kind: Option<String>,
     token: Option<String>,
+    since: Option<Since>,
     channel: Option<String>,
 }
 
@@ -38,12 +39,16 @@ pub fn parse(text: &str) -> Result<Command, SocketError> {
         SocketError::invalid(format!("a message is a JSON object such as {{\"type\":\"list_rooms\"}}: {error}"))
     })?;
     let missing = || SocketError::invalid("the field `channel` is missing: name a room such as market:BTC_USD");
+    let since = fields.since.map(|Since(seq)| seq);
     match fields.kind.as_deref() {
         Some("auth") => match fields.token {
-            Some(token) => Ok(Command::Auth { token }),
+            Some(token) => Ok(Command::Auth { token, since }),
             None => Err(SocketError::invalid("`auth` needs the field `token`")),
         },
-        Some("subscribe") => fields.channel.map(Command::Subscribe).ok_or_else(missing),
+        Some("subscribe") => {
+            let channel = fields.channel.ok_or_else(missing)?;
+            Ok(Command::Subscribe { channel, since })
+        }
         Some("unsubscribe") => fields.channel.map(Command::Unsubscribe).ok_or_else(missing),
         Some("list_rooms") => Ok(Command::ListRooms),
         Some("ping") => Ok(Command::Ping),
@@ -186,10 +191,13 @@ mod tests {
 
     #[test]
     fn the_seeds_messages_are_understood() {
-        assert_eq!(parse(r#"{"type":"auth","token":"a.b.c"}"#), Ok(Command::Auth { token: "a.b.c".into() }));
+        assert_eq!(
+            parse(r#"{"type":"auth","token":"a.b.c"}"#),
+            Ok(Command::Auth { token: "a.b.c".into(), since: None })
+        );
         assert_eq!(
             parse(r#"{"type":"subscribe","channel":"market:BTC_USD"}"#),
-            Ok(Command::Subscribe("market:BTC_USD".into()))
+            Ok(Command::Subscribe { channel: "market:BTC_USD".into(), since: None })
         );
         assert_eq!(
             parse(r#"{"type":"unsubscribe","channel":"positions"}"#),
@@ -200,12 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn since_says_where_a_session_or_a_room_resumes() {
+        assert_eq!(
+            parse(r#"{"type":"auth","token":"a.b.c","since":41}"#),
+            Ok(Command::Auth { token: "a.b.c".into(), since: Some(41) })
+        );
+        assert_eq!(
+            parse(r#"{"type":"subscribe","channel":"market:X","since":0}"#),
+            Ok(Command::Subscribe { channel: "market:X".into(), since: Some(0) })
+        );
+    }
+
+    #[test]
     fn what_is_not_understood_is_told_with_what_would_be() {
         for (text, told) in [
             ("null", "JSON object"),
             ("{}", "`type`"),
             (r#"{"type":"auth"}"#, "`token`"),
             (r#"{"type":"auth","token":7}"#, "JSON object"),
+            (r#"{"type":"auth","token":"a.b.c","since":-1}"#, "`since`"),
+            (r#"{"type":"auth","token":"a.b.c","since":"7"}"#, "`since`"),
+            (r#"{"type":"subscribe","channel":"market:X","since":1.5}"#, "`since`"),
             (r#"{"type":"subscribe"}"#, "`channel`"),
             (r#"{"type":"join","channel":"x"}"#, "list_rooms"),
         ] {

@@ -8,7 +8,7 @@ use super::socket::State;
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::limits;
-use crate::protocol::{Heartbeat, Protocol, SignOfLife};
+use crate::protocol::{Heartbeat, Protocol, SignOfLife, stream};
 use crate::ws::{CloseCode, Opcode, append_frame};
 
 impl Sessions {
@@ -37,6 +37,7 @@ impl Sessions {
         match self.slots[slot].protocol.heartbeat() {
             Heartbeat::ServerPings { .. } => self.set_due(slot, self.first_ping(slot)),
             Heartbeat::ClientSpeaks { window_ticks, .. } => self.set_due(slot, self.now + window_ticks),
+            Heartbeat::ServerComments { period_ticks } => self.set_due(slot, self.now + period_ticks),
             #[cfg(feature = "conformance")]
             Heartbeat::None => {}
         }
@@ -96,6 +97,10 @@ impl Sessions {
                 if let Some(next) = self.ping(slot) {
                     self.set_due(slot, next);
                 }
+            }
+            Heartbeat::ServerComments { period_ticks } => {
+                self.say(slot, stream::comment());
+                self.set_due(slot, self.now + period_ticks);
             }
             Heartbeat::ClientSpeaks { sign, .. } => self.heartbeat_lost(
                 slot,

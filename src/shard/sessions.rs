@@ -167,6 +167,8 @@ impl Sessions {
                     self.welcome(at.slot, claims);
                 }
             }
+            // Nothing follows its head yet.
+            Admission::Stream(stream) => self.close_with(at.slot, stream.head, limits::CLOSE_DRAIN_MS),
             Admission::Refused { before, code, reason } => self.close_after(at.slot, &before, code, &reason),
             #[cfg(feature = "conformance")]
             Admission::Echo => {}

@@ -252,7 +252,7 @@ fn pages_of_origins_that_are_not_listed_get_no_socket_and_can_t_read_answers() {
 
     let get = |path, origin| Request::get(path).header("Origin", origin).send(server.address);
     // Answers, and refusals of each kind.
-    for (path, status) in [("/readyz", 200), ("/api/watchlist", 401), ("/api/events", 405), ("/nowhere", 404)] {
+    for (path, status) in [("/readyz", 200), ("/api/watchlist", 401), ("/api/keys/k", 405), ("/nowhere", 404)] {
         let reply = get(path, APP);
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (status, Some(APP)), "{path}");
         let exposed = reply.header("access-control-expose-headers").expect("headers");
@@ -274,7 +274,7 @@ fn a_preflight_tells_an_allowed_page_what_it_may_and_another_nothing() {
             .header("Access-Control-Request-Headers", "x-api-key,content-type")
             .send(server.address)
     };
-    for (path, methods) in [("/api/events", "POST"), ("/api/watchlist", "GET, PUT, POST")] {
+    for (path, methods) in [("/api/events", "GET, POST"), ("/api/watchlist", "GET, PUT, POST")] {
         let reply = preflight(path, APP);
         assert_eq!((reply.status, reply.header("access-control-allow-methods")), (204, Some(methods)));
         assert_eq!(reply.header("access-control-allow-origin"), Some(APP));

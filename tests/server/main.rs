@@ -28,6 +28,8 @@ mod config;
 mod crowd;
 #[cfg(feature = "conformance")]
 mod echo;
+mod event_stream;
+mod events;
 mod heartbeat;
 mod identity;
 mod isolation;
@@ -40,6 +42,7 @@ mod refusals;
 mod rooms;
 mod slow_consumers;
 mod start;
+mod terms;
 mod tiered;
 mod token;
 mod watchlist;

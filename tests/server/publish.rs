@@ -141,9 +141,9 @@ fn a_wrong_key_role_type_or_route_is_refused_by_its_name() {
     assert_refused("a bad key", &post(Some("stn_nobody"), JSON), 401, "AUTHENTICATION_FAILED");
     assert_refused("a subscriber's key", &post(Some(&server.subscriber), JSON), 403, "FORBIDDEN");
     assert_refused("XML", &post(Some(&server.publisher), "text/xml"), 415, "UNSUPPORTED_MEDIA_TYPE");
-    let wrong_method = Request::get("/api/events").send(server.address);
-    assert_refused("GET", &wrong_method, 405, "METHOD_NOT_ALLOWED");
-    assert_eq!(wrong_method.header("allow"), Some("POST"));
+    let wrong_method = Request::new("PUT", "/api/events").send(server.address);
+    assert_refused("PUT", &wrong_method, 405, "METHOD_NOT_ALLOWED");
+    assert_eq!(wrong_method.header("allow"), Some("GET, POST"));
     let nowhere = Request::post("/api/event").body(event.clone()).send(server.address);
     assert_refused("another route", &nowhere, 404, "NOT_FOUND");
     bystander.undisturbed();

@@ -14,8 +14,8 @@ use crate::ws::CloseCode;
 impl Sessions {
     pub(super) fn channels_command(&mut self, slot: u32, text: &str) -> Result<(), SocketError> {
         match channels::parse(text)? {
-            Command::Auth { key } => self.authenticate_by_key(slot, &key),
-            Command::Subscribe(channel) => self.subscribe_to_channel(slot, &channel),
+            Command::Auth { key, since, topics } => self.authenticate_by_key(slot, &key, since, &topics),
+            Command::Subscribe { channel, since } => self.subscribe_to_channel(slot, &channel, since),
             Command::Unsubscribe(channel) => self.unsubscribe_from_channel(slot, &channel),
             Command::Ping => {
                 self.pong(slot);
@@ -26,9 +26,19 @@ impl Sessions {
 
     /// A second `auth` with a key of the same account answers as the first did, so that a key can be changed for another. Any
     /// other key changes nothing then.
-    fn authenticate_by_key(&mut self, slot: u32, key: &str) -> Result<(), SocketError> {
+    fn authenticate_by_key(
+        &mut self,
+        slot: u32,
+        key: &str,
+        since: Option<u64>,
+        topics: &[Channel],
+    ) -> Result<(), SocketError> {
+        self.check_since(since)?;
         let refused = match self.accounts.clone().authenticate(key) {
-            Some(identity) if identity.role != Role::Publisher => return self.enter_as(slot, &identity),
+            Some(identity) if identity.role != Role::Publisher => {
+                self.enter_as(slot, &identity, since)?;
+                return self.subscribe_to_all(slot, topics, since);
+            }
             Some(_) => SocketError::authentication("this is a publisher key: a subscriber key is needed here"),
             None => SocketError::authentication("this API key does not exist or was revoked"),
         };
@@ -39,7 +49,7 @@ impl Sessions {
         Ok(())
     }
 
-    fn enter_as(&mut self, slot: u32, identity: &Identity) -> Result<(), SocketError> {
+    fn enter_as(&mut self, slot: u32, identity: &Identity, since: Option<u64>) -> Result<(), SocketError> {
         let home = self.slots[slot].home.map(|home| home.audience);
         if home.is_some() && home != self.index.of_account(Protocol::Channels, identity.account.id) {
             return Err(SocketError::authentication("this session belongs to another account: open a new one"));
@@ -58,6 +68,7 @@ impl Sessions {
             let socket = &mut self.slots[slot];
             socket.home = Some(home);
             socket.dialogue().stage = Stage::Channels;
+            socket.dialogue().since = since.or(socket.dialogue().since);
             self.start_heartbeat(slot);
         }
         self.slots[slot].key = Some(identity.key);
@@ -65,13 +76,26 @@ impl Sessions {
         Ok(())
     }
 
-    fn subscribe_to_channel(&mut self, slot: u32, channel: &Channel) -> Result<(), SocketError> {
+    /// The channels of an `auth`. One that is refused is told, and the others are subscribed to.
+    fn subscribe_to_all(&mut self, slot: u32, channels: &[Channel], since: Option<u64>) -> Result<(), SocketError> {
+        for channel in channels {
+            if !self.slots[slot].is_open() {
+                break;
+            }
+            if let Err(error) = self.subscribe_to_channel(slot, channel, since) {
+                self.tell(slot, &error);
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribe_to_channel(&mut self, slot: u32, channel: &Channel, since: Option<u64>) -> Result<(), SocketError> {
         let account = self.account_of_channels(slot)?;
         if !account.grants.allows(channel.kind, channel.topic.name()) {
             let message = format!("the account's grants do not include {}", channel.topic);
             return Err(SocketError::new(ErrorCode::Forbidden, message));
         }
-        self.subscribe_within_bounds(slot, channel.topic.as_str(), None)?;
+        self.subscribe_within_bounds(slot, channel.topic.as_str(), since)?;
         self.say(slot, channels::subscribed(channel, self.position(slot)));
         Ok(())
     }

@@ -124,7 +124,7 @@ impl Sessions {
         }
         match (self.slots[slot].protocol, message) {
             // This protocol knows no client messages. One is a sign of life and nothing else.
-            (Protocol::Watchlist, _) => {}
+            (Protocol::Watchlist | Protocol::Stream, _) => {}
             (Protocol::Tiered, Message::Text(text)) if tiered::is_ping(text) => {
                 self.sign_of_life_is_a_ping(slot);
                 self.say(slot, tiered::pong(self.position(slot)));

@@ -15,8 +15,8 @@ use crate::ws::CloseCode;
 impl Sessions {
     pub(super) fn rooms_command(&mut self, slot: u32, text: &str) -> Result<(), SocketError> {
         match rooms::parse(text)? {
-            Command::Auth { token } => self.authenticate_by_token(slot, &token)?,
-            Command::Subscribe(channel) => self.enter_room(slot, &channel)?,
+            Command::Auth { token, since } => self.authenticate_by_token(slot, &token, since)?,
+            Command::Subscribe { channel, since } => self.enter_room(slot, &channel, since)?,
             Command::Unsubscribe(channel) => self.leave_room(slot, &channel)?,
             Command::ListRooms => {
                 self.guest(slot)?;
@@ -34,25 +34,29 @@ impl Sessions {
             return false;
         }
         match rooms::parse(text) {
-            Ok(Command::Subscribe(name)) => match self.room(slot, &name) {
+            Ok(Command::Subscribe { channel: name, since: None }) => match self.room(slot, &name) {
                 Ok(Room::Market(topic)) => self.is_subscribed(slot, topic.as_str()),
                 room => room.is_ok(),
             },
             Ok(Command::Unsubscribe(name)) => !self.is_subscribed(slot, &name),
             Ok(Command::ListRooms) => true,
-            Ok(Command::Auth { .. } | Command::Ping) | Err(_) => false,
+            Ok(Command::Auth { .. } | Command::Subscribe { .. } | Command::Ping) | Err(_) => false,
         }
     }
 
     /// A session that has a user keeps it: a token that is not believed, or is another user's, changes nothing, but for one
     /// that goes on trying. Checking a signature takes as long as hundreds of other messages, so it costs as many.
-    fn authenticate_by_token(&mut self, slot: u32, token: &str) -> Result<(), SocketError> {
+    fn authenticate_by_token(&mut self, slot: u32, token: &str, since: Option<u64>) -> Result<(), SocketError> {
+        self.check_since(since)?;
         let is_open = self.guest(slot).is_ok();
+        if !is_open && since.is_some() {
+            self.slots[slot].dialogue().since = since;
+        }
         if is_open {
             self.charge(slot, AUTH_MESSAGE_COST)?;
         }
         let error = match self.tokens.verify(token, self.unix_ms / 1000) {
-            Ok(claims) if is_open => return self.refresh(slot, claims),
+            Ok(claims) if is_open => return self.refresh(slot, claims, since),
             Ok(claims) => {
                 self.welcome(slot, claims);
                 return Ok(());
@@ -108,7 +112,7 @@ impl Sessions {
     }
 
     /// A newer token of the same user extends the session; an administrator's level is the newest token's.
-    fn refresh(&mut self, slot: u32, claims: Claims) -> Result<(), SocketError> {
+    fn refresh(&mut self, slot: u32, claims: Claims, since: Option<u64>) -> Result<(), SocketError> {
         let expires = self.tick_of(claims.expires_at_s);
         let guest = self.guest(slot)?;
         if guest.user != claims.user {
@@ -129,6 +133,9 @@ impl Sessions {
             let admin = claims.admin_level.map(|level| self.join_admin(slot, level));
             self.guest(slot)?.admin = admin;
         }
+        if let (Some(since), Some(home)) = (since, self.slots[slot].home) {
+            self.rewind(slot, home, since);
+        }
         self.greet(slot);
         self.rooms_timers(slot);
         Ok(())
@@ -142,9 +149,9 @@ impl Sessions {
         }
     }
 
-    fn enter_room(&mut self, slot: u32, channel: &str) -> Result<(), SocketError> {
+    fn enter_room(&mut self, slot: u32, channel: &str, since: Option<u64>) -> Result<(), SocketError> {
         match self.room(slot, channel)? {
-            Room::Market(topic) => self.subscribe_within_bounds(slot, topic.as_str(), None)?,
+            Room::Market(topic) => self.subscribe_within_bounds(slot, topic.as_str(), since)?,
             Room::Named(named) => self.guest(slot)?.named.insert(named),
             Room::Automatic => {}
         }

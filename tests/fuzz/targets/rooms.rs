@@ -13,7 +13,7 @@ use stentor::tokens::UserId;
 
 fuzz_target!(|text: &str| {
     match parse(text) {
-        Ok(Command::Subscribe(name) | Command::Unsubscribe(name)) => check_room(&name),
+        Ok(Command::Subscribe { channel: name, .. } | Command::Unsubscribe(name)) => check_room(&name),
         Ok(Command::Auth { .. } | Command::ListRooms | Command::Ping) => {}
         Err(error) => check_error(&error),
     }
