@@ -37,7 +37,7 @@ mod tests {
     use crate::journal::record;
 
     fn event(texts: usize, data: usize) -> Event {
-        let text = || Some("t".repeat(texts).into()).filter(|text: &Box<str>| !text.is_empty());
+        let text = || (texts > 0).then(|| "t".repeat(texts).into());
         Event {
             kind: "t".into(),
             topic: Topic::parse("system").expect("a topic"),
