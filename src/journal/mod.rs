@@ -8,6 +8,7 @@
 //! shard lags by its whole size. A shard that lags therefore blocks nobody and loses nothing; publishers are told to
 //! come back.
 
+mod catalogue;
 mod chunk;
 pub mod disk;
 mod options;
@@ -15,6 +16,7 @@ pub mod record;
 pub mod segment;
 mod window;
 
+pub use catalogue::{Catalogue, Mark, Place, Segment};
 pub use chunk::{Chunk, Gap, GapReason, Part};
 pub use options::{Fanout, JournalOptions, SyncPolicy, UnknownWord};
 pub use window::Window;
