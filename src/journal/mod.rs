@@ -11,6 +11,7 @@
 mod catalogue;
 mod chunk;
 pub mod disk;
+pub mod lease;
 mod options;
 pub mod record;
 pub mod segment;
