@@ -218,6 +218,12 @@ pub const LEASE_NUMBERS: u64 = 1 << 18;
 /// What the journal hands to a replaying shard at a time, at least one record: a millisecond of work.
 pub const REPLAY_CHUNK_BYTES: usize = 256 << 10;
 
+/// Segments that replays keep open: those who come back together read the same few.
+pub const REPLAY_FILES_MAX: usize = 8;
+
+/// Replays whose place in the segments is remembered. One that is forgotten begins at most [`SEGMENT_INDEX_BYTES`] early.
+pub const REPLAY_PLACES_MAX: usize = 64;
+
 /// The newest events, which stay in memory although every shard has them: a client that comes back after seconds is served
 /// from here.
 pub const WINDOW_KEPT_BYTES: usize = 32 << 20;

@@ -16,6 +16,8 @@ use crate::limits::SEGMENT_INDEX_BYTES;
 #[derive(Debug, Default)]
 pub struct Catalogue {
     segments: VecDeque<Segment>,
+    /// How many there have ever been.
+    count: u64,
 }
 
 /// One file.
@@ -30,6 +32,8 @@ pub struct Segment {
     pub bytes: u64,
     /// When its newest event was published, in Unix milliseconds, or a little later.
     pub newest_unix_ms: u64,
+    /// Tells it from one that had the same first number.
+    nth: u64,
     /// Where some of its records begin, in order, at least [`SEGMENT_INDEX_BYTES`] apart.
     marks: Vec<Mark>,
 }
@@ -49,8 +53,16 @@ pub enum Place {
     Ahead,
     /// Nowhere any more; from it on.
     Gone(Gap),
-    /// In the segment whose first number is `segment`, by reading records from `mark` on. The segment ends before `until`.
-    Segment { segment: u64, mark: Mark, until: u64 },
+    /// In a segment, by reading records from `mark` on up to `until`, where the segment ends.
+    Inside { segment: SegmentId, mark: Mark, until: u64 },
+}
+
+/// Which segment, for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentId {
+    pub first_seq: u64,
+    /// After a failed write there may be a second one with the same number, under the same name.
+    nth: u64,
 }
 
 impl Segment {
@@ -62,12 +74,28 @@ impl Segment {
             end: HEADER_BYTES,
             bytes: HEADER_BYTES,
             newest_unix_ms: header.created_unix_ms,
+            nth: 0,
             marks: Vec::new(),
+        }
+    }
+
+    /// One of an earlier run, behind which another follows: all that was on the disk when that one was begun, and no newer.
+    pub fn before(next: &SegmentHeader, header: SegmentHeader, bytes: u64) -> Self {
+        Self {
+            next_seq: next.follows,
+            end: bytes,
+            bytes,
+            newest_unix_ms: header.created_unix_ms.max(next.created_unix_ms),
+            ..Self::new(header)
         }
     }
 
     pub fn first_seq(&self) -> u64 {
         self.header.first_seq
+    }
+
+    pub fn id(&self) -> SegmentId {
+        SegmentId { first_seq: self.header.first_seq, nth: self.nth }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -120,14 +148,14 @@ impl Catalogue {
     /// Takes a segment that was found. It stands behind all others.
     pub fn found(&mut self, segment: Segment) {
         self.seal(&segment.header);
-        self.segments.push_back(segment);
+        self.count += 1;
+        self.segments.push_back(Segment { nth: self.count, ..segment });
     }
 
     /// A new segment was begun, whose file takes so many bytes. The one before it is on the disk up to `header.follows`. Where
     /// that one has the same first number, nothing of it counts any more, and the new one takes its place.
     pub fn begin(&mut self, header: SegmentHeader, bytes: u64) {
-        self.seal(&header);
-        self.segments.push_back(Segment { bytes, ..Segment::new(header) });
+        self.found(Segment { bytes, ..Segment::new(header) });
     }
 
     fn seal(&mut self, next: &SegmentHeader) {
@@ -162,11 +190,17 @@ impl Catalogue {
     }
 
     /// Somebody who read this segment found that a record begins there.
-    pub fn notice(&mut self, segment: u64, mark: Mark) {
-        let nth = self.segments.partition_point(|known| known.header.first_seq < segment);
-        if let Some(known) = self.segments.get_mut(nth).filter(|known| known.header.first_seq == segment) {
+    pub fn notice(&mut self, segment: SegmentId, mark: Mark) {
+        let nth = self.segments.partition_point(|known| known.header.first_seq < segment.first_seq);
+        if let Some(known) = self.segments.get_mut(nth).filter(|known| known.id() == segment) {
             known.notice(mark);
         }
+    }
+
+    /// Whether a segment is still part of the journal.
+    pub fn holds(&self, segment: SegmentId) -> bool {
+        let nth = self.segments.partition_point(|known| known.header.first_seq < segment.first_seq);
+        self.segments.get(nth).is_some_and(|known| known.id() == segment)
     }
 
     /// Where to find a number.
@@ -174,8 +208,7 @@ impl Catalogue {
         let behind = self.segments.partition_point(|segment| segment.header.first_seq <= seq);
         let inside = behind.checked_sub(1).map(|before| &self.segments[before]);
         if let Some(segment) = inside.filter(|segment| seq < segment.next_seq) {
-            let (first_seq, until) = (segment.header.first_seq, segment.next_seq);
-            return Place::Segment { segment: first_seq, mark: segment.mark(seq), until };
+            return Place::Inside { segment: segment.id(), mark: segment.mark(seq), until: segment.next_seq };
         }
         let Some(next) = self.segments.get(behind).map(|next| next.header) else { return Place::Ahead };
         Place::Gone(match inside {
@@ -193,8 +226,9 @@ mod tests {
         SegmentHeader { first_seq, follows, created_unix_ms: 1_000 }
     }
 
-    fn inside(segment: u64, seq: u64, offset: u64, until: u64) -> Place {
-        Place::Segment { segment, mark: Mark { seq, offset }, until }
+    fn inside(first_seq: u64, seq: u64, offset: u64, until: u64) -> Place {
+        let nth = [1, 10, 15, 50].iter().position(|first| *first == first_seq).expect("known").max(1) as u64;
+        Place::Inside { segment: SegmentId { first_seq, nth }, mark: Mark { seq, offset }, until }
     }
 
     fn gone(from: u64, to: u64, reason: GapReason) -> Place {
@@ -277,9 +311,10 @@ mod tests {
         let mut catalogue = catalogue();
         catalogue.segments[1].end = 1 << 20;
         for (seq, offset) in [(20, 70_000), (21, 70_100), (17, 69_000), (25, 200_000), (22, 140_000), (16, 4_200)] {
-            catalogue.notice(15, Mark { seq, offset });
+            let second = catalogue.segments[1].id();
+            catalogue.notice(second, Mark { seq, offset });
         }
-        catalogue.notice(16, Mark { seq: 16, offset: 900_000 });
+        catalogue.notice(SegmentId { first_seq: 15, nth: 9 }, Mark { seq: 16, offset: 900_000 });
         let marks: Vec<_> = catalogue.segments[1].marks.iter().map(|mark| mark.seq).collect();
         assert_eq!(marks, [20, 25]);
         assert_eq!(catalogue.place(24), inside(15, 20, 70_000, 30));

@@ -11,15 +11,22 @@
 mod catalogue;
 mod chunk;
 pub mod disk;
+#[cfg(test)]
+mod fixture;
 pub mod lease;
 mod options;
+mod reader;
 pub mod record;
+pub mod recovery;
+mod scan;
 pub mod segment;
 mod window;
 
-pub use catalogue::{Catalogue, Mark, Place, Segment};
+pub use catalogue::{Catalogue, Mark, Place, Segment, SegmentId};
 pub use chunk::{Chunk, Gap, GapReason, Part};
 pub use options::{Fanout, JournalOptions, SyncPolicy, UnknownWord};
+pub use reader::{ReadError, Reader};
+pub use scan::Scan;
 pub use window::Window;
 
 use std::sync::Arc;

@@ -1,12 +1,14 @@
 //! The small trait between the journal's logic and a directory of files. glommio's files are the real ones; tools use
 //! blocking ones, and simulations a disk that writes short, fails, fills up and forgets what was not synced.
 
+mod blocking;
 #[cfg(test)]
 pub mod fake;
 mod glommio;
 
 use std::io;
 
+pub use blocking::BlockingDisk;
 pub use glommio::GlommioDisk;
 
 /// A directory.
