@@ -215,6 +215,19 @@ pub const DEDUPE_IDS_MAX: usize = 1 << 20;
 /// passed over, and are told as a gap.
 pub const LEASE_NUMBERS: u64 = 1 << 18;
 
+/// What the journal writes at a time, as the window counts it: some ten thousand events, a few milliseconds of encoding. What
+/// comes meanwhile is the next write, and shares its sync.
+pub const JOURNAL_WRITE_BYTES: usize = 8 << 20;
+
+/// How long the journal waits after a failure of its disk before it tries again: soon enough to go on by itself.
+pub const JOURNAL_RETRY_MS: u64 = 1_000;
+
+/// How often retention looks for segments that are too old; they are hours old.
+pub const RETENTION_EVERY_MS: u64 = 60_000;
+
+/// How long a stop goes on trying to bring the last events to a disk that fails.
+pub const JOURNAL_STOP_MS: u64 = 5_000;
+
 /// What the journal hands to a replaying shard at a time, at least one record: a millisecond of work.
 pub const REPLAY_CHUNK_BYTES: usize = 256 << 10;
 

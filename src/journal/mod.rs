@@ -18,15 +18,22 @@ mod options;
 mod reader;
 pub mod record;
 pub mod recovery;
+mod retention;
 mod scan;
 pub mod segment;
+pub mod service;
+mod status;
+#[cfg(test)]
+mod tests;
 mod window;
+pub mod writer;
 
 pub use catalogue::{Catalogue, Mark, Place, Segment, SegmentId};
 pub use chunk::{Chunk, Gap, GapReason, Part};
 pub use options::{Fanout, JournalOptions, SyncPolicy, UnknownWord};
 pub use reader::{ReadError, Reader};
 pub use scan::Scan;
+pub use status::{JournalFault, JournalStatus};
 pub use window::Window;
 
 use std::sync::Arc;

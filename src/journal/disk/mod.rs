@@ -60,7 +60,7 @@ pub async fn create_anew<D: Disk>(disk: &D, name: &str) -> io::Result<D::File> {
 
 /// Writes all that `bytes` makes, and returns how much that was. It is called once, and again for the rest of a short write,
 /// which is rare: cheaper than to keep a copy each time.
-pub async fn write_all(file: &impl DiskFile, bytes: impl Fn() -> Vec<u8>, offset: u64) -> io::Result<usize> {
+pub async fn write_all(file: &impl DiskFile, mut bytes: impl FnMut() -> Vec<u8>, offset: u64) -> io::Result<usize> {
     let mut rest = bytes();
     let len = rest.len();
     let mut written = 0;
