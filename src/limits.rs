@@ -259,6 +259,19 @@ pub const DEDUPE_IDS_MAX: usize = 1 << 20;
 /// passed over, and are told as a gap.
 pub const LEASE_NUMBERS: u64 = 1 << 18;
 
+/// What the journal writes at a time, as the window counts it: some ten thousand events, a few milliseconds of encoding. What
+/// comes meanwhile is the next write, and shares its sync.
+pub const JOURNAL_WRITE_BYTES: usize = 8 << 20;
+
+/// How long the journal waits after a failure of its disk before it tries again: soon enough to go on by itself.
+pub const JOURNAL_RETRY_MS: u64 = 1_000;
+
+/// How often retention looks for segments that are too old; they are hours old.
+pub const RETENTION_EVERY_MS: u64 = 60_000;
+
+/// How long a stop goes on trying to bring the last events to a disk that fails.
+pub const JOURNAL_STOP_MS: u64 = 5_000;
+
 /// What the journal hands to a replaying shard at a time, at least one record: a millisecond of work.
 pub const REPLAY_CHUNK_BYTES: usize = 256 << 10;
 
@@ -272,6 +285,17 @@ pub const REPLAY_BYTES_PER_SECOND: u64 = 16 << 20;
 /// Sessions of a shard that are replayed to at once: the others of a reconnect storm wait for their turn, and cost nothing
 /// meanwhile.
 pub const REPLAY_SESSIONS: u32 = 2_000;
+
+/// What a start reads of the journal for the ids that publishers may repeat, at most, and for the newest alerts, at least: a
+/// second of work, and a few milliseconds.
+pub const RECALLED_BYTES_MAX: u64 = 512 << 20;
+pub const RECALLED_BYTES_MIN: u64 = 16 << 20;
+
+/// Segments that replays keep open: those who come back together read the same few.
+pub const REPLAY_FILES_MAX: usize = 8;
+
+/// Replays whose place in the segments is remembered. One that is forgotten begins at most [`SEGMENT_INDEX_BYTES`] early.
+pub const REPLAY_PLACES_MAX: usize = 64;
 
 /// The newest events, which stay in memory although every shard has them: a client that comes back after seconds is served
 /// from here.

@@ -20,7 +20,8 @@ use crate::desk::{self, Answers, Budget, Desk, Places};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Policy, Publishers, Refusals};
 use crate::hub::{Hub, HubHandle};
-use crate::journal::{Journal, JournalOptions, Window};
+use crate::journal::service::StopError;
+use crate::journal::{JournalHandle, JournalOptions, JournalService, OpenError, Opening, Window};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::protocol::SessionRules;
 use crate::ring::probe::Unsupported;
@@ -54,6 +55,10 @@ pub enum StartError {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    #[error(transparent)]
+    JournalThread(#[from] crate::journal::service::StartError),
     #[error(transparent)]
     Tokens(#[from] KeyError),
     #[error(
@@ -90,6 +95,8 @@ pub struct Server {
     shards: Arc<[ShardHandle]>,
     hub: HubHandle,
     accounts: AccountsService,
+    journal: JournalService,
+    hub_thread: ExecutorJoinHandle<()>,
     shard_threads: Vec<ExecutorJoinHandle<()>>,
     _watchman: Watchman,
     /// Held for the life of the process.
@@ -102,6 +109,10 @@ pub struct Totals {
     pub sockets: u64,
     pub deliveries: u64,
     pub slow_consumers_closed: u64,
+    /// Sessions that the journal had to serve because they were too slow.
+    pub fell_behind: u64,
+    /// Sessions that have got from the journal what they missed, and are live.
+    pub caught_up: u64,
     pub last_seq: u64,
 }
 
@@ -124,20 +135,30 @@ impl Server {
                     .map_err(|source| StartError::Doorbell { thread: shard_name(shard.index), source })
             })
             .collect::<Result<Arc<[ShardHandle]>, _>>()?;
-        let journal = Arc::new(Window::new(shards.len(), 1, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES));
+        let mut opening = Opening::open(&options.data_dir)?;
+        let next_seq = opening.next_seq();
+        let window = Window::new(shards.len(), next_seq, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES);
+        let window = Arc::new(window);
         let accounts = AccountsService::start(store, hooks(&shards, plan.delivery_cpu))?;
         let doorbells = shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect();
-        let hub = Hub::new(journal.clone(), doorbells, &options.journal).map_err(hub_doorbell)?;
+        let mut hub = Hub::new(window.clone(), doorbells, &options.journal).map_err(hub_doorbell)?;
         let (handle, hub_pulse) = (hub.handle(), hub.pulse());
+        let now = clock::unix_ms();
+        let remembered_since = now.saturating_sub(options.journal.dedupe_seconds.saturating_mul(1_000));
+        opening.recall(remembered_since, |batch| hub.remember(batch, now))?;
+        let on_kept = handle.clone();
+        let on_kept = Box::new(move |next| on_kept.kept(next));
+        let journal = opening.start(options.journal, window.clone(), plan.delivery_cpu, on_kept)?;
+        hub.keep_with(Box::new(journal.handle()));
         let main = |outcome: Outcome<StartError>| {
             // Nobody hears it only where the start has failed elsewhere.
             hub.run(move |started| drop(outcome.send(started.map_err(hub_doorbell))))
         };
-        // It runs for as long as the process: nothing waits for its end.
-        executor::spawn(HUB, plan.hub_cpu, main)?.finish()?;
+        let hub_thread = executor::spawn(HUB, plan.hub_cpu, main)?.finish()?;
         let parts = ShardParts {
             shards: shards.clone(),
-            journal,
+            window,
+            history: journal.handle(),
             directory: accounts.directory().clone(),
             accounts: accounts.client(),
             hub: handle.clone(),
@@ -151,9 +172,21 @@ impl Server {
         };
         let shard_threads = start_shards(&plan, parts, listeners)?;
         let watched = shards.iter().enumerate().map(|(index, shard)| (shard_name(index), shard.pulse.clone()));
-        let watched = watched.chain([(HUB.to_owned(), hub_pulse)]).collect();
+        let others = [(HUB.to_owned(), hub_pulse), ("journal".to_owned(), journal.pulse())];
+        let watched = watched.chain(others).collect();
         let watchman = Watchman::start(watched).map_err(|source| StartError::Watchman { source })?;
-        Ok(Self { address, plan, shards, hub: handle, accounts, shard_threads, _watchman: watchman, _lock: lock })
+        Ok(Self {
+            address,
+            plan,
+            shards,
+            hub: handle,
+            accounts,
+            journal,
+            hub_thread,
+            shard_threads,
+            _watchman: watchman,
+            _lock: lock,
+        })
     }
 
     pub fn hub(&self) -> HubHandle {
@@ -169,14 +202,25 @@ impl Server {
         ServerWatch { shards: self.shards.clone(), hub: self.hub.clone() }
     }
 
-    /// Closes every session with 1012 and waits for the shards to end, which the closing deadline bounds.
-    pub fn shut_down(self) {
+    /// Takes no more events, waits until those that were taken are kept, closes every session with 1012 and waits for the shards
+    /// to end. Each step has a deadline. An error: events may be missing from the disk.
+    pub fn shut_down(self) -> Result<(), StopError> {
+        let (stopped, all_numbered) = std::sync::mpsc::channel();
+        self.hub.stop(Box::new(move || {
+            let _ = stopped.send(());
+        }));
+        let _ = all_numbered.recv();
+        if let Err(error) = self.hub_thread.join() {
+            tracing::error!(%error, "the hub ended badly");
+        }
         self.shards.iter().for_each(|shard| shard.mailbox.post(ShardMail::Shutdown));
         for thread in self.shard_threads {
             if let Err(error) = thread.join() {
                 tracing::error!(%error, "a shard ended badly");
             }
         }
+        self.journal.handle().stop();
+        self.journal.finish()
     }
 }
 
@@ -197,6 +241,8 @@ impl ServerWatch {
             sockets: sum(|stats| &stats.sockets),
             deliveries: sum(|stats| &stats.deliveries),
             slow_consumers_closed: sum(|stats| &stats.slow_consumers_closed),
+            fell_behind: sum(|stats| &stats.fell_behind),
+            caught_up: sum(|stats| &stats.caught_up),
             last_seq: self.hub.last_seq(),
         }
     }
@@ -214,7 +260,8 @@ impl ServerWatch {
 #[derive(Clone)]
 struct ShardParts {
     shards: Arc<[ShardHandle]>,
-    journal: Arc<Window>,
+    window: Arc<Window>,
+    history: JournalHandle,
     directory: Arc<Directory>,
     accounts: AccountsClient,
     hub: HubHandle,
@@ -266,7 +313,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         gate: parts.gate.clone(),
         rules: parts.rules,
         stats: handle.stats.clone(),
-        seq: parts.journal.head() - 1,
+        seq: parts.window.visible() - 1,
     };
     let sessions = Sessions::new(parts.sizes, shared);
     let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
@@ -278,7 +325,8 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         directory: parts.directory.clone(),
         accounts: parts.accounts,
         hub: parts.hub,
-        journal: parts.journal.clone(),
+        window: parts.window.clone(),
+        history: parts.history.clone(),
         rules: parts.rules,
         refusals: parts.refusals,
         gate: parts.gate,
@@ -295,7 +343,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
     let _ = outcome.send(Ok(()));
     let pulse = handle.pulse.clone();
-    Shard::new(index, handle, parts.journal, parts.directory, answers, stopping, plane).run().await;
+    Shard::new(index, handle, parts.window, parts.history, parts.directory, answers, stopping, plane).run().await;
     pulse.rest();
 }
 

@@ -38,8 +38,7 @@ impl DemoArgs {
         let showing = StatusLine::start(server.watch()).map_err(Failure::failed)?;
         stop.wait(&server);
         drop((generating, showing));
-        server.shut_down();
-        Ok(())
+        server.shut_down().map_err(Failure::failed)
     }
 }
 

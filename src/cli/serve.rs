@@ -57,8 +57,7 @@ impl ServeArgs {
         eprintln!("stentor listens on {}, data in {}", server.address, data_dir.display());
         eprintln!("{}", server.plan);
         stop.wait(&server);
-        server.shut_down();
-        Ok(())
+        server.shut_down().map_err(Failure::failed)
     }
 }
 

@@ -8,6 +8,8 @@
 //!
 //! What one request looks at, and the answer to it, are bounded, and while it looks the shard serves its sockets.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
@@ -20,7 +22,7 @@ use crate::executor;
 use crate::hub::EncodedBatch;
 use crate::journal::{Chunk, Gap, Part};
 use crate::limits::{
-    EVENTS_ANSWER_BYTES_MAX, EVENTS_DEFAULT, EVENTS_MAX, EVENTS_READS_MAX, EVENTS_SCANNED_MAX, EVENTS_STEP,
+    ANSWER_MS, EVENTS_ANSWER_BYTES_MAX, EVENTS_DEFAULT, EVENTS_MAX, EVENTS_READS_MAX, EVENTS_SCANNED_MAX, EVENTS_STEP,
     REPLAY_CHUNK_BYTES,
 };
 use crate::protocol::{Filter, gap_json, payload};
@@ -30,9 +32,9 @@ pub async fn poll(desk: &Desk, request: &Request<Incoming>) -> Result<Reply, Res
     let topics = listener.topics(request.uri(), &desk.rules)?;
     let limit = query::limit(request.uri(), EVENTS_DEFAULT, EVENTS_MAX)?;
     let since = terms::since(request.uri(), desk.hub.last_seq())?;
-    let mut page = Page::new(since.map_or(desk.journal.visible(), |since| since + 1), limit);
+    let mut page = Page::new(since.map_or(desk.window.visible(), |since| since + 1), limit);
     page.fill(desk, &listener.into_filter(topics)).await?;
-    let mut reply = Response::new(Full::new(Bytes::from(page.answer(desk.journal.visible() - 1))));
+    let mut reply = Response::new(Full::new(Bytes::from(page.answer(desk.window.visible() - 1))));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // Nobody between us and the client keeps what a key has opened.
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -47,7 +49,7 @@ trait History {
 
 impl History for Desk {
     async fn read(&self, from: u64, bytes_max: usize) -> Result<Chunk, RestError> {
-        match self.journal.recent(from, bytes_max) {
+        match self.window.recent(from, bytes_max) {
             Some(chunk) => Ok(chunk),
             None => self.read_from_disk(from, bytes_max).await,
         }
@@ -56,8 +58,17 @@ impl History for Desk {
 
 impl Desk {
     /// Events that are older than what is in memory.
-    async fn read_from_disk(&self, _from: u64, _bytes_max: usize) -> Result<Chunk, RestError> {
-        Err(RestError::HistoryUnavailable)
+    async fn read_from_disk(&self, from: u64, bytes_max: usize) -> Result<Chunk, RestError> {
+        let (ticket, answer) = self.answers.ticket(&self.shards[self.shard].mailbox);
+        self.history.read(from, bytes_max, Box::new(answer));
+        match ticket.answer_within(Duration::from_millis(ANSWER_MS)).await {
+            Some(Ok(chunk)) => Ok(Chunk { next: chunk.next.min(self.window.visible()), ..chunk }),
+            Some(Err(error)) => {
+                tracing::error!(%error, "events could not be read from the journal");
+                Err(RestError::HistoryUnavailable)
+            }
+            None => Err(RestError::HistoryUnavailable),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ use std::sync::Arc;
 use crate::accounts::{AccountsClient, Directory};
 use crate::gate::{Gate, Publishers, Refusals};
 use crate::hub::HubHandle;
-use crate::journal::Window;
+use crate::journal::{JournalHandle, Window};
 use crate::protocol::SessionRules;
 use crate::shard::ShardHandle;
 use crate::tokens::Verifier;
@@ -71,7 +71,9 @@ pub struct Desk {
     pub accounts: AccountsClient,
     pub hub: HubHandle,
     /// For clients that poll.
-    pub journal: Arc<Window>,
+    pub window: Arc<Window>,
+    /// The journal on the disk.
+    pub history: JournalHandle,
     /// What sessions may ask for.
     pub rules: SessionRules,
     pub refusals: Arc<Refusals>,

@@ -1,7 +1,7 @@
 //! Who keeps the events for good, as the hub sees it: the journal on the disk, or a test's.
 
 use crate::event::Event;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, JournalFault, JournalHandle};
 
 /// Takes events from the window in its own time, and tells the hub how far it is by [`HubHandle::kept`](super::HubHandle::kept).
 pub trait Keeper: Send {
@@ -13,6 +13,27 @@ pub trait Keeper: Send {
     fn room_bytes(&self) -> u64;
     /// Why nothing can be kept now: [`JournalError::DiskFull`] or [`JournalError::Failed`].
     fn fault(&self) -> Option<JournalError>;
+}
+
+impl Keeper for JournalHandle {
+    fn wake(&self) {
+        Self::wake(self);
+    }
+
+    fn leased(&self) -> u64 {
+        self.status().leased()
+    }
+
+    fn room_bytes(&self) -> u64 {
+        self.status().room()
+    }
+
+    fn fault(&self) -> Option<JournalError> {
+        self.status().fault().map(|fault| match &*fault {
+            JournalFault::DiskFull => JournalError::DiskFull { room_bytes: 0 },
+            JournalFault::Io(reason) => JournalError::Failed { reason: reason.clone() },
+        })
+    }
 }
 
 /// What a record has beside its events' own bytes, for each of them: six lengths and places, padding, and the header's part.

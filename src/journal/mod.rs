@@ -8,15 +8,35 @@
 //! shard lags by its whole size. A shard that lags therefore blocks nobody and loses nothing; publishers are told to
 //! come back.
 
+mod catalogue;
 mod chunk;
 pub mod disk;
+#[cfg(test)]
+mod fixture;
+pub mod lease;
+mod opening;
 mod options;
+mod reader;
 pub mod record;
+pub mod recovery;
+mod retention;
+mod scan;
 pub mod segment;
+pub mod service;
+mod status;
+#[cfg(test)]
+mod tests;
 mod window;
+pub mod writer;
 
+pub use catalogue::{Catalogue, Mark, Place, Segment, SegmentId};
 pub use chunk::{Chunk, Gap, GapReason, Part};
+pub use opening::{OpenError, Opening};
 pub use options::{Fanout, JournalOptions, SyncPolicy, UnknownWord};
+pub use reader::{ReadError, Reader};
+pub use scan::Scan;
+pub use service::{JournalHandle, JournalService};
+pub use status::{JournalFault, JournalStatus};
 pub use window::Window;
 
 use std::sync::Arc;

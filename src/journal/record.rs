@@ -226,3 +226,125 @@ fn is_sound(record: &ArchivedRecord<'_>) -> bool {
         && record.first_seq < limits::SEQ_MAX
         && record.events.iter().all(is_sound)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::fixture::{batch, event, long_batch};
+
+    fn records(batch: &EncodedBatch, synced: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        append(batch, synced, &mut bytes);
+        bytes
+    }
+
+    fn view(bytes: &[u8]) -> RecordView<'_> {
+        match find(bytes) {
+            Found::Record(view) => view,
+            Found::End => panic!("nothing is there"),
+            Found::Partial(bytes) => panic!("it has {bytes} bytes"),
+            Found::Broken(flaw) => panic!("{flaw}"),
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let events = vec![
+            event(r#"{"type":"alert","data":{"n":1}}"#),
+            event(r#"{"type":"x","topic":"market:BTC_USD","data":{"é":"\u0000"},"channel":"c","key":"k","id":"i"}"#),
+            event(r#"{"type":"x","topic":"system","data":{},"key":"k"}"#),
+        ];
+        let written = EncodedBatch::encode(events, 41, 0, Origin { publisher: 7, unix_ms: 1_800_000_000_123 });
+        let bytes = records(&written, 17);
+        let view = view(&bytes);
+        assert_eq!((view.synced, view.bytes, bytes.len() % ALIGNMENT), (17, bytes.len(), 0));
+        assert_eq!((view.archived.next_seq(), view.archived.closes), (44, true));
+        let read = view.archived.batch();
+        assert_eq!((read.events(), read.origin(), read.first_seq()), (written.events(), written.origin(), 41));
+        for nth in 0..3 {
+            assert_eq!(read.frame(nth), written.frame(nth));
+        }
+    }
+
+    #[test]
+    fn a_long_request_takes_records_of_which_only_the_last_closes_it() {
+        let bytes = records(&long_batch(10, 9), 0);
+        let (mut rest, mut seq, mut closes) = (&bytes[..], 10, Vec::new());
+        while !rest.is_empty() {
+            let view = view(rest);
+            assert_eq!(view.archived.first_seq, seq);
+            assert!(view.bytes <= limits::RECORD_EVENTS_BYTES + 4096, "{} bytes", view.bytes);
+            (seq, rest) = (view.archived.next_seq(), &rest[view.bytes..]);
+            closes.push(view.archived.closes);
+        }
+        assert_eq!((seq, closes), (19, vec![false, false, true]));
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed() {
+        let bytes = records(&batch(1, 2), 0);
+        let len = u32::from_le_bytes(bytes[..4].try_into().expect("four bytes")) as usize;
+        for at in 0..HEADER_BYTES + len {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                assert!(!matches!(find(&changed), Found::Record(_) | Found::End), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_says_how_long_it_is() {
+        let bytes = records(&batch(1, 3), 0);
+        let len = u32::from_le_bytes(bytes[..4].try_into().expect("four bytes")) as usize;
+        for cut in 1..HEADER_BYTES {
+            assert!(matches!(find(&bytes[..cut]), Found::Partial(HEADER_BYTES)), "{cut}");
+        }
+        for cut in HEADER_BYTES..HEADER_BYTES + len {
+            assert!(matches!(find(&bytes[..cut]), Found::Partial(whole) if whole == bytes.len()), "{cut}");
+        }
+        for zeros in [0, 1, HEADER_BYTES, 100] {
+            assert!(matches!(find(&vec![0; zeros]), Found::End));
+        }
+    }
+
+    #[test]
+    fn what_the_checksum_confirms_is_still_looked_at() {
+        let sound = event(r#"{"type":"alert","data":{}}"#);
+        let broken = |change: fn(&mut Record<'_>)| {
+            let events = vec![EventRecord::of(&sound)];
+            let mut record = Record { first_seq: 1, unix_ms: 0, publisher: 0, closes: true, events };
+            change(&mut record);
+            let mut bytes = Vec::new();
+            append_one(&record, 0, &mut bytes);
+            matches!(find(&bytes), Found::Broken(Flaw::Payload))
+        };
+        assert!(!broken(|_| {}));
+        assert!(broken(|record| record.first_seq = 0));
+        assert!(broken(|record| record.first_seq = limits::SEQ_MAX));
+        assert!(broken(|record| record.events.clear()));
+        assert!(broken(|record| record.events[0].topic = "nowhere:x"));
+        assert!(broken(|record| record.events[0].topic = "wallet:x"), "an alert is no trade");
+        assert!(broken(|record| record.events[0].data = b"[]"));
+        assert!(broken(|record| record.events[0].data = b""));
+    }
+
+    proptest! {
+        /// Also behind a checksum that is right, which no accident has.
+        #[test]
+        fn no_bytes_make_it_panic(payload in prop::collection::vec(any::<u8>(), 1..300), synced: u64) {
+            let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&synced.to_le_bytes());
+            bytes.extend_from_slice(&payload);
+            let crc = crc32c::crc32c(&bytes[SYNCED_AT..]);
+            bytes[4..SYNCED_AT].copy_from_slice(&crc.to_le_bytes());
+            if let Found::Record(view) = find(&bytes) {
+                view.archived.batch();
+            }
+            find(&payload);
+        }
+    }
+}

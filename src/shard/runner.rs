@@ -11,7 +11,7 @@ use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::Directory;
 use crate::gate::Entry;
-use crate::journal::{Journal, Window};
+use crate::journal::{Chunk, Journal, JournalHandle, ReadError, Window};
 use crate::mailbox::Mailbox;
 use crate::protocol::{Admission, Terms};
 use crate::ring::{Doorbell, SocketRing};
@@ -34,6 +34,8 @@ pub struct Arrival {
 /// What other threads send to a shard.
 pub enum ShardMail {
     Arrival(Arrival),
+    /// What the disk holds for sessions that are behind.
+    Chunk(Result<Chunk, ReadError>),
     /// An answer to a request of this shard's front desk.
     Answer(u64, crate::desk::Answer),
     /// Close every session with 1012, then say that it is done.
@@ -90,6 +92,8 @@ pub struct Shard {
     pub index: usize,
     pub handle: ShardHandle,
     pub journal: Arc<Window>,
+    /// The journal on the disk.
+    pub history: JournalHandle,
     pub directory: Arc<Directory>,
     /// Where the desk's requests wait for their answers.
     pub answers: Rc<crate::desk::Answers>,
@@ -111,6 +115,7 @@ impl Shard {
         index: usize,
         handle: ShardHandle,
         journal: Arc<Window>,
+        history: JournalHandle,
         directory: Arc<Directory>,
         answers: Rc<crate::desk::Answers>,
         stopping: Rc<Cell<bool>>,
@@ -121,6 +126,7 @@ impl Shard {
             index,
             handle,
             journal,
+            history,
             directory,
             answers,
             plane,
@@ -176,8 +182,14 @@ impl Shard {
         }
         plane.tell_newest(self.journal.head() - 1);
         if let Some(from) = plane.replay_wants() {
-            let chunk = self.journal.recent(from, limits::REPLAY_CHUNK_BYTES);
-            plane.replayed(chunk);
+            match self.journal.recent(from, limits::REPLAY_CHUNK_BYTES) {
+                Some(chunk) => plane.replayed(Some(chunk)),
+                None => {
+                    let mailbox = self.handle.mailbox.clone();
+                    let reply = Box::new(move |chunk| mailbox.post(ShardMail::Chunk(chunk)));
+                    self.history.read(from, limits::REPLAY_CHUNK_BYTES, reply);
+                }
+            }
         }
         let busy = plane.turn(tick(), clock::now);
         let occupied = plane.occupied();
@@ -197,6 +209,10 @@ impl Shard {
     fn receive(&mut self, message: ShardMail) {
         match message {
             ShardMail::Arrival(arrival) => self.enter(arrival),
+            ShardMail::Chunk(chunk) => {
+                let chunk = chunk.inspect_err(|error| tracing::error!(shard = self.index, %error, "a replay ended"));
+                self.plane.borrow_mut().replayed(chunk.ok());
+            }
             ShardMail::Answer(ticket, answer) => self.answers.resolve(ticket, answer),
             ShardMail::Shutdown => {
                 self.ends = Some(tick() + limits::SHUTDOWN_MS_MAX / limits::TICK_MS);

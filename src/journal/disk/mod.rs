@@ -1,7 +1,15 @@
 //! The small trait between the journal's logic and a directory of files. glommio's files are the real ones; tools use
 //! blocking ones, and simulations a disk that writes short, fails, fills up and forgets what was not synced.
 
+mod blocking;
+#[cfg(test)]
+pub mod fake;
+mod glommio;
+
 use std::io;
+
+pub use blocking::BlockingDisk;
+pub use glommio::GlommioDisk;
 
 /// A directory.
 #[expect(async_fn_in_trait, reason = "the journal runs on one thread, so no future has to be sent")]
@@ -37,4 +45,31 @@ pub trait DiskFile {
     async fn truncate(&self, len: u64) -> io::Result<()>;
     /// Makes all that was written last (`fdatasync`).
     async fn sync(&self) -> io::Result<()>;
+}
+
+/// Makes a file, in place of one of that name that may have been left behind.
+pub async fn create_anew<D: Disk>(disk: &D, name: &str) -> io::Result<D::File> {
+    match disk.create(name).await {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(name).await?;
+            disk.create(name).await
+        }
+        other => other,
+    }
+}
+
+/// Writes all that `bytes` makes, and returns how much that was. It is called once, and again for the rest of a short write,
+/// which is rare: cheaper than to keep a copy each time.
+pub async fn write_all(file: &impl DiskFile, mut bytes: impl FnMut() -> Vec<u8>, offset: u64) -> io::Result<usize> {
+    let mut rest = bytes();
+    let len = rest.len();
+    let mut written = 0;
+    while written < len {
+        match file.write_at(rest, offset + written as u64).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            some => written += some,
+        }
+        rest = if written < len { bytes().split_off(written) } else { Vec::new() };
+    }
+    Ok(len)
 }
