@@ -11,6 +11,7 @@ use crate::cpu;
 use crate::event::{EventError, EventWriter};
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
 use crate::mixed::MixedArguments;
+use crate::publish::PublishArguments;
 use crate::schedule::Schedule;
 use crate::target::{Target, TargetError};
 
@@ -34,6 +35,8 @@ pub enum Command {
     Fanout(FanoutArguments),
     /// Speak all four client protocols at once, and check per socket that it gets exactly what it should
     Mixed(MixedArguments),
+    /// Publish durably from one connection: events a second in batches, and single events beside the disk's floor
+    Publish(PublishArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
     Floor(FloorArguments),
 }
@@ -298,7 +301,7 @@ mod tests {
         let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
             Command::Fanout(arguments) => arguments,
-            Command::Mixed(_) | Command::Floor(_) => unreachable!("asked for fanout"),
+            _ => unreachable!("asked for fanout"),
         }
     }
 

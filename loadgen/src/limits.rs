@@ -83,3 +83,12 @@ pub const SUBSCRIBER_KEYS_MAX: usize = 1000;
 
 /// How long the server may take to set one watchlist.
 pub const SETUP_ANSWER_MS_MAX: u64 = 10_000;
+
+/// The file into which the disk's floor writes; it begins again from its front when it is full.
+pub const FLOOR_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a journal record of one event holds beside the event: its header, the request's fields and the archive's pointers.
+pub const JOURNAL_RECORD_OVERHEAD_BYTES: usize = 120;
+
+/// Publish requests that are built ahead of being sent, so that building them takes no time from publishing.
+pub const REQUESTS_AHEAD: usize = 4;

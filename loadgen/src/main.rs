@@ -21,6 +21,7 @@ mod carries;
 mod catalogue;
 mod client;
 mod clock;
+mod courier;
 mod cpu;
 mod crowd;
 mod driver;
@@ -36,6 +37,7 @@ mod mixed;
 mod order;
 mod process;
 mod progress;
+mod publish;
 mod publisher;
 mod report;
 mod run;
@@ -54,6 +56,7 @@ use serde::Serialize;
 
 use crate::args::{Arguments, Command, UsageError, Versus};
 use crate::mixed::MixedRun;
+use crate::publish::PublishRun;
 use crate::run::{Run, RunError, Server};
 
 #[global_allocator]
@@ -118,6 +121,11 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = MixedRun { load: mixed.load(nonce)?, interrupted }.measure()?;
             write_out(&mixed::render(&report), &report, mixed.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: report.broken });
+        }
+        Command::Publish(publish) => {
+            let report = PublishRun { load: publish.load()?, interrupted }.measure()?;
+            write_out(&publish::render(&report), &report, publish.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: Vec::new() });
         }
     };
     let report = run.measure()?;

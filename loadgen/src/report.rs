@@ -313,7 +313,7 @@ impl Pair {
 }
 
 impl Span {
-    fn of(values: &[f64]) -> Option<Self> {
+    pub fn of(values: &[f64]) -> Option<Self> {
         Some(Self {
             median: median(values)?,
             min: values.iter().copied().fold(f64::INFINITY, f64::min),

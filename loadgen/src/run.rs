@@ -27,6 +27,7 @@ use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_M
 use crate::mixed::SetupError;
 use crate::process::{self, Memory, TcpMemory};
 use crate::progress::Progress;
+use crate::publish::DiskError;
 use crate::publisher::Publisher;
 use crate::report::{Closed, Report};
 use crate::schedule::Timetable;
@@ -67,6 +68,8 @@ pub enum RunError {
     Floor(#[from] FloorError),
     #[error(transparent)]
     Setup(#[from] SetupError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     #[error("can't start a thread: {0}")]
     Thread(io::Error),
     #[error("a client thread ended too early")]

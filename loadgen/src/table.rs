@@ -97,7 +97,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn ratio_text(Span { median, min, max }: Span) -> String {
+pub fn ratio_text(Span { median, min, max }: Span) -> String {
     format!("{median:.3}  ({min:.3} … {max:.3})")
 }
 
