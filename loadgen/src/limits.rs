@@ -78,6 +78,9 @@ pub const CHANNELS_PING_MS: u64 = 30_000;
 /// A `ping` that was not answered for this long by the end of a run counts as unanswered.
 pub const PONG_MS_MAX: u64 = 2_000;
 
+/// How often a socket that does not read says that it lives: twice within the shortest time after which the server closes.
+pub const STALLED_PONG_MS: u64 = 10_000;
+
 /// Subscriber keys of a mixed run: each is an account with a watchlist to be set.
 pub const SUBSCRIBER_KEYS_MAX: usize = 1000;
 

@@ -42,6 +42,7 @@ mod publisher;
 mod report;
 mod run;
 mod schedule;
+mod stall;
 mod table;
 mod target;
 
@@ -107,7 +108,8 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
         Command::Fanout(fanout) => {
             let endpoints = fanout.endpoints()?;
             let paired = fanout.vs == Some(Versus::Floor);
-            let load = fanout.load.load(&fanout.floor, if paired { 2 } else { 1 })?;
+            let mut load = fanout.load.load(&fanout.floor, if paired { 2 } else { 1 })?;
+            load.stall = fanout.stall(&load)?;
             let server = Server { endpoints, publish_key: fanout.publish_key.clone(), pid: fanout.server_pid };
             (&fanout.load.json, Run { load, server: Some(server), floor: paired, interrupted })
         }

@@ -230,7 +230,12 @@ impl Run {
             taken += Sources::addresses_for(share, &self.load.ports);
             CrowdPlan {
                 address: side.target.address,
-                listener: Inbox::new(share, Arc::clone(&side.upgrade), Arc::clone(&side.timetable)),
+                listener: Inbox::new(
+                    share,
+                    Arc::clone(&side.upgrade),
+                    Arc::clone(&side.timetable),
+                    self.load.stall.map(|stall| stall.share(threads, thread, share)),
+                ),
                 sockets: share,
                 sources,
                 slots_per_ring,
