@@ -14,6 +14,7 @@ use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
 use crate::schedule::Schedule;
 use crate::stall::StallPlan;
+use crate::storm::StormArguments;
 use crate::target::{Target, TargetError};
 
 /// The wallet whose trades are published where none is named; the server's account must watch it.
@@ -38,6 +39,8 @@ pub enum Command {
     Mixed(MixedArguments),
     /// Publish durably from one connection: events a second in batches, and single events beside the disk's floor
     Publish(PublishArguments),
+    /// Have N sockets resume at once over the newest events, and check that each gets every one of its own, once, in order
+    Storm(StormArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
     Floor(FloorArguments),
 }
@@ -185,6 +188,8 @@ pub enum UsageError {
     StallTooLong { stall: Duration, load: Duration },
     #[error("{0} subscriber keys are too many: at most {SUBSCRIBER_KEYS_MAX}")]
     Keys(usize),
+    #[error("{0} subscriber keys are too few: the first is the live sockets', and the others resume")]
+    TooFewKeys(usize),
     #[error("can't read the secret for tokens from {path}: {why}: give the server's jwt-secret file")]
     Secret { path: String, why: String },
 }

@@ -95,3 +95,6 @@ pub const JOURNAL_RECORD_OVERHEAD_BYTES: usize = 120;
 
 /// Publish requests that are built ahead of being sent, so that building them takes no time from publishing.
 pub const REQUESTS_AHEAD: usize = 4;
+
+/// Events of one request of a storm's history: its body stays under half a megabyte.
+pub const HISTORY_BATCH_EVENTS: u32 = 1_000;

@@ -43,8 +43,10 @@ mod report;
 mod run;
 mod schedule;
 mod stall;
+mod storm;
 mod table;
 mod target;
+mod watchlists;
 
 use std::io::Write;
 use std::path::Path;
@@ -59,6 +61,7 @@ use crate::args::{Arguments, Command, UsageError, Versus};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
 use crate::run::{Run, RunError, Server};
+use crate::storm::StormRun;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -122,6 +125,13 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             getrandom::fill(&mut nonce).map_err(RunError::Random)?;
             let report = MixedRun { load: mixed.load(nonce)?, interrupted }.measure()?;
             write_out(&mixed::render(&report), &report, mixed.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: report.broken });
+        }
+        Command::Storm(storm) => {
+            let mut nonce = [0; 16];
+            getrandom::fill(&mut nonce).map_err(RunError::Random)?;
+            let report = StormRun { load: storm.load(nonce)?, interrupted }.measure()?;
+            write_out(&storm::render(&report), &report, storm.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: report.broken });
         }
         Command::Publish(publish) => {

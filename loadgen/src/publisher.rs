@@ -80,7 +80,7 @@ impl Publisher {
             self.write_request(plan.round, step, &mut request);
             let due_ns = plan.start_ns + self.schedule.offset_ns(step);
             line.read_until(due_ns, reins)?;
-            if reins.stopped() {
+            if reins.stopped() || reins.enough() {
                 break;
             }
             let late = self.clock.now_ns().saturating_sub(due_ns);

@@ -20,11 +20,11 @@ use crate::client::{Client, ClientError, ClientOptions, Tally};
 use crate::clock::Clock;
 use crate::crowd::CrowdPlan;
 use crate::driver::{Driver, DriverError, RoundOutcome, RoundPlan};
+use crate::event::EventError;
 use crate::floor::{Floor, FloorError};
 use crate::handshake::Upgrade;
 use crate::inbox::{Harvest, Inbox};
 use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
-use crate::mixed::SetupError;
 use crate::process::{self, Memory, TcpMemory};
 use crate::progress::Progress;
 use crate::publish::DiskError;
@@ -32,6 +32,7 @@ use crate::publisher::Publisher;
 use crate::report::{Closed, Report};
 use crate::schedule::Timetable;
 use crate::target::Target;
+use crate::watchlists::SetupError;
 
 /// Time between ordering a round and its first step: the publisher connects and builds its first request.
 pub const LEAD_NS: u64 = 100_000_000;
@@ -68,6 +69,8 @@ pub enum RunError {
     Floor(#[from] FloorError),
     #[error(transparent)]
     Setup(#[from] SetupError),
+    #[error(transparent)]
+    Event(#[from] EventError),
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error("can't start a thread: {0}")]
@@ -133,7 +136,7 @@ impl Run {
         let mut clients = Vec::new();
         for (number, plans) in self.plan_crowds(&sides, slots_per_ring)?.into_iter().enumerate() {
             let cpu = Some(self.load.client_cpus[number % self.load.client_cpus.len()]);
-            let options = ClientOptions { cpu, linger: self.load.linger, clock };
+            let options = ClientOptions { cpu, linger: self.load.linger, clock, punctual: false };
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
         }
         let watch = Watch { run: &self, failures, deadline, clock };
