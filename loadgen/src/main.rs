@@ -10,7 +10,9 @@
 //! ```
 //! * Load is an open loop: the [`schedule`] is fixed in advance, and latency counts from the intended time.
 //! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
-//! * `mixed` has a whole part of its own, [`mixed`], on the same clients and publisher.
+//! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
+//! * Sockets may stop reading for a while ([`stall`]); they are still held to every event.
+//! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
 //! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged.

@@ -151,7 +151,9 @@ pub fn render(report: &PublishReport) -> String {
     text
 }
 
-const QUANTILES: [(&str, fn(&Quantiles) -> f64); 6] = [
+type Figure = fn(&Quantiles) -> f64;
+
+const QUANTILES: [(&str, Figure); 6] = [
     ("latency p50", |of| of.p50_us),
     ("        p90", |of| of.p90_us),
     ("        p99", |of| of.p99_us),

@@ -238,10 +238,11 @@ pub fn render(report: &StormReport) -> String {
     let names: String = columns.iter().map(|(name, _)| format!("{name:>CELL$}")).collect();
     let _ = writeln!(text, "{:NAME$}{names}", "");
     line(&mut text, "how many", &|of| thousands(of.count as f64));
-    line(&mut text, "p50", &|of| time(of.p50_us));
-    line(&mut text, "p99", &|of| time(of.p99_us));
-    line(&mut text, "p99.9", &|of| time(of.p999_us));
-    line(&mut text, "max", &|of| time(of.max_us));
+    let figure = |of: &Quantiles, us: f64| if of.count == 0 { "-".to_owned() } else { time(us) };
+    line(&mut text, "p50", &|of| figure(of, of.p50_us));
+    line(&mut text, "p99", &|of| figure(of, of.p99_us));
+    line(&mut text, "p99.9", &|of| figure(of, of.p999_us));
+    line(&mut text, "max", &|of| figure(of, of.max_us));
     let seconds = |seconds: f64| time(seconds * 1e6);
     let figures = [
         ("all live after", Some(resuming.all_live_seconds.map_or("never".into(), seconds))),
