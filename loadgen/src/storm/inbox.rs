@@ -362,12 +362,12 @@ mod tests {
     }
 
     impl Bench {
-        /// Two sockets, one of each account; the events behind the history are published once both are open.
+        /// Two sockets, one of each account. Both open between the second and the third event behind the history.
         fn new() -> Self {
             let schedule = Schedule { burst: 1, interval_ns: 1000, rounds: 1, warmup_steps: 0, timed_steps: 40 };
             let traffic = Traffic::new(SHAPE).unwrap();
             let plan = Arc::new(Plan { matching: traffic.matching(), traffic, timetable: Timetable::new(schedule) });
-            plan.timetable.begin_round(0, OPENED_NS + 1);
+            plan.timetable.begin_round(0, OPENED_NS - 1500);
             let target = Target::parse("ws://127.0.0.1:1/", "ws").unwrap();
             let upgrade = Upgrade::new(&target, [7; 16]);
             let moments = Arc::new(Moments::default());
@@ -509,7 +509,10 @@ mod tests {
         let history = list.partition_point(|event| *event < 300);
         bench.send(0, &list[..history]);
         assert_eq!(bench.live(), 0);
+        assert_eq!((list[history], list[history + 1]), (300, 304), "the first is published before, the second after");
         bench.send(0, &list[history..=history]);
+        assert_eq!(bench.live(), 0);
+        bench.send(0, &list[history + 1..history + 2]);
         assert_eq!(bench.live(), 1);
     }
 }
