@@ -11,7 +11,10 @@ use crate::cpu;
 use crate::event::{EventError, EventWriter};
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
 use crate::mixed::MixedArguments;
+use crate::publish::PublishArguments;
 use crate::schedule::Schedule;
+use crate::stall::StallPlan;
+use crate::storm::StormArguments;
 use crate::target::{Target, TargetError};
 
 /// The wallet whose trades are published where none is named; the server's account must watch it.
@@ -34,6 +37,10 @@ pub enum Command {
     Fanout(FanoutArguments),
     /// Speak all four client protocols at once, and check per socket that it gets exactly what it should
     Mixed(MixedArguments),
+    /// Publish durably from one connection: events a second in batches, and single events beside the disk's floor
+    Publish(PublishArguments),
+    /// Have N sockets resume at once over the newest events, and check that each gets every one of its own, once, in order
+    Storm(StormArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
     Floor(FloorArguments),
 }
@@ -58,6 +65,12 @@ pub struct FanoutArguments {
     /// Run this beside the server, in turns, and give the ratio
     #[arg(long, value_enum)]
     pub vs: Option<Versus>,
+    /// So many of the sockets, or such a share of them (10%), stop reading at the first timed event and then go on
+    #[arg(long, value_name = "COUNT|SHARE%", value_parser = parse_share, conflicts_with_all = ["vs", "rounds"])]
+    pub stalled: Option<Share>,
+    /// How long those do not read
+    #[arg(long, default_value = "30s", value_parser = parse_duration, requires = "stalled")]
+    pub stall: Duration,
     /// The server's process, to tell its memory and CPU time
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -167,8 +180,16 @@ pub enum UsageError {
     Events(u64),
     #[error("--rate {0}: write a number of events per second between 0.001 and 1000000")]
     Rate(f64),
+    #[error("--stalled {0}: there are not so many sockets")]
+    Stalled(u32),
+    #[error(
+        "a stall of {stall:?} outlasts the load, whose last event is due {load:?} after the first: publish more events, or stall for less"
+    )]
+    StallTooLong { stall: Duration, load: Duration },
     #[error("{0} subscriber keys are too many: at most {SUBSCRIBER_KEYS_MAX}")]
     Keys(usize),
+    #[error("{0} subscriber keys are too few: the first is the live sockets', and the others resume")]
+    TooFewKeys(usize),
     #[error("can't read the secret for tokens from {path}: {why}: give the server's jwt-secret file")]
     Secret { path: String, why: String },
 }
@@ -186,6 +207,7 @@ pub struct Load {
     pub publisher_cpu: usize,
     pub server_cpu: usize,
     pub floor_coalesces: bool,
+    pub stall: Option<StallPlan>,
     pub ports: RangeInclusive<u16>,
     pub linger: Duration,
     pub settle: Duration,
@@ -212,6 +234,26 @@ impl FanoutArguments {
         subscribe.check_local(self.allow_remote)?;
         publish.check_local(self.allow_remote)?;
         Ok(Endpoints { subscribe, publish })
+    }
+}
+
+impl FanoutArguments {
+    /// Which sockets stall; every one must see the load go on afterwards.
+    pub fn stall(&self, load: &Load) -> Result<Option<StallPlan>, UsageError> {
+        let Some(share) = self.stalled else { return Ok(None) };
+        let sockets = match share {
+            Share::Count(sockets) => sockets,
+            Share::Percent(percent) => (f64::from(load.sockets) * percent / 100.0).round() as u32,
+        };
+        if sockets > load.sockets {
+            return Err(UsageError::Stalled(sockets));
+        }
+        let stall_ns = self.stall.as_nanos() as u64;
+        let last_ns = load.schedule.offset_ns(load.schedule.timed_steps.saturating_sub(1));
+        if last_ns <= stall_ns {
+            return Err(UsageError::StallTooLong { stall: self.stall, load: Duration::from_nanos(last_ns) });
+        }
+        Ok(Some(StallPlan { sockets, of: load.sockets, stall_ns }))
     }
 }
 
@@ -245,6 +287,7 @@ impl LoadArguments {
             client_cpus,
             server_cpu: known(floor.server_cpu.unwrap_or(first))?,
             floor_coalesces: floor.floor_coalesces,
+            stall: None,
             ports: usable_ports(&port_range),
             linger: self.linger,
             settle: self.settle,
@@ -269,6 +312,25 @@ impl LoadArguments {
             return Err(UsageError::Events(events));
         }
         Ok(schedule)
+    }
+}
+
+/// Some of the sockets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    Count(u32),
+    Percent(f64),
+}
+
+/// Reads `1000` or `10%`.
+fn parse_share(text: &str) -> Result<Share, String> {
+    let wrong = || format!("`{text}` is neither a number of sockets nor a share of them: write 1000 or 10%");
+    match text.strip_suffix('%') {
+        Some(percent) => match percent.trim().parse() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Share::Percent(percent)),
+            _ => Err(wrong()),
+        },
+        None => text.parse().map(Share::Count).map_err(|_| wrong()),
     }
 }
 
@@ -298,7 +360,7 @@ mod tests {
         let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
             Command::Fanout(arguments) => arguments,
-            Command::Mixed(_) | Command::Floor(_) => unreachable!("asked for fanout"),
+            _ => unreachable!("asked for fanout"),
         }
     }
 
@@ -343,6 +405,22 @@ mod tests {
         assert_eq!(fanout("--events 50").load.schedule(2).unwrap().rounds, 5);
         assert_eq!(fanout("--events 3").load.schedule(2).unwrap().rounds, 3);
         assert_eq!(fanout("--events 50").load.schedule(1).unwrap().rounds, 1);
+    }
+
+    #[test]
+    fn some_sockets_stall_for_less_than_the_load_lasts() {
+        let stall = |line: &str| {
+            let arguments = fanout(line);
+            arguments.stall(&arguments.load.load(&arguments.floor, 1).unwrap())
+        };
+        let plan = stall("--sockets 250 --events 400 --rate 10 --stalled 10%").unwrap().unwrap();
+        assert_eq!((plan.sockets, plan.of, plan.stall_ns), (25, 250, 30_000_000_000));
+        assert_eq!(stall("--sockets 250 --stalled 7 --stall 1s").unwrap().unwrap().sockets, 7);
+        assert_eq!(stall("--sockets 250").unwrap(), None);
+        let message = stall("--sockets 250 --stalled 7 --events 20").unwrap_err().to_string();
+        assert!(message.contains("30s outlasts"), "{message}");
+        assert!(stall("--sockets 250 --stalled 251 --stall 1s").is_err());
+        assert!(parse_share("110%").is_err() && parse_share("many").is_err());
     }
 
     #[test]

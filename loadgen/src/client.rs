@@ -76,6 +76,8 @@ pub struct ClientOptions {
     /// How long to spin without a completion before sleeping.
     pub linger: Duration,
     pub clock: Clock,
+    /// Whether the thread should go before others: for the few sockets that measure while many others work.
+    pub punctual: bool,
 }
 
 /// What a client thread leaves: its listeners in the order of the plans, and why sockets ended early (the first few).
@@ -140,6 +142,9 @@ impl<L: Listener> Loop<L> {
     ) -> Result<Self, ClientError> {
         if let Some(cpu) = options.cpu {
             cpu::pin(cpu).map_err(|source| ClientError::Pin { cpu, source })?;
+        }
+        if options.punctual {
+            cpu::be_punctual();
         }
         let doorbell = Doorbell::new().map_err(|source| ClientError::Socket { source })?;
         let crowds: Result<Vec<Crowd<L>>, ClientError> =

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use ahash::AHashMap;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use stentor::ring::{Completion, Doorbell, Operation, RingOptions, SendBatch, SlotRef, SocketRing};
 
@@ -49,6 +50,17 @@ struct Lane {
     /// Sockets whose receive ended and must be armed again, first come first served. Only as many at a time as there
     /// are buffers: arming all 10,000 that a storm left without would serve 64 and fail the rest, again and again.
     deaf: VecDeque<SlotRef>,
+    /// Sockets that are not to read for now.
+    held: AHashMap<u32, Held>,
+}
+
+/// What a socket that does not read waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// For the end of the receive that is still armed.
+    Armed,
+    /// For being told to read on.
+    Unarmed,
 }
 
 /// The sockets of one plan. A socket's number is its place in the plan: lane × slots + slot.
@@ -86,6 +98,7 @@ impl<L: Listener> Crowd<L> {
                 ring: setup().map_err(|source| ClientError::Ring { slots, source })?,
                 first,
                 deaf: VecDeque::new(),
+                held: AHashMap::new(),
             });
         }
         let (completions, notices, ended_why) = Default::default();
@@ -125,7 +138,10 @@ impl<L: Listener> Crowd<L> {
             let lane = &mut self.lanes[index];
             let rearmed = lane.deaf.len().min(usize::from(RECEIVE_BUFFERS_PER_RING));
             for at in lane.deaf.drain(..rearmed) {
-                lane.ring.arm_receive(at);
+                match lane.held.get_mut(&at.slot) {
+                    Some(held) => *held = Held::Unarmed,
+                    None => lane.ring.arm_receive(at),
+                }
             }
             handled += rearmed;
             lane.ring.reap(&mut self.completions);
@@ -194,6 +210,8 @@ impl<L: Listener> Crowd<L> {
                 Notice::Nonsense(what) => return Err(ClientError::Nonsense { address, what }),
                 Notice::Astray(what) => return Err(ClientError::Astray { address, what }),
                 Notice::Reply { socket, frame } => replies.push((socket, frame)),
+                Notice::StopReading { socket } => self.lanes[(socket / slots) as usize].stop_reading(socket % slots),
+                Notice::ReadOn { socket } => self.lanes[(socket / slots) as usize].read_on(socket % slots),
                 Notice::Ended { socket, why } => {
                     ended.push(socket);
                     self.plan.tally.ended.fetch_add(1, Relaxed);
@@ -220,6 +238,28 @@ impl<L: Listener> Crowd<L> {
     }
 }
 
+impl Lane {
+    fn stop_reading(&mut self, slot: u32) {
+        self.held.insert(slot, Held::Armed);
+        self.ring.cancel(SlotRef::new(slot, 0));
+    }
+
+    fn read_on(&mut self, slot: u32) {
+        // Where the receive has not ended yet, its end has it armed anew.
+        if self.held.remove(&slot) == Some(Held::Unarmed) {
+            self.deaf.push_back(SlotRef::new(slot, 0));
+        }
+    }
+
+    /// Has a socket's receive, which ended, armed again as soon as it may read.
+    fn hear_again(&mut self, at: SlotRef) {
+        match self.held.get_mut(&at.slot) {
+            Some(held) => *held = Held::Unarmed,
+            None => self.deaf.push_back(at),
+        }
+    }
+}
+
 fn take_received(
     lane: &mut Lane,
     completion: Completion,
@@ -235,10 +275,12 @@ fn take_received(
         lane.ring.recycle(buffer);
     }
     let out_of_buffers = completion.result == -rustix::io::Errno::NOBUFS.raw_os_error();
-    if completion.result > 0 || out_of_buffers {
-        // Out of buffers, or the kernel ended the multishot.
-        if !completion.more && listener.phase(socket) != Phase::Ended {
-            lane.deaf.push_back(completion.at);
+    let ended = listener.phase(socket) == Phase::Ended;
+    let held = completion.result == -rustix::io::Errno::CANCELED.raw_os_error() && !ended;
+    if completion.result > 0 || out_of_buffers || held {
+        // Out of buffers, or the kernel ended the multishot, or the socket stopped reading.
+        if !completion.more && !ended {
+            lane.hear_again(completion.at);
         }
     } else if completion.result == 0 {
         listener.ended(socket, "the server ended the stream without a close frame", notices);

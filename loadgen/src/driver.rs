@@ -59,6 +59,7 @@ pub struct Driver {
     plans: Sender<RoundPlan>,
     outcomes: Receiver<Result<RoundOutcome, DriverError>>,
     stop: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -67,6 +68,7 @@ pub struct Reins {
     plans: Receiver<RoundPlan>,
     outcomes: Sender<Result<RoundOutcome, DriverError>>,
     stop: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -75,15 +77,22 @@ impl Driver {
         let (plans, plans_taken) = mpsc::channel();
         let (outcomes_told, outcomes) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let reins = Reins { plans: plans_taken, outcomes: outcomes_told, stop: Arc::clone(&stop) };
+        let enough = Arc::new(AtomicBool::new(false));
+        let (stop_seen, enough_seen) = (Arc::clone(&stop), Arc::clone(&enough));
+        let reins = Reins { plans: plans_taken, outcomes: outcomes_told, stop: stop_seen, enough: enough_seen };
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || drive(reins))?;
-        Ok(Self { plans, outcomes, stop, thread })
+        Ok(Self { plans, outcomes, stop, enough, thread })
     }
 
     /// Has a round driven; its outcome comes by [`outcome`](Self::outcome).
     pub fn begin_round(&self, plan: RoundPlan) {
         // Where the thread is gone, the outcome says so.
         let _ = self.plans.send(plan);
+    }
+
+    /// Has the round under way end early, with everything that was begun answered; its outcome comes as always.
+    pub fn end_round(&self) {
+        self.enough.store(true, Relaxed);
     }
 
     /// The outcome of the round under way, once it is through. An error may come at any time.
@@ -107,6 +116,11 @@ impl Reins {
     /// Whether the run is over: nothing more should be sent.
     pub fn stopped(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// Whether the round under way is to end early: nothing more should be sent, but what was sent is still answered.
+    pub fn enough(&self) -> bool {
+        self.enough.load(Relaxed)
     }
 
     /// The next round, when there is one; `None` when the run is over.

@@ -52,6 +52,10 @@ impl EventWriter {
         Ok(Self { owner: owner.to_owned(), payload_bytes })
     }
 
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Event `index` as the server sends it, numbered `seq`: a whole WebSocket frame, byte for byte.
     pub fn sent_frame(&self, index: u32, seq: u64) -> Vec<u8> {
         let data = data_fields(&self.owner, index, self.pad(index));

@@ -12,11 +12,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{Finder, find};
 
 use crate::carries::Carries;
 use crate::catalogue::Catalogue;
-use crate::event::{INDEX_MARK, index_in};
+use crate::event::{INDEX_MARK, index_in, number_behind};
 use crate::frame::{
     Frame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control,
     first_frame,
@@ -26,6 +26,7 @@ use crate::latency::Recorder;
 use crate::listener::{Listener, Notice, Phase};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::Timetable;
+use crate::stall::{Stall, StallEnd, StallPlan};
 
 struct Socket {
     /// Over its timed deliveries; for the mean latency of each socket.
@@ -33,9 +34,25 @@ struct Socket {
     /// The event that must come next.
     expected: u32,
     phase: Phase,
+    reading: Reading,
     /// Whether `carries` holds the start of something incomplete.
     carrying: bool,
 }
+
+/// How a socket reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Always,
+    /// It stalls in mid-run, and has not been whole again yet.
+    Stalls,
+    /// It has stalled and is whole again.
+    Stalled,
+}
+
+/// What the server says of numbers that a socket will not get.
+const GAP_MARK: &[u8] = br#""type":"gap""#;
+const GAP_FROM_MARK: &[u8] = br#""from":"#;
+const GAP_TO_MARK: &[u8] = br#""to":"#;
 
 /// The receiving side of a crowd of sockets.
 pub struct Inbox {
@@ -44,16 +61,34 @@ pub struct Inbox {
     catalogue: Catalogue,
     order: OrderCheck,
     recorder: Recorder,
+    /// Of the sockets that stall.
+    stalled_recorder: Recorder,
+    stall: Option<Stall>,
     finder: Finder<'static>,
     upgrade: Arc<Upgrade>,
+    timetable: Arc<Timetable>,
     damaged: u64,
+    gaps: Gaps,
     other_messages: u64,
+}
+
+/// What the server told of numbers that sockets will not get, over all sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    pub told: u64,
+    /// The numbers in them. A gap whose bounds can't be read counts as one.
+    pub numbers: u64,
 }
 
 /// What came of one crowd, in the end.
 #[derive(Debug)]
 pub struct Harvest {
+    /// Of the sockets that read all the time.
     pub recorder: Recorder,
+    /// Of those that stalled.
+    pub stalled_recorder: Recorder,
+    pub stall: Option<StallEnd>,
+    pub gaps: Gaps,
     pub lost: u64,
     pub duplicated: u64,
     pub reordered: u64,
@@ -61,7 +96,7 @@ pub struct Harvest {
     pub damaged: u64,
     /// Text and binary messages that carry no event: greetings, JSON pongs.
     pub other_messages: u64,
-    /// Mean latency of each socket that got every event, in nanoseconds.
+    /// Mean latency of each socket that read all the time and got every event, in nanoseconds.
     pub socket_means_ns: Vec<f64>,
 }
 
@@ -69,9 +104,16 @@ impl Harvest {
     /// Both threads' shares of one side.
     pub fn merge(mut self, other: Self) -> Self {
         self.recorder.merge(&other.recorder);
+        self.stalled_recorder.merge(&other.stalled_recorder);
         self.socket_means_ns.extend(other.socket_means_ns);
         Self {
             recorder: self.recorder,
+            stalled_recorder: self.stalled_recorder,
+            stall: match (self.stall, other.stall) {
+                (Some(one), Some(another)) => Some(one.merge(&another)),
+                (one, another) => one.or(another),
+            },
+            gaps: Gaps { told: self.gaps.told + other.gaps.told, numbers: self.gaps.numbers + other.gaps.numbers },
             lost: self.lost + other.lost,
             duplicated: self.duplicated + other.duplicated,
             reordered: self.reordered + other.reordered,
@@ -112,22 +154,39 @@ impl Listener for Inbox {
     }
 
     fn end_batch(&mut self, now_ns: u64) -> u64 {
-        self.recorder.end_batch(now_ns)
+        self.recorder.end_batch(now_ns) + self.stalled_recorder.end_batch(now_ns)
+    }
+
+    fn tend(&mut self, now_ns: impl FnOnce() -> u64, notices: &mut Vec<Notice>) {
+        if let Some(stall) = &mut self.stall {
+            let begins_ns = self.timetable.intended_ns(self.timetable.schedule.first_timed());
+            stall.tend(begins_ns, now_ns(), notices);
+        }
     }
 }
 
 impl Inbox {
-    pub fn new(sockets: u32, upgrade: Arc<Upgrade>, timetable: Arc<Timetable>) -> Self {
-        let fresh = || Socket { latency_sum_ns: 0, expected: 0, phase: Phase::Upgrading, carrying: false };
+    pub fn new(sockets: u32, upgrade: Arc<Upgrade>, timetable: Arc<Timetable>, stall: Option<StallPlan>) -> Self {
+        let fresh = |socket| Socket {
+            latency_sum_ns: 0,
+            expected: 0,
+            phase: Phase::Upgrading,
+            reading: if stall.is_some_and(|plan| plan.stalls(socket)) { Reading::Stalls } else { Reading::Always },
+            carrying: false,
+        };
         Self {
-            sockets: (0..sockets).map(|_| fresh()).collect(),
+            sockets: (0..sockets).map(fresh).collect(),
             carries: Carries::default(),
             catalogue: Catalogue::new(timetable.schedule.events()),
             order: OrderCheck::default(),
-            recorder: Recorder::new(timetable),
+            recorder: Recorder::new(Arc::clone(&timetable)),
+            stalled_recorder: Recorder::new(Arc::clone(&timetable)),
+            stall: stall.map(Stall::new),
+            timetable,
             finder: Finder::new(INDEX_MARK),
             upgrade,
             damaged: 0,
+            gaps: Gaps::default(),
             other_messages: 0,
         }
     }
@@ -138,7 +197,10 @@ impl Inbox {
         let schedule = self.recorder.total();
         let timed = schedule.len() as f64 / self.sockets.len().max(1) as f64;
         let whole = |(index, socket): &(usize, &Socket)| {
-            socket.expected == published && !self.order.has_gap(*index as u32) && timed > 0.0
+            socket.reading == Reading::Always
+                && socket.expected == published
+                && !self.order.has_gap(*index as u32)
+                && timed > 0.0
         };
         let lost = tail + self.order.skipped();
         let means =
@@ -146,6 +208,9 @@ impl Inbox {
         Harvest {
             socket_means_ns: if lost == 0 && self.order.duplicated == 0 { means.collect() } else { Vec::new() },
             recorder: self.recorder,
+            stalled_recorder: self.stalled_recorder,
+            stall: self.stall.map(Stall::end),
+            gaps: self.gaps,
             lost,
             duplicated: self.order.duplicated,
             reordered: self.order.reordered,
@@ -198,9 +263,15 @@ impl Inbox {
         let state = &mut self.sockets[socket as usize];
         let mut rest = bytes;
         while let Some(after) = self.catalogue.frame(state.expected).and_then(|frame| rest.strip_prefix(frame)) {
-            state.latency_sum_ns += self.recorder.delivered(state.expected, now_ns);
+            let event = state.expected;
             state.expected += 1;
             rest = after;
+            if state.reading == Reading::Always {
+                state.latency_sum_ns += self.recorder.delivered(event, now_ns);
+            } else {
+                self.stalled_recorder.delivered(event, now_ns);
+                state.read_on(&mut self.stall, self.timetable.intended_ns(event), now_ns);
+            }
         }
         bytes.len() - rest.len()
     }
@@ -209,6 +280,7 @@ impl Inbox {
         match frame.opcode {
             OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.finder, frame.payload) {
                 Some(event) if event < self.recorder.events() => self.take_event(socket, event, frame.whole, now_ns),
+                _ if find(frame.payload, GAP_MARK).is_some() => self.take_gap(frame.payload),
                 _ => self.other_messages += 1,
             },
             OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
@@ -233,8 +305,20 @@ impl Inbox {
         }
         let state = &mut self.sockets[socket as usize];
         if self.order.arrived(socket, &mut state.expected, event) != Arrival::Duplicate {
-            state.latency_sum_ns += self.recorder.delivered(event, now_ns);
+            if state.reading == Reading::Always {
+                state.latency_sum_ns += self.recorder.delivered(event, now_ns);
+            } else {
+                self.stalled_recorder.delivered(event, now_ns);
+                state.read_on(&mut self.stall, self.timetable.intended_ns(event), now_ns);
+            }
         }
+    }
+
+    fn take_gap(&mut self, message: &[u8]) {
+        let number = |mark: &'static [u8]| number_behind(&Finder::new(mark), message);
+        let numbers = number(GAP_TO_MARK).zip(number(GAP_FROM_MARK)).and_then(|(to, from)| to.checked_sub(from));
+        self.gaps.told += 1;
+        self.gaps.numbers += numbers.map_or(1, |between| between.saturating_add(1));
     }
 
     fn give_up(&mut self, socket: u32, notice: Notice, bytes: &[u8], notices: &mut Vec<Notice>) -> usize {
@@ -248,6 +332,16 @@ impl Inbox {
         state.phase = Phase::Ended;
         state.carrying = false;
         self.carries.forget(socket);
+    }
+}
+
+impl Socket {
+    /// Takes a delivery of a socket that stalls.
+    fn read_on(&mut self, stall: &mut Option<Stall>, published_ns: u64, now_ns: u64) {
+        if self.reading == Reading::Stalls && stall.as_mut().is_some_and(|stall| stall.delivered(published_ns, now_ns))
+        {
+            self.reading = Reading::Stalled;
+        }
     }
 }
 
@@ -275,7 +369,7 @@ mod tests {
             let timetable = Arc::new(Timetable::new(SCHEDULE));
             timetable.begin_round(0, 0);
             let mut bench = Self {
-                inbox: Inbox::new(sockets, upgrade, timetable),
+                inbox: Inbox::new(sockets, upgrade, timetable, None),
                 notices: Vec::new(),
                 writer: EventWriter::new("wallet", 300, 100).unwrap(),
             };

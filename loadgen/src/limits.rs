@@ -78,8 +78,23 @@ pub const CHANNELS_PING_MS: u64 = 30_000;
 /// A `ping` that was not answered for this long by the end of a run counts as unanswered.
 pub const PONG_MS_MAX: u64 = 2_000;
 
+/// How often a socket that does not read says that it lives: twice within the shortest time after which the server closes.
+pub const STALLED_PONG_MS: u64 = 10_000;
+
 /// Subscriber keys of a mixed run: each is an account with a watchlist to be set.
 pub const SUBSCRIBER_KEYS_MAX: usize = 1000;
 
 /// How long the server may take to set one watchlist.
 pub const SETUP_ANSWER_MS_MAX: u64 = 10_000;
+
+/// The file into which the disk's floor writes; it begins again from its front when it is full.
+pub const FLOOR_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a journal record of one event holds beside the event: its header, the request's fields and the archive's pointers.
+pub const JOURNAL_RECORD_OVERHEAD_BYTES: usize = 120;
+
+/// Publish requests that are built ahead of being sent, so that building them takes no time from publishing.
+pub const REQUESTS_AHEAD: usize = 4;
+
+/// Events of one request of a storm's history: its body stays under half a megabyte.
+pub const HISTORY_BATCH_EVENTS: u32 = 1_000;

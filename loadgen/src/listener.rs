@@ -27,9 +27,22 @@ pub enum Notice {
     /// The server did not answer a socket as its protocol has it. The run is over.
     Astray(String),
     /// These bytes are to be sent on the socket.
-    Reply { socket: u32, frame: Vec<u8> },
+    Reply {
+        socket: u32,
+        frame: Vec<u8>,
+    },
+    /// The socket reads nothing from now on, until it is told to read on.
+    StopReading {
+        socket: u32,
+    },
+    ReadOn {
+        socket: u32,
+    },
     /// The socket ended before it was told to.
-    Ended { socket: u32, why: String },
+    Ended {
+        socket: u32,
+        why: String,
+    },
 }
 
 /// The receiving side of a crowd, whose sockets are numbered from 0.

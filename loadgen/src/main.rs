@@ -10,7 +10,9 @@
 //! ```
 //! * Load is an open loop: the [`schedule`] is fixed in advance, and latency counts from the intended time.
 //! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
-//! * `mixed` has a whole part of its own, [`mixed`], on the same clients and publisher.
+//! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
+//! * Sockets may stop reading for a while ([`stall`]); they are still held to every event.
+//! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
 //! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged.
@@ -21,6 +23,7 @@ mod carries;
 mod catalogue;
 mod client;
 mod clock;
+mod courier;
 mod cpu;
 mod crowd;
 mod driver;
@@ -36,12 +39,16 @@ mod mixed;
 mod order;
 mod process;
 mod progress;
+mod publish;
 mod publisher;
 mod report;
 mod run;
 mod schedule;
+mod stall;
+mod storm;
 mod table;
 mod target;
+mod watchlists;
 
 use std::io::Write;
 use std::path::Path;
@@ -54,7 +61,9 @@ use serde::Serialize;
 
 use crate::args::{Arguments, Command, UsageError, Versus};
 use crate::mixed::MixedRun;
+use crate::publish::PublishRun;
 use crate::run::{Run, RunError, Server};
+use crate::storm::StormRun;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -104,7 +113,8 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
         Command::Fanout(fanout) => {
             let endpoints = fanout.endpoints()?;
             let paired = fanout.vs == Some(Versus::Floor);
-            let load = fanout.load.load(&fanout.floor, if paired { 2 } else { 1 })?;
+            let mut load = fanout.load.load(&fanout.floor, if paired { 2 } else { 1 })?;
+            load.stall = fanout.stall(&load)?;
             let server = Server { endpoints, publish_key: fanout.publish_key.clone(), pid: fanout.server_pid };
             (&fanout.load.json, Run { load, server: Some(server), floor: paired, interrupted })
         }
@@ -118,6 +128,18 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = MixedRun { load: mixed.load(nonce)?, interrupted }.measure()?;
             write_out(&mixed::render(&report), &report, mixed.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: report.broken });
+        }
+        Command::Storm(storm) => {
+            let mut nonce = [0; 16];
+            getrandom::fill(&mut nonce).map_err(RunError::Random)?;
+            let report = StormRun { load: storm.load(nonce)?, interrupted }.measure()?;
+            write_out(&storm::render(&report), &report, storm.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: report.broken });
+        }
+        Command::Publish(publish) => {
+            let report = PublishRun { load: publish.load()?, interrupted }.measure()?;
+            write_out(&publish::render(&report), &report, publish.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: Vec::new() });
         }
     };
     let report = run.measure()?;

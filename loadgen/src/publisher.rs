@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 
 use crate::clock::Clock;
+use crate::courier::{JSON, NDJSON, write_request};
 use crate::cpu;
 use crate::driver::{Driver, Reins, RoundOutcome, RoundPlan};
 use crate::event::EventSource;
@@ -79,7 +80,7 @@ impl Publisher {
             self.write_request(plan.round, step, &mut request);
             let due_ns = plan.start_ns + self.schedule.offset_ns(step);
             line.read_until(due_ns, reins)?;
-            if reins.stopped() {
+            if reins.stopped() || reins.enough() {
                 break;
             }
             let late = self.clock.now_ns().saturating_sub(due_ns);
@@ -101,17 +102,9 @@ impl Publisher {
                 body.push(b'\n');
             }
         }
-        let kind = if self.schedule.burst > 1 { "application/x-ndjson" } else { "application/json" };
-        let key = self.key.as_ref().map(|key| format!("X-API-Key: {key}\r\n")).unwrap_or_default();
+        let kind = if self.schedule.burst > 1 { NDJSON } else { JSON };
         request.clear();
-        let head = format!(
-            "POST {} HTTP/1.1\r\nHost: {}\r\n{key}Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-            self.target.path,
-            self.target.authority(),
-            body.len()
-        );
-        request.extend(head.bytes());
-        request.extend(body);
+        write_request(&self.target, self.key.as_deref(), kind, &body, request);
     }
 }
 

@@ -101,7 +101,10 @@ pub struct SideReport {
     pub damaged: u64,
     pub ended: u64,
     pub other_messages: u64,
-    /// Of every timed delivery, from the intended publish time.
+    /// Gaps that the server told of, and the numbers in them.
+    pub gaps_told: u64,
+    pub gap_numbers: u64,
+    /// Of every timed delivery to sockets that read all the time, from the intended publish time.
     pub latency: Quantiles,
     /// From a step's intended time until the first socket has something of it.
     pub first_delivery_us: Option<Span>,
@@ -115,11 +118,24 @@ pub struct SideReport {
     pub publish_late_us: Span,
     /// From a step's intended time until the server's answer.
     pub publish_answered_us: Option<Span>,
+    pub stalled: Option<StalledReport>,
     pub client_cpu_seconds: f64,
     pub server_cpu_seconds: Option<f64>,
     pub server_cpu_ns_per_delivery: Option<f64>,
     pub memory: MemoryReport,
     pub rounds: Vec<RoundReport>,
+}
+
+/// The sockets that stopped reading for a while.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StalledReport {
+    pub sockets: u32,
+    pub stall_seconds: f64,
+    /// Of every timed delivery to them.
+    pub latency: Quantiles,
+    /// From reading on until a socket had everything up to an event published since.
+    pub whole_again: Quantiles,
+    pub never_whole: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -194,11 +210,12 @@ impl Report {
 impl SideReport {
     fn new(load: &Load, side: Closed, alone: bool) -> Self {
         let (schedule, recorder) = (load.schedule, &side.harvest.recorder);
+        let reading = load.sockets - load.stall.map_or(0, |stall| stall.sockets);
         let steps: Vec<(u32, Option<u64>, Option<u64>)> = schedule
             .timed()
             .filter(|(round, _)| (*round as usize) < side.rounds.len())
             .map(|(round, step)| {
-                let (first, whole) = recorder.step_ns(round, step, load.sockets);
+                let (first, whole) = recorder.step_ns(round, step, reading);
                 (round, first, whole)
             })
             .collect();
@@ -207,7 +224,7 @@ impl SideReport {
             let of_round = steps.iter().filter(|(round, ..)| wanted.is_none_or(|wanted| *round == wanted));
             of_round.filter_map(|(.., whole)| whole.map(us)).collect()
         };
-        let per_step = f64::from(load.sockets) * f64::from(schedule.burst);
+        let per_step = f64::from(reading) * f64::from(schedule.burst);
         let rates = |whole: &[f64]| -> Vec<f64> { whole.iter().map(|us| per_step / us * 1e6).collect() };
         let whole = whole_of(None);
         let mut late = latency_histogram();
@@ -231,6 +248,15 @@ impl SideReport {
             damaged: side.harvest.damaged,
             ended: side.ended,
             other_messages: side.harvest.other_messages,
+            gaps_told: side.harvest.gaps.told,
+            gap_numbers: side.harvest.gaps.numbers,
+            stalled: side.harvest.stall.as_ref().map(|stall| StalledReport {
+                sockets: stall.sockets,
+                stall_seconds: stall.stall_ns as f64 / 1e9,
+                latency: Quantiles::of(&side.harvest.stalled_recorder.total()),
+                whole_again: Quantiles::of(&stall.whole_again),
+                never_whole: stall.never_whole(),
+            }),
             latency: Quantiles::of(&recorder.total()),
             first_delivery_us: Span::of(&first),
             deliveries_per_second: Span::of(&rates(&whole)),
@@ -267,6 +293,7 @@ impl SideReport {
             ("reordered", self.reordered),
             ("damaged", self.damaged),
             ("sockets ended early", self.ended),
+            ("stalled sockets never whole again", self.stalled.map_or(0, |stalled| stalled.never_whole)),
         ];
         let told = counts.into_iter().filter(|(_, count)| *count > 0);
         told.map(|(what, count)| format!("{}: {count} {what}", self.name)).collect()
@@ -313,7 +340,7 @@ impl Pair {
 }
 
 impl Span {
-    fn of(values: &[f64]) -> Option<Self> {
+    pub fn of(values: &[f64]) -> Option<Self> {
         Some(Self {
             median: median(values)?,
             min: values.iter().copied().fold(f64::INFINITY, f64::min),

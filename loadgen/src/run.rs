@@ -20,17 +20,19 @@ use crate::client::{Client, ClientError, ClientOptions, Tally};
 use crate::clock::Clock;
 use crate::crowd::CrowdPlan;
 use crate::driver::{Driver, DriverError, RoundOutcome, RoundPlan};
+use crate::event::EventError;
 use crate::floor::{Floor, FloorError};
 use crate::handshake::Upgrade;
 use crate::inbox::{Harvest, Inbox};
 use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
-use crate::mixed::SetupError;
 use crate::process::{self, Memory, TcpMemory};
 use crate::progress::Progress;
+use crate::publish::DiskError;
 use crate::publisher::Publisher;
 use crate::report::{Closed, Report};
 use crate::schedule::Timetable;
 use crate::target::Target;
+use crate::watchlists::SetupError;
 
 /// Time between ordering a round and its first step: the publisher connects and builds its first request.
 pub const LEAD_NS: u64 = 100_000_000;
@@ -67,6 +69,10 @@ pub enum RunError {
     Floor(#[from] FloorError),
     #[error(transparent)]
     Setup(#[from] SetupError),
+    #[error(transparent)]
+    Event(#[from] EventError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     #[error("can't start a thread: {0}")]
     Thread(io::Error),
     #[error("a client thread ended too early")]
@@ -130,7 +136,7 @@ impl Run {
         let mut clients = Vec::new();
         for (number, plans) in self.plan_crowds(&sides, slots_per_ring)?.into_iter().enumerate() {
             let cpu = Some(self.load.client_cpus[number % self.load.client_cpus.len()]);
-            let options = ClientOptions { cpu, linger: self.load.linger, clock };
+            let options = ClientOptions { cpu, linger: self.load.linger, clock, punctual: false };
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
         }
         let watch = Watch { run: &self, failures, deadline, clock };
@@ -227,7 +233,12 @@ impl Run {
             taken += Sources::addresses_for(share, &self.load.ports);
             CrowdPlan {
                 address: side.target.address,
-                listener: Inbox::new(share, Arc::clone(&side.upgrade), Arc::clone(&side.timetable)),
+                listener: Inbox::new(
+                    share,
+                    Arc::clone(&side.upgrade),
+                    Arc::clone(&side.timetable),
+                    self.load.stall.map(|stall| stall.share(threads, thread, share)),
+                ),
                 sockets: share,
                 sources,
                 slots_per_ring,

@@ -42,6 +42,11 @@ impl Schedule {
         first..first + self.burst
     }
 
+    /// The first event that is timed; past the end where none is.
+    pub fn first_timed(&self) -> u32 {
+        self.warmup_steps * self.burst
+    }
+
     /// The round in which an event is published.
     pub fn round_of(&self, event: u32) -> u32 {
         event / self.events_per_round()

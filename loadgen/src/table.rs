@@ -46,6 +46,16 @@ const ROWS: &[(&str, Cell)] = &[
         side.memory.tcp_sockets_connected.map(|sockets| thousands(sockets as f64))
     }),
     ("kernel TCP buffers, connected", |side| side.memory.tcp_buffers_connected_bytes.map(megabytes)),
+    ("stalled sockets", |side| side.stalled.map(|of| thousands(of.sockets.into()))),
+    ("  stalled for", |side| side.stalled.map(|of| time(of.stall_seconds * 1e6))),
+    ("  whole again after, p50", |side| side.stalled.map(|of| time(of.whole_again.p50_us))),
+    ("                     p99", |side| side.stalled.map(|of| time(of.whole_again.p99_us))),
+    ("                     max", |side| side.stalled.map(|of| time(of.whole_again.max_us))),
+    ("  never whole again", |side| side.stalled.map(|of| thousands(of.never_whole as f64))),
+    ("gaps told", |side| {
+        Some(thousands(side.gaps_told as f64)).filter(|_| side.gaps_told > 0 || side.stalled.is_some())
+    }),
+    ("  numbers in them", |side| Some(thousands(side.gap_numbers as f64)).filter(|_| side.gaps_told > 0)),
     ("lost", |side| Some(thousands(side.lost as f64))),
     ("duplicated", |side| Some(thousands(side.duplicated as f64))),
     ("reordered", |side| Some(thousands(side.reordered as f64))),
@@ -97,7 +107,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn ratio_text(Span { median, min, max }: Span) -> String {
+pub fn ratio_text(Span { median, min, max }: Span) -> String {
     format!("{median:.3}  ({min:.3} … {max:.3})")
 }
 

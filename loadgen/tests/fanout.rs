@@ -22,6 +22,8 @@ enum Fault {
     Damage,
     /// Socket 3 is closed with 4409 instead of getting event 2.
     Close,
+    /// Socket 3 is told of a gap instead of getting event 2.
+    Gap,
     /// Every upgrade is answered with 401.
     Refuse,
     /// Every publish is answered with 403.
@@ -117,6 +119,10 @@ impl Server {
     fn spoil(&self, index: u64, frame: &[u8]) -> Vec<u8> {
         match (self.fault, index) {
             (Fault::Lose, 2) => Vec::new(),
+            (Fault::Gap, 2) => {
+                let text = br#"{"type":"gap","from":9,"to":9,"reason":"retention"}"#;
+                [&[0x81, text.len() as u8], &text[..]].concat()
+            }
             (Fault::Repeat, 2) => [frame, frame].concat(),
             (Fault::Damage, 2) => frame.iter().map(|byte| if *byte == b'S' { b'T' } else { *byte }).collect(),
             (Fault::Close, 2) => b"\x88\x06\x11\x39slow".to_vec(),
@@ -152,8 +158,9 @@ fn loadgen(port: u16, more: &str) -> Output {
 /// Runs loadgen, with at most `files` open files.
 fn limited(port: u16, more: &str, files: Option<u32>) -> Output {
     let limit = files.map(|files| format!("ulimit -n {files}; ")).unwrap_or_default();
+    let interval = if more.contains("--interval") { "" } else { "--interval 5ms" };
     let line = format!(
-        "{limit}exec {} fanout --url ws://127.0.0.1:{port}/ws --interval 5ms --settle 20ms --drain 300ms --timeout 30s {more}",
+        "{limit}exec {} fanout --url ws://127.0.0.1:{port}/ws --settle 20ms --drain 300ms --timeout 30s {interval} {more}",
         env!("CARGO_BIN_EXE_loadgen")
     );
     Command::new("sh").args(["-c", &line]).output().unwrap()
@@ -192,6 +199,39 @@ fn bursts_go_out_as_one_request_and_are_timed_as_a_whole() {
 fn more_sockets_than_open_files_are_held_by_several_rings_and_threads() {
     let output = limited(serve(Fault::None), "--sockets 1500 --threads 2 --events 5", Some(200));
     assert_code(&output, 0);
+}
+
+#[test]
+fn sockets_that_stop_reading_for_a_while_still_get_everything_and_are_timed_apart() {
+    let output =
+        loadgen(serve(Fault::None), "--sockets 20 --events 100 --interval 10ms --stalled 25% --stall 500ms --json -");
+    assert_code(&output, 0);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let side = &report["sides"][0];
+    let stalled = &side["stalled"];
+    assert_eq!((&stalled["sockets"], &stalled["never_whole"], &side["lost"]), (&5.into(), &0.into(), &0.into()));
+    assert_eq!((&side["latency"]["count"], &stalled["latency"]["count"]), (&(15 * 100).into(), &(5 * 100).into()));
+    assert_eq!(stalled["whole_again"]["count"], 5);
+    // The first event is published when they stop, and half a second passes until they read it.
+    assert!(stalled["latency"]["max_us"].as_f64() > Some(400_000.0), "{stalled}");
+    assert_eq!((&side["incomplete_steps"], &side["gaps_told"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn an_event_that_only_stalled_sockets_miss_is_found() {
+    // Socket 3 is the first of every four.
+    let output = loadgen(serve(Fault::Lose), "--sockets 20 --events 60 --interval 10ms --stalled 5 --stall 300ms");
+    assert_code(&output, 3);
+    assert!(said(&output).contains("1 deliveries lost"), "{}", said(&output));
+}
+
+#[test]
+fn a_gap_that_is_told_is_counted_and_its_events_are_still_lost() {
+    let output = loadgen(serve(Fault::Gap), "--sockets 10 --events 8 --json -");
+    assert_code(&output, 3);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let side = &report["sides"][0];
+    assert_eq!((&side["gaps_told"], &side["gap_numbers"], &side["lost"]), (&1.into(), &1.into(), &1.into()));
 }
 
 #[test]

@@ -21,7 +21,6 @@ mod protocol;
 mod report;
 mod roster;
 mod run;
-mod setup;
 mod table;
 mod token;
 mod topic;
@@ -29,5 +28,4 @@ mod traffic;
 
 pub use args::MixedArguments;
 pub use run::MixedRun;
-pub use setup::SetupError;
 pub use table::render;

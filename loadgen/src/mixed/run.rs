@@ -15,7 +15,6 @@ use super::args::MixedLoad;
 use super::inbox::{Inbox, Plan};
 use super::report::{Closed, MixedReport};
 use super::roster::Roster;
-use super::setup;
 use super::traffic::Traffic;
 use crate::addresses::{Sources, first_address};
 use crate::client::{Client, ClientError, ClientOptions, Tally};
@@ -28,6 +27,7 @@ use crate::progress::Progress;
 use crate::publisher::Publisher;
 use crate::run::{LEAD_NS, LOOK_EVERY, RunError, raise_descriptor_limit};
 use crate::schedule::Timetable;
+use crate::watchlists::{Watchlist, set_watchlists};
 
 /// How long the client spins without news before it sleeps: as `fanout` does by default.
 const LINGER: Duration = Duration::from_micros(200);
@@ -56,7 +56,13 @@ impl MixedRun {
         let descriptors = raise_descriptor_limit();
         let traffic = Traffic::new(load.seed, load.schedule.events(), Roster::users(load.sockets_per_protocol));
         let roster = Roster::new(load.seed, load.sockets_per_protocol, load.keys.clone(), &traffic);
-        setup::set_watchlists(&load.credentials.server, &roster)?;
+        let watchlists: Vec<Watchlist<'_>> = (0..roster.keys().len())
+            .map(|number| Watchlist {
+                key: &roster.keys()[number].key,
+                owners: roster.watchlist(number).iter().map(|topic| topic.name()).collect(),
+            })
+            .collect();
+        set_watchlists(&load.credentials.server, &watchlists)?;
         let deliveries = roster.deliveries();
         let plan = Arc::new(Plan { traffic: traffic.clone(), roster, credentials: load.credentials.clone() });
         let timetable = Arc::new(Timetable::new(load.schedule));
@@ -72,7 +78,7 @@ impl MixedRun {
             handshakes_max: HANDSHAKES_IN_FLIGHT_MAX,
             tally: Arc::clone(&tally),
         };
-        let options = ClientOptions { cpu: Some(load.cpu), linger: LINGER, clock };
+        let options = ClientOptions { cpu: Some(load.cpu), linger: LINGER, clock, punctual: false };
         let client = Client::start(options, vec![crowd], failures_told).map_err(RunError::Thread)?;
 
         let watch = Watch { run: &self, tally: &tally, driver: &driver, failures, deadline };

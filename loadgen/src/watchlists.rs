@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::roster::Roster;
 use crate::handshake::{Answer, read_answer};
 use crate::limits::SETUP_ANSWER_MS_MAX;
 use crate::target::Target;
@@ -20,30 +19,34 @@ pub enum SetupError {
     #[error("{address} did not set the watchlist of subscriber key {number}: HTTP {} {}: {}", answer.status, answer.reason, answer.body)]
     Refused { address: SocketAddrV4, number: usize, answer: Answer },
     #[error(
-        "subscriber key {number} has another watchlist than it was given: every --subscriber-key and --bot-key must be of an account of its own"
+        "subscriber key {number} has another watchlist than it was given: each key must be of an account of its own"
     )]
     Shared { number: usize },
 }
 
+/// What an account watches, and a key of it.
+pub struct Watchlist<'a> {
+    pub key: &'a str,
+    pub owners: BTreeSet<String>,
+}
+
 /// Gives every account its watchlist, and looks that it has it.
-pub fn set_watchlists(server: &Target, roster: &Roster) -> Result<(), SetupError> {
-    let owners = |number| roster.watchlist(number).iter().map(|topic| topic.name()).collect::<BTreeSet<String>>();
+pub fn set_watchlists(server: &Target, watchlists: &[Watchlist<'_>]) -> Result<(), SetupError> {
     let ask = |method, number: usize, body: String| {
-        let key = &roster.keys()[number].key;
-        let answer = exchange(server, method, key, &body)
+        let answer = exchange(server, method, watchlists[number].key, &body)
             .map_err(|source| SetupError::Broken { address: server.address, source })?;
         match answer.status {
             200..300 => Ok(answer.body),
             _ => Err(SetupError::Refused { address: server.address, number: number + 1, answer }),
         }
     };
-    for number in 0..roster.keys().len() {
-        ask("PUT", number, json!({ "owners": owners(number) }).to_string())?;
+    for (number, watchlist) in watchlists.iter().enumerate() {
+        ask("PUT", number, json!({ "owners": watchlist.owners }).to_string())?;
     }
-    for number in 0..roster.keys().len() {
+    for (number, watchlist) in watchlists.iter().enumerate() {
         let body: Value = serde_json::from_str(&ask("GET", number, String::new())?).unwrap_or_default();
         let listed = body["owners"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        if listed.map(str::to_owned).collect::<BTreeSet<_>>() != owners(number) {
+        if listed.map(str::to_owned).collect::<BTreeSet<_>>() != watchlist.owners {
             return Err(SetupError::Shared { number: number + 1 });
         }
     }

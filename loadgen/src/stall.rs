@@ -1,0 +1,177 @@
+//! Sockets that stop reading for a while and then go on: which ones, when, and how soon they are whole again.
+//!
+//! ```text
+//!   warm-up ─▶ first timed event: stop reading │ a pong every 10 s │ read on ─▶ first event published since: whole again
+//! ```
+//! They live, they only do not read: a pong that nobody asked for says so, as it does in clients whose library answers
+//! pings while their own loop hangs.
+
+use hdrhistogram::Histogram;
+
+use crate::frame::{OPCODE_PONG, client_control};
+use crate::latency::latency_histogram;
+use crate::limits::STALLED_PONG_MS;
+use crate::listener::Notice;
+
+/// Which of a crowd's sockets stall, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StallPlan {
+    pub sockets: u32,
+    /// Of how many.
+    pub of: u32,
+    pub stall_ns: u64,
+}
+
+impl StallPlan {
+    /// Whether `socket` is among them; they are spread evenly.
+    pub fn stalls(&self, socket: u32) -> bool {
+        let before = |socket: u32| u64::from(socket) * u64::from(self.sockets) / u64::from(self.of);
+        before(socket) != before(socket + 1)
+    }
+
+    /// A client thread's share of them, for its share of the sockets.
+    pub fn share(&self, threads: u32, thread: u32, of: u32) -> Self {
+        Self { sockets: self.sockets / threads + u32::from(thread < self.sockets % threads), of, ..*self }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// For the first timed event.
+    BeforeIt,
+    Stalling {
+        until_ns: u64,
+        pong_ns: u64,
+    },
+    ReadingOn {
+        since_ns: u64,
+    },
+}
+
+/// The stall of one crowd.
+#[derive(Debug)]
+pub struct Stall {
+    plan: StallPlan,
+    stage: Stage,
+    whole_again: Histogram<u64>,
+}
+
+/// How it went.
+#[derive(Clone, Debug)]
+pub struct StallEnd {
+    pub sockets: u32,
+    pub stall_ns: u64,
+    /// From reading on until a socket had everything up to an event published since, over the sockets.
+    pub whole_again: Histogram<u64>,
+}
+
+impl StallEnd {
+    /// Sockets that never got so far.
+    pub fn never_whole(&self) -> u64 {
+        u64::from(self.sockets) - self.whole_again.len()
+    }
+
+    pub fn merge(mut self, other: &Self) -> Self {
+        self.sockets += other.sockets;
+        self.whole_again.add(&other.whole_again).expect("histograms of the same bounds");
+        self
+    }
+}
+
+impl Stall {
+    pub fn new(plan: StallPlan) -> Self {
+        Self { plan, stage: Stage::BeforeIt, whole_again: latency_histogram() }
+    }
+
+    /// Has the sockets do what it is time for. `begins_ns`: when the first timed event is due.
+    pub fn tend(&mut self, begins_ns: u64, now_ns: u64, notices: &mut Vec<Notice>) {
+        let sockets = (0..self.plan.of).filter(|socket| self.plan.stalls(*socket));
+        match self.stage {
+            Stage::BeforeIt if now_ns >= begins_ns => {
+                let until_ns = begins_ns + self.plan.stall_ns;
+                self.stage = Stage::Stalling { until_ns, pong_ns: now_ns + STALLED_PONG_MS * 1_000_000 };
+                notices.extend(sockets.map(|socket| Notice::StopReading { socket }));
+            }
+            Stage::Stalling { until_ns, .. } if now_ns >= until_ns => {
+                self.stage = Stage::ReadingOn { since_ns: until_ns };
+                notices.extend(sockets.map(|socket| Notice::ReadOn { socket }));
+            }
+            Stage::Stalling { until_ns, pong_ns } if now_ns >= pong_ns => {
+                self.stage = Stage::Stalling { until_ns, pong_ns: now_ns + STALLED_PONG_MS * 1_000_000 };
+                let pong = client_control(OPCODE_PONG, b"");
+                notices.extend(sockets.map(|socket| Notice::Reply { socket, frame: pong.clone() }));
+            }
+            Stage::BeforeIt | Stage::Stalling { .. } | Stage::ReadingOn { .. } => {}
+        }
+    }
+
+    /// Takes a delivery, at `now_ns`, of an event published at `published_ns`, by a stalled socket that has not been whole
+    /// again yet; returns whether it is now.
+    pub fn delivered(&mut self, published_ns: u64, now_ns: u64) -> bool {
+        let Stage::ReadingOn { since_ns } = self.stage else { return false };
+        let whole = (since_ns..=now_ns).contains(&published_ns);
+        if whole {
+            self.whole_again.saturating_record((now_ns - since_ns).max(1));
+        }
+        whole
+    }
+
+    pub fn end(self) -> StallEnd {
+        StallEnd { sockets: self.plan.sockets, stall_ns: self.plan.stall_ns, whole_again: self.whole_again }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: StallPlan = StallPlan { sockets: 3, of: 10, stall_ns: 30_000_000_000 };
+
+    fn stalled() -> Vec<u32> {
+        (0..10).filter(|socket| PLAN.stalls(*socket)).collect()
+    }
+
+    #[test]
+    fn as_many_as_asked_are_spread_over_all() {
+        assert_eq!(stalled(), [3, 6, 9]);
+        for sockets in [0, 1, 999, 1000] {
+            let plan = StallPlan { sockets, of: 1000, stall_ns: 1 };
+            assert_eq!((0..1000).filter(|socket| plan.stalls(*socket)).count() as u32, sockets);
+        }
+        let shares: u32 = (0..4).map(|thread| PLAN.share(4, thread, 3).sockets).sum();
+        assert_eq!(shares, 3);
+    }
+
+    #[test]
+    fn they_stop_say_that_they_live_and_read_on() {
+        let (mut stall, mut notices) = (Stall::new(PLAN), Vec::new());
+        let second = 1_000_000_000;
+        stall.tend(u64::MAX, 5 * second, &mut notices);
+        assert!(notices.is_empty(), "nothing is timed yet");
+        stall.tend(6 * second, 6 * second, &mut notices);
+        let stops: Vec<Notice> = stalled().into_iter().map(|socket| Notice::StopReading { socket }).collect();
+        assert_eq!(std::mem::take(&mut notices), stops);
+        stall.tend(6 * second, 15 * second, &mut notices);
+        assert!(notices.is_empty());
+        stall.tend(6 * second, 16 * second, &mut notices);
+        assert!(matches!(&notices[..], [Notice::Reply { socket: 3, frame }, _, _] if frame[0] == 0x8A), "{notices:?}");
+        notices.clear();
+        stall.tend(6 * second, 36 * second, &mut notices);
+        let goes_on: Vec<Notice> = stalled().into_iter().map(|socket| Notice::ReadOn { socket }).collect();
+        assert_eq!(notices, goes_on);
+    }
+
+    #[test]
+    fn a_socket_is_whole_again_with_the_first_event_published_since() {
+        let (mut stall, mut notices) = (Stall::new(PLAN), Vec::new());
+        let second = 1_000_000_000;
+        stall.tend(0, 0, &mut notices);
+        assert!(!stall.delivered(second, 2 * second), "it still stalls");
+        stall.tend(0, 30 * second, &mut notices);
+        assert!(!stall.delivered(29 * second, 31 * second), "an old one");
+        assert!(!stall.delivered(u64::MAX, 31 * second), "one that is not timed");
+        assert!(stall.delivered(31 * second, 32 * second));
+        let end = stall.end();
+        assert_eq!((end.never_whole(), end.whole_again.max() / 100_000_000), (2, 20));
+    }
+}
