@@ -18,14 +18,16 @@ mod options;
 mod reader;
 pub mod record;
 pub mod recovery;
+pub mod repair;
 mod scan;
 pub mod segment;
+pub mod survey;
 mod window;
 
 pub use catalogue::{Catalogue, Mark, Place, Segment, SegmentId};
 pub use chunk::{Chunk, Gap, GapReason, Part};
 pub use options::{Fanout, JournalOptions, SyncPolicy, UnknownWord};
-pub use reader::{ReadError, Reader};
+pub use reader::{Damage, ReadError, Reader};
 pub use scan::Scan;
 pub use window::Window;
 

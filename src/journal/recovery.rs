@@ -143,11 +143,7 @@ impl SegmentFile {
             io::Result::Ok((file.read_at(0, HEADER_BYTES as usize).await?, file.size().await?))
         };
         let (block, size) = read.await.map_err(|source| RecoveryError::Io { file: name.clone(), source })?;
-        let header = SegmentHeader::parse(&block)
-            .and_then(|header| if header.first_seq == first_seq { Ok(header) } else { Err(InvalidHeader::Damaged) });
-        match header {
-            // There is no such format: it is what a crash has left of a header.
-            Err(InvalidHeader::Version { found: 0 }) => Ok(Self { name, header: Err(InvalidHeader::Damaged), size }),
+        match segment::read_header(&block, first_seq) {
             Err(source @ InvalidHeader::Version { .. }) => Err(RecoveryError::Header { file: name, source }),
             header => Ok(Self { name, header, size }),
         }
@@ -281,7 +277,7 @@ struct Rest {
 }
 
 impl Rest {
-    async fn read<F: DiskFile>(scan: &mut Scan<'_, F>) -> io::Result<Self> {
+    async fn read<F: DiskFile>(scan: &mut Scan<&F>) -> io::Result<Self> {
         let mut rest = Self::default();
         while !scan.is_at_end() {
             match scan.look().await? {
