@@ -33,6 +33,7 @@ mod events;
 mod heartbeat;
 mod identity;
 mod isolation;
+mod journal_cli;
 mod keys;
 mod latest;
 mod limits;
