@@ -182,6 +182,14 @@ pub const WINDOW_BYTES_MAX: usize = 64 << 20;
 /// What a shard takes from the window at a time, at least one batch.
 pub const SHARD_INBOX_BYTES: usize = 1 << 20;
 
+/// Publishers that wait for the disk, over all desks: ten times what a sync of 10 ms lets come together. Each has a connection,
+/// but one that repeats what is known already adds nothing to any queue that is counted in bytes.
+pub const PENDING_ANSWERS_MAX: usize = 1 << 16;
+
+/// How long a stop waits for the disk; then publishers are told that nothing is certain. Beyond the syncs that are under way,
+/// a disk that takes longer hangs.
+pub const HUB_STOP_MS: u64 = 5_000;
+
 /// Alerts that `GET /alerts/latest` can answer with: eight a second for a client that asks once a minute.
 pub const LATEST_ALERTS_MAX: usize = 500;
 
@@ -340,6 +348,9 @@ pub const PARSE_STEP_BYTES: usize = 64 << 10;
 /// What `Retry-After` says when the server is overloaded or full.
 pub const RETRY_AFTER_S: u64 = 1;
 
+/// The same when the journal's disk is full or broken: somebody has to do something about it.
+pub const JOURNAL_RETRY_AFTER_S: u64 = 5;
+
 // ── The gate: what is not for the configuration ─────────────────────────────────────────────────────────────────────
 
 /// Addresses whose handshake rate is remembered, in each of two generations: 4 MiB each. An address that comes past it
@@ -478,6 +489,29 @@ pub const CONFIGURED_BYTES_IN_FLIGHT_MAX: u64 = 64 << 30;
 /// Likewise a publisher's burst, which one request has to fit in.
 pub const CONFIGURED_EVENT_BURST_MIN: u32 = BATCH_EVENTS_MAX as u32;
 
+/// Between two syncs: shorter, and `sync = "always"` is what is meant; longer, and a power cut costs more than a minute.
+pub const CONFIGURED_SYNC_INTERVAL_MS_MIN: u64 = 1;
+pub const CONFIGURED_SYNC_INTERVAL_MS_MAX: u64 = 60_000;
+
+/// Bytes that the journal retains, where they are limited: two of the least segments, as the newest is never dropped; a
+/// petabyte is more than a machine has.
+pub const CONFIGURED_RETENTION_BYTES_MIN: u64 = 2 * SEGMENT_BYTES_MIN;
+pub const CONFIGURED_RETENTION_BYTES_MAX: u64 = 1 << 50;
+
+/// Ten years; past it 0, no bound, is what is meant.
+pub const CONFIGURED_RETENTION_HOURS_MAX: u64 = 10 * 366 * 24;
+
+/// A segment is read through once at a start after a crash, and dropped as a whole.
+pub const CONFIGURED_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+
+/// A day: a retry that comes later is no retry. Memory is bounded by the number of ids, whatever stands here.
+pub const CONFIGURED_DEDUPE_S_MAX: u64 = 24 * 3600;
+
+/// A session's replay, where its bytes are limited: at least a frame of the longest a second. Above 64 GiB 0 is meant.
+pub const CONFIGURED_REPLAY_BYTES_MIN: u64 = 128 << 10;
+pub const CONFIGURED_REPLAY_BYTES_MAX: u64 = 64 << 30;
+const _: () = assert!(CONFIGURED_REPLAY_BYTES_MIN as usize >= FRAME_BYTES_MAX);
+
 /// Clocks are further apart than five minutes only where one of them is wrong, and a token would live on that much longer.
 pub const CONFIGURED_LEEWAY_S_MAX: u64 = 300;
 
@@ -521,7 +555,8 @@ pub const INTEGER_MAX: u64 = 1 << 53;
 pub const FIELD_PATH_CHARS_MAX: usize = 128;
 
 /// The longest frame: the header, the longest `data`, and what the envelope puts around it (a type and a channel of 64
-/// bytes each, which are tokens and so need no escapes, a number of 20 digits, and under 64 bytes of names).
+/// bytes each, which are tokens and so need no escapes, an id of 128 bytes, each of which may need one, a number of 20
+/// digits, and under 80 bytes of names).
 pub const FRAME_BYTES_MAX: usize = SERVER_HEADER_BYTES_MAX + EVENT_BYTES_MAX + 512;
 
 // ── Accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────────

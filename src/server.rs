@@ -20,7 +20,7 @@ use crate::desk::{self, Answers, Budget, Desk, Places};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Policy, Publishers, Refusals};
 use crate::hub::{Hub, HubHandle};
-use crate::journal::{Journal, Window};
+use crate::journal::{Journal, JournalOptions, Window};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::protocol::SessionRules;
 use crate::ring::probe::Unsupported;
@@ -39,6 +39,7 @@ pub struct ServerOptions {
     pub wishes: Wishes,
     pub policy: Policy,
     pub rules: SessionRules,
+    pub journal: JournalOptions,
     pub tokens: TokenSettings,
 }
 
@@ -126,7 +127,7 @@ impl Server {
         let journal = Arc::new(Window::new(shards.len(), 1, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES));
         let accounts = AccountsService::start(store, hooks(&shards, plan.delivery_cpu))?;
         let doorbells = shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect();
-        let hub = Hub::new(journal.clone(), doorbells).map_err(hub_doorbell)?;
+        let hub = Hub::new(journal.clone(), doorbells, &options.journal).map_err(hub_doorbell)?;
         let (handle, hub_pulse) = (hub.handle(), hub.pulse());
         let main = |outcome: Outcome<StartError>| {
             // Nobody hears it only where the start has failed elsewhere.

@@ -14,6 +14,7 @@ use super::sections::{Key, SECTIONS, Section, all_keys};
 use super::value::{Value, kind};
 use super::{ConfigError, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Fault};
 use crate::gate::Policy;
+use crate::journal::JournalOptions;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 use crate::plan::Wishes;
 use crate::protocol::SessionRules;
@@ -35,6 +36,7 @@ impl Default for File {
                 wishes: Wishes::default(),
                 policy: Policy::default(),
                 rules: SessionRules::default(),
+                journal: JournalOptions::default(),
                 tokens: TokenSettings::default(),
             },
         }
@@ -178,7 +180,10 @@ pub(super) mod tests {
                 "line 2: unknown key `port`: [server] has listen, data_dir, shards, cpus, delivery_cpu, allowed_origins, trusted_proxies, proxy_protocol",
             ),
             ("[sever]\n", "line 1: unknown section [sever]: did you mean `server`?"),
-            ("[server]\n[metrics]\n", "line 2: unknown section [metrics]: the sections are server, jwt, limits"),
+            (
+                "[server]\n[metrics]\n",
+                "line 2: unknown section [metrics]: the sections are server, jwt, limits, journal, replay, slow_consumers",
+            ),
             ("# top\nshards = 2\n", "line 2: `shards` stands in no section: put it below [server]"),
             ("issuer = \"i\"\n", "line 1: `issuer` stands in no section: put it below [jwt]"),
             ("server = 5", "line 1: `server` is a number: write a section, such as [server]"),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::line::Line;
 use super::story::Story;
 use crate::event::{Event, EventParser};
-use crate::hub::HubHandle;
+use crate::hub::{HubHandle, Origin};
 
 pub struct Generator {
     story: Story,
@@ -59,7 +59,7 @@ impl Generator {
                 lines.iter().map(parse).collect::<Result<_, _>>().expect("the story is of valid events");
             published += events.len() as u64;
             // All at once, as it happened. Refused only when the server is overloaded, and nobody waits for a made-up trade.
-            hub.publish(events, Box::new(|_| {}));
+            hub.publish(events, Origin::SERVER, Box::new(|_| {}));
         }
     }
 }

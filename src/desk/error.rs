@@ -70,12 +70,15 @@ pub enum RestError {
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
     #[error("{0}")]
-    Overloaded(#[from] JournalError),
+    Journal(JournalError),
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     /// The thread that should have answered did not. No 503: that means that nothing was done, and programs try again.
     #[error("no answer came within {} s: {outcome}", limits::ANSWER_MS / 1000)]
     Unconfirmed { outcome: &'static str },
+    /// The server ended first. As uncertain as the above.
+    #[error("the server ended before its journal kept the events: {outcome}")]
+    Unkept { outcome: &'static str },
     #[error("the server is shutting down")]
     Stopping,
     #[error("the server is full: every socket slot is taken")]
@@ -84,6 +87,15 @@ pub enum RestError {
     Submit(#[from] SubmitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<JournalError> for RestError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Stopping => Self::Stopping,
+            error => Self::Journal(error),
+        }
+    }
 }
 
 impl RestError {
@@ -111,8 +123,8 @@ impl RestError {
             Self::OwnAccount => StatusCode::CONFLICT,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
-            Self::Unconfirmed { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Overloaded(_)
+            Self::Unconfirmed { .. } | Self::Unkept { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Journal(_)
             | Self::Exhausted(_)
             | Self::Stopping
             | Self::Full
@@ -145,8 +157,10 @@ impl RestError {
             Self::OwnAccount => "OWN_ACCOUNT",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
-            Self::Overloaded(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
-            Self::Unconfirmed { .. } => "UNCONFIRMED",
+            Self::Journal(JournalError::DiskFull { .. }) => "JOURNAL_FULL",
+            Self::Journal(JournalError::Failed { .. }) => "JOURNAL_FAILED",
+            Self::Journal(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
+            Self::Unconfirmed { .. } | Self::Unkept { .. } => "UNCONFIRMED",
             Self::Stopping => "SHUTTING_DOWN",
             Self::Full => "SERVER_FULL",
         }
@@ -156,7 +170,10 @@ impl RestError {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
             Self::RateLimited(refused) => Some(refused.retry_after_s()),
-            Self::Overloaded(_)
+            Self::Journal(JournalError::DiskFull { .. } | JournalError::Failed { .. }) => {
+                Some(limits::JOURNAL_RETRY_AFTER_S)
+            }
+            Self::Journal(_)
             | Self::Exhausted(_)
             | Self::Stopping
             | Self::Full

@@ -11,7 +11,7 @@ use super::body::{self, Body};
 use super::budget::Share;
 use super::error::{Reply, RestError, json_reply};
 use super::{Desk, auth};
-use crate::accounts::{KeyNumber, Role};
+use crate::accounts::{Identity, KeyNumber, Role};
 use crate::event::{BatchParser, Event, Format};
 use crate::gate::Publishers;
 use crate::hub::Accepted;
@@ -21,9 +21,9 @@ use crate::{clock, executor, limits};
 pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
     let admitted = refuse_if_stopping(desk)
         .and_then(|()| auth::identify(desk, request.headers()))
-        .and_then(|identity| auth::require(&identity, Role::Publisher).map(|()| identity.key))
-        .and_then(|key| Ok((key, format(request.headers())?)));
-    let (key, format) = match admitted {
+        .and_then(|identity| auth::require(&identity, Role::Publisher).map(|()| identity))
+        .and_then(|identity| Ok((identity, format(request.headers())?)));
+    let (Identity { key, account, .. }, format) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
             body::discard(desk, request).await;
@@ -37,23 +37,24 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
     let count = events.len() as u64;
     desk.publishers.admit_events(key, count, clock::now())?;
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
-    desk.hub.publish(events, Box::new(answer));
+    desk.hub.publish(events, account.id.0, Box::new(answer));
     let answer = ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
     // From here on the events are the hub's, which has a bound of its own.
     drop(room);
     let accepted = settle(&desk.publishers, key, count, answer)?;
-    Ok(json_reply(
-        StatusCode::OK,
-        &json!({
-            "accepted": accepted.accepted,
-            "first_seq": accepted.first_seq,
-            "last_seq": accepted.last_seq,
-        }),
-    ))
+    let mut body = json!({
+        "accepted": accepted.accepted,
+        "first_seq": accepted.first_seq,
+        "last_seq": accepted.last_seq,
+    });
+    if accepted.duplicates > 0 {
+        body["duplicates"] = accepted.duplicates.into();
+    }
+    Ok(json_reply(StatusCode::OK, &body))
 }
 
-const PERHAPS_PUBLISHED: &str = "the events may have been published all the same, and sending them again may publish them \
-    twice (last_seq of /readyz tells how far the server is)";
+const PERHAPS_PUBLISHED: &str = "the events may have been published all the same, and sending them again may publish those \
+    without an id twice (last_seq of /readyz tells how far the server is)";
 
 /// Refuses events once the shard is stopping: they would be accepted, and its sessions are being closed.
 fn refuse_if_stopping(desk: &Desk) -> Result<(), RestError> {
@@ -69,9 +70,12 @@ fn settle(
     answer: Option<Result<Accepted, JournalError>>,
 ) -> Result<Accepted, RestError> {
     let outcome = answer.ok_or(RestError::Unconfirmed { outcome: PERHAPS_PUBLISHED })?;
-    outcome.map_err(|refused| {
-        publishers.refund_events(key, count);
-        RestError::from(refused)
+    outcome.map_err(|error| match error {
+        JournalError::Unkept => RestError::Unkept { outcome: PERHAPS_PUBLISHED },
+        refused => {
+            publishers.refund_events(key, count);
+            RestError::from(refused)
+        }
     })
 }
 
@@ -111,18 +115,28 @@ mod tests {
         let policy = Policy { publisher_events_per_second: 1, publisher_event_burst: 100, ..Policy::default() };
         let publishers = Publishers::new(&policy);
         let admit = || publishers.admit_events(KEY, 100, 0);
-        for refusal in [JournalError::QueueFull, JournalError::Overloaded { lag_events: 7 }] {
+        for (refusal, code, retry_after_s) in [
+            (JournalError::QueueFull, "OVERLOADED", "1"),
+            (JournalError::Overloaded { lag_events: 7 }, "OVERLOADED", "1"),
+            (JournalError::Unleased, "OVERLOADED", "1"),
+            (JournalError::DiskFull { room_bytes: 7 }, "JOURNAL_FULL", "5"),
+            (JournalError::Failed { reason: "I/O error".to_owned() }, "JOURNAL_FAILED", "5"),
+            (JournalError::Stopping, "SHUTTING_DOWN", "1"),
+        ] {
             assert_eq!(admit(), Ok(()));
             let told = settle(&publishers, KEY, 100, Some(Err(refusal))).expect_err("refused");
-            assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!((told.status(), told.code()), (StatusCode::SERVICE_UNAVAILABLE, code));
+            assert_eq!(told.reply().headers()["retry-after"], retry_after_s);
         }
         assert_eq!(admit(), Ok(()), "as if they had not come");
-        let told = settle(&publishers, KEY, 100, None).expect_err("no answer");
-        assert_eq!(told.status(), StatusCode::GATEWAY_TIMEOUT);
-        assert!(admit().is_err(), "they may be published");
+        for uncertain in [None, Some(Err(JournalError::Unkept))] {
+            let told = settle(&publishers, KEY, 100, uncertain).expect_err("no answer");
+            assert_eq!((told.status(), told.code()), (StatusCode::GATEWAY_TIMEOUT, "UNCONFIRMED"));
+            assert!(admit().is_err(), "they may be published");
+        }
         publishers.refund_events(KEY, 100);
         assert_eq!(admit(), Ok(()));
-        let accepted = Accepted { accepted: 100, first_seq: 1, last_seq: 100 };
+        let accepted = Accepted { accepted: 100, first_seq: 1, last_seq: 100, duplicates: 0 };
         assert_eq!(settle(&publishers, KEY, 100, Some(Ok(accepted))).expect("accepted"), accepted);
         assert!(admit().is_err(), "they are published");
     }

@@ -16,7 +16,8 @@
 //!   [`EVENT_BYTES_MAX`](crate::limits::EVENT_BYTES_MAX) long.
 //! * `kind` and `channel` are plain tokens (no quotes, no blanks), so they fit into any envelope and header.
 //! * The envelope that its topic's namespace prescribes can be written from it: a `wallet:` topic holds a trade of
-//!   that very owner, `alerts` holds an alert, a flat envelope's `data` holds no `type` and no `seq`.
+//!   that very owner, `alerts` holds an alert, a flat envelope's `data` holds no `type` and no `seq`, and
+//!   no `event_id` where the event has an `id`.
 //!
 //! No input makes this code panic, recurse past [`EVENT_DEPTH_MAX`](crate::limits::EVENT_DEPTH_MAX) or allocate more than a small multiple of the
 //! bytes received. The fast path knows only "not valid"; the words and the place of a mistake come from reading the

@@ -46,7 +46,7 @@ impl EventParser {
             let owner = trade.map(|trade| trade::check(data, trade)).transpose()?;
             let topic = Topic::of_event(kind, topic, owner)?;
             if topic.namespace().envelope() == Envelope::Channels {
-                check_flat(data)?;
+                check_flat(data, id.is_some())?;
             }
             canonical.clear();
             let omit = trade.is_some().then_some(TRADE_TYPE);
@@ -149,12 +149,13 @@ fn is_token(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-:/".contains(&byte))
 }
 
-/// A flat envelope puts `type` and `seq` beside the fields of `data`.
-fn check_flat(data: Json<'_>) -> Result<(), Refusal> {
+/// A flat envelope puts `type` and `seq` beside the fields of `data`, and `event_id` where the event has an id.
+fn check_flat(data: Json<'_>, has_id: bool) -> Result<(), Refusal> {
     for (key, _) in data.members().into_iter().flatten() {
         match key {
             "type" => return Err(Refusal::of("data.type", Reason::FlatCollision)),
             "seq" => return Err(Refusal::of("data.seq", Reason::FlatCollision)),
+            "event_id" if has_id => return Err(Refusal::of("data.event_id", Reason::FlatCollision)),
             _ => {}
         }
     }
@@ -289,6 +290,13 @@ mod tests {
             }
         }
         assert!(parse(r#"{"type":"t","topic":"user:x","data":{"type":"warning","seq":2}}"#).is_ok());
+        // It is the server's only where there is an id.
+        let with_id = |topic: &str, id: &str| {
+            parse(&format!(r#"{{"type":"t","topic":"{topic}","data":{{"event_id":1}},"id":{id}}}"#))
+        };
+        let refused = with_id("price:x", r#""i""#).expect_err("both").to_string();
+        assert!(refused.starts_with("line 3: data.event_id: this topic's messages are flat"), "{refused}");
+        assert!(with_id("price:x", "null").is_ok() && with_id("user:x", r#""i""#).is_ok());
         assert!(parse(r#"{"type":"t","topic":"bot:x","data":{"data":{"type":1}}}"#).is_ok());
     }
 

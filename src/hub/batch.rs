@@ -21,10 +21,15 @@ pub struct EncodedBatch {
 /// Who published a batch, and when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The number of the publisher's account; 0 for the server itself.
+    /// The number of the publisher's account, or [`Self::SERVER`].
     pub publisher: u64,
     /// When the request was accepted, in Unix milliseconds.
     pub unix_ms: u64,
+}
+
+impl Origin {
+    /// The publisher of what the server says itself; accounts are numbered from 1.
+    pub const SERVER: u64 = 0;
 }
 
 impl EncodedBatch {

@@ -6,6 +6,9 @@
 //! | `alerts` | `{"type":"alert","seq":N,"data":{…}}` |
 //! | `bot:`, `price:`, `transactions:` | `{"type":T,"seq":N,…the fields of data}` |
 //! | `user:`, `market:`, `admin:`, `system` | `{"type":T,"channel":C,"seq":N,"data":{…}}` |
+//!
+//! Where the publisher gave an id, `"event_id":"…"` follows `"seq":N`: a client that has seen an event which was then lost
+//! with the power, and sees it again under a new number after the publisher's retry, can tell by this.
 
 use crate::event::{Envelope, Event, Namespace, Topic, TradeKind, append_string};
 use crate::limits::FRAME_BYTES_MAX;
@@ -52,8 +55,8 @@ fn append_payload(event: &Event, seq: u64, out: &mut Vec<u8>) {
     match event.topic.namespace().envelope() {
         Envelope::Watchlist => {
             let trade = TradeKind::of(&event.kind).expect("a wallet topic carries trades only");
-            out.extend_from_slice(b"{\"type\":\"trade\",\"seq\":");
-            append_number(seq, out);
+            out.extend_from_slice(b"{\"type\":\"trade\"");
+            append_seq(event, seq, out);
             out.extend_from_slice(b",\"data\":{");
             append_members(event, out);
             out.extend_from_slice(b",\"tradeType\":\"");
@@ -61,15 +64,14 @@ fn append_payload(event: &Event, seq: u64, out: &mut Vec<u8>) {
             out.extend_from_slice(b"\"}}");
         }
         Envelope::Tiered => {
-            out.extend_from_slice(b"{\"type\":\"alert\",\"seq\":");
-            append_number(seq, out);
+            out.extend_from_slice(b"{\"type\":\"alert\"");
+            append_seq(event, seq, out);
             append_data(event, out);
         }
         Envelope::Channels => {
             out.extend_from_slice(b"{\"type\":");
             append_string(&event.kind, out);
-            out.extend_from_slice(b",\"seq\":");
-            append_number(seq, out);
+            append_seq(event, seq, out);
             if event.data.len() > b"{}".len() {
                 out.push(b',');
                 append_members(event, out);
@@ -81,8 +83,7 @@ fn append_payload(event: &Event, seq: u64, out: &mut Vec<u8>) {
             append_string(&event.kind, out);
             out.extend_from_slice(b",\"channel\":");
             append_string(channel(event), out);
-            out.extend_from_slice(b",\"seq\":");
-            append_number(seq, out);
+            append_seq(event, seq, out);
             append_data(event, out);
         }
     }
@@ -123,8 +124,14 @@ fn append_members(event: &Event, out: &mut Vec<u8>) {
     out.extend_from_slice(&event.data[1..event.data.len() - 1]);
 }
 
-fn append_number(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+/// `,"seq":N`, and what the publisher calls the event.
+fn append_seq(event: &Event, seq: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"seq\":");
+    out.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
+    if let Some(id) = &event.id {
+        out.extend_from_slice(b",\"event_id\":");
+        append_string(id, out);
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::event::EventParser;
-    use crate::limits::{EVENT_BYTES_MAX, EVENT_CHANNEL_BYTES_MAX, EVENT_TYPE_BYTES_MAX};
+    use crate::limits::{EVENT_BYTES_MAX, EVENT_CHANNEL_BYTES_MAX, EVENT_ID_BYTES_MAX, EVENT_TYPE_BYTES_MAX};
 
     fn frame(text: &str, seq: u64) -> Vec<u8> {
         let event = EventParser::new().parse(text.as_bytes(), 1, None).unwrap();
@@ -216,6 +223,33 @@ mod tests {
     }
 
     #[test]
+    fn a_publishers_id_follows_the_number_in_every_envelope() {
+        for (event, payload) in [
+            (
+                r#"{"type":"trade.close","data":{"owner":"o","marketSymbol":"m","side":"long","sizeUsd":1,"leverage":1,"entryPrice":1,"timestamp":"2025-01-15T10:30:00Z"},"id":"t-1"}"#,
+                r#"{"type":"trade","seq":9,"event_id":"t-1","data":{"owner":"o","marketSymbol":"m","side":"long","sizeUsd":1,"leverage":1,"entryPrice":1,"timestamp":"2025-01-15T10:30:00Z","tradeType":"close"}}"#,
+            ),
+            (
+                r#"{"type":"alert","data":{"event_id":1},"id":"a\"\\b"}"#,
+                r#"{"type":"alert","seq":9,"event_id":"a\"\\b","data":{"event_id":1}}"#,
+            ),
+            (
+                r#"{"type":"tick","topic":"bot:b","data":{"a":1},"id":"é"}"#,
+                r#"{"type":"tick","seq":9,"event_id":"é","a":1}"#,
+            ),
+            (r#"{"type":"tick","topic":"price:b","data":{},"id":"x"}"#, r#"{"type":"tick","seq":9,"event_id":"x"}"#),
+            (
+                r#"{"type":"note","topic":"user:u","data":{},"id":"x"}"#,
+                r#"{"type":"note","channel":"user","seq":9,"event_id":"x","data":{}}"#,
+            ),
+        ] {
+            let frame = frame(event, 9);
+            let header = if frame[1] < 126 { 2 } else { 4 };
+            assert_eq!(std::str::from_utf8(&frame[header..]), Ok(payload));
+        }
+    }
+
+    #[test]
     fn the_header_grows_with_the_payload() {
         let around = r#"{"type":"alert","seq":1,"data":{"a":""}}"#.len();
         for (payload_len, header) in [
@@ -238,7 +272,7 @@ mod tests {
             data: format!(r#"{{"a":"{}"}}"#, "x".repeat(EVENT_BYTES_MAX - 8)).into_bytes().into(),
             channel: Some("c".repeat(EVENT_CHANNEL_BYTES_MAX).into()),
             key: None,
-            id: None,
+            id: Some("\"".repeat(EVENT_ID_BYTES_MAX).into()),
         };
         let mut out = Vec::new();
         append_frame(&event, u64::MAX, &mut out);

@@ -22,7 +22,7 @@ pub struct LatestAlerts {
 /// The newest alerts at one moment.
 #[derive(Clone, Debug)]
 pub struct AlertList {
-    /// Tells this start of the server from the others, whose numbers begin at 1 too.
+    /// Tells this start of the server from the others, which may have begun with more or fewer of the same alerts.
     start: u64,
     /// The number of the newest alert; 0 before the first.
     last_seq: u64,

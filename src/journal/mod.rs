@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::hub::EncodedBatch;
 
 /// Why the journal did not take a batch.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum JournalError {
     /// The readers lag by as much as may be held for them; retry later.
     #[error("the server is overloaded: a shard is {lag_events} events behind")]
@@ -32,6 +32,24 @@ pub enum JournalError {
     /// Publishers are faster than the hub; retry later.
     #[error("the server is overloaded: too many events wait to be numbered")]
     QueueFull,
+    /// The numbers that may be given out are used up, as the disk is slow; retry later.
+    #[error("the server is overloaded: the disk has not confirmed more numbers yet")]
+    Unleased,
+    /// The operator has to make room; then it goes on by itself.
+    #[error(
+        "the journal's disk is full ({room_bytes} bytes can still be written): make room on it, and publishing goes on by itself"
+    )]
+    DiskFull { room_bytes: u64 },
+    /// The operator has to see to the disk.
+    #[error(
+        "the journal can't be written ({reason}): see to its disk, then start the server again if it does not go on by itself"
+    )]
+    Failed { reason: String },
+    #[error("the server is shutting down")]
+    Stopping,
+    /// The events have numbers and may have been sent, and the server ended before they were kept.
+    #[error("the server ended before the journal kept the events")]
+    Unkept,
 }
 
 /// The sequence of all events. One writer, the hub; readers hold a position of their own.

@@ -73,6 +73,73 @@ fn an_object_an_array_and_ndjson_are_accepted_and_numbered() {
     }
 }
 
+/// A trade with a publisher's id.
+fn with_id(id: &str, number: usize) -> Value {
+    let mut event = numbered(OWNER, number);
+    event["id"] = id.into();
+    event
+}
+
+#[test]
+fn an_id_that_is_published_again_is_answered_with_its_first_number_and_delivered_once() {
+    let server = Server::start();
+    let mut socket = server.connect();
+    let post = |events: &[Value]| {
+        let body: String = events.iter().map(|event| format!("{event}\n")).collect();
+        let reply = server.post_events(NDJSON, &body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    let answer = |accepted: u64, first_seq: u64, last_seq: u64, duplicates: u64| json!({ "accepted": accepted, "first_seq": first_seq, "last_seq": last_seq, "duplicates": duplicates });
+    let first = post(&[with_id("a", 1), numbered(OWNER, 2)]);
+    assert_eq!(first, json!({ "accepted": 2, "first_seq": 1, "last_seq": 2 }));
+    // What it says the second time doesn't matter.
+    assert_eq!(post(&[with_id("a", 99)]), answer(1, 1, 1, 1));
+    assert_eq!(post(&[with_id("b", 3), with_id("a", 99), with_id("b", 99), with_id("c", 4)]), answer(4, 1, 4, 2));
+    assert_eq!(post(&[with_id("c", 99), with_id("b", 99)]), answer(2, 3, 4, 2));
+    assert_eq!(server.last_seq(), 4);
+    post(&[numbered(OWNER, 5)]);
+    for (number, id) in [(1, Some("a")), (2, None), (3, Some("b")), (4, Some("c")), (5, None)] {
+        let trade = socket.trade();
+        assert_eq!((&trade["seq"], &trade["data"]["number"]), (&json!(number), &json!(number)));
+        assert_eq!(trade.get("event_id").and_then(Value::as_str), id, "{trade}");
+    }
+}
+
+#[test]
+fn ids_of_different_accounts_have_nothing_to_do_with_each_other() {
+    let server = Server::start();
+    server.data_dir.account("rival", "free");
+    let (rival, second) = (server.data_dir.key("rival", "publisher"), server.data_dir.key("feed", "publisher"));
+    let post = |key: &str| {
+        let request = Request::post("/api/events").header("X-API-Key", key).header("Content-Type", JSON);
+        request.body(with_id("a", 1).to_string()).send(server.address)
+    };
+    let published = |key: &str| {
+        // A key that was made just now is live within a second.
+        let reply = until("the new key", SOON, || Some(post(key)).filter(|reply| reply.status != 401));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let answer = reply.json();
+        (answer["first_seq"].as_u64().expect("a number"), answer.get("duplicates").is_some())
+    };
+    assert_eq!(published(&server.publisher), (1, false));
+    assert_eq!(published(&rival), (2, false));
+    assert_eq!(published(&rival), (2, true));
+    assert_eq!(published(&second), (1, true), "another key of the first account");
+    assert_eq!(server.last_seq(), 2);
+}
+
+#[test]
+fn how_long_an_id_is_remembered_is_for_the_operator_to_say() {
+    let server = Server::configured("[journal]\ndedupe_seconds = 0\n");
+    let body = json!([with_id("a", 1), with_id("a", 2)]).to_string();
+    for (first_seq, what) in [(1, "in one request it is known"), (2, "in the next it is not")] {
+        let answer = json!({ "accepted": 2, "first_seq": first_seq, "last_seq": first_seq, "duplicates": 1 });
+        let reply = server.post_events(JSON, &body).json();
+        assert_eq!(reply, answer, "{what}");
+    }
+}
+
 #[test]
 fn a_bearer_token_is_as_good_as_the_key_header() {
     let server = Server::start();

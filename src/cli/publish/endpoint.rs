@@ -28,6 +28,9 @@ pub struct Accepted {
     pub accepted: u64,
     #[serde(default)]
     pub last_seq: Option<u64>,
+    /// How many of them had been published before, by their ids.
+    #[serde(default)]
+    pub duplicates: u64,
 }
 
 /// Why an endpoint can't be addressed: wrong usage, told before anything is read.
@@ -50,6 +53,8 @@ pub enum EndpointError {
     Refused(Refusal),
     #[error("the server was too busy ({status}) at each of {tries} tries: publish slower (--rate) or later")]
     Busy { status: StatusCode, tries: u32 },
+    #[error("the server could not keep events at any of {tries} tries: {refusal}")]
+    CannotKeep { refusal: Words, tries: u32 },
     #[error("the server is too busy ({status}) and wants {seconds} s of quiet: publish again after that")]
     BusyForLong { status: StatusCode, seconds: u64 },
     #[error("{url} can't be reached: {source}")]
@@ -77,6 +82,13 @@ pub struct Refusal {
     #[serde(default)]
     pub field: Option<String>,
 }
+
+/// What the server says about its journal, with the code.
+#[derive(Debug)]
+pub struct Words(Refusal);
+
+/// The server is well but for its journal: it is not the publisher's haste.
+const JOURNAL_CODES: [&str; 2] = ["JOURNAL_FULL", "JOURNAL_FAILED"];
 
 #[derive(Deserialize)]
 struct RefusalBody {
@@ -134,6 +146,7 @@ impl Endpoint {
             }
             let reason = match &why {
                 EndpointError::Busy { status, .. } => format!("the server is busy ({status})"),
+                EndpointError::CannotKeep { refusal, .. } => refusal.to_string(),
                 _ => format!("nobody listens at {}", self.url),
             };
             say(&format!("{reason}: trying again in {:.1} s", wait.as_secs_f64()));
@@ -168,6 +181,7 @@ impl Endpoint {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
         let body = response.body_mut().with_config().limit(PUBLISH_ANSWER_BYTES_MAX).read_to_vec();
         let strange = || EndpointError::Strange { url: self.url.clone(), status };
+        let refusal = |body: Vec<u8>| serde_json::from_slice::<RefusalBody>(&body).ok().map(|body| body.error);
         match status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => match retry_after {
                 Some(seconds) if seconds > PUBLISH_RETRY_AFTER_S_MAX => {
@@ -177,17 +191,19 @@ impl Endpoint {
                 wait => Ok(Answer::Later {
                     wait: wait
                         .map(|seconds| Duration::from_secs(seconds).max(Duration::from_millis(PUBLISH_RETRY_FIRST_MS))),
-                    why: EndpointError::Busy { status, tries },
+                    why: match body.ok().and_then(refusal) {
+                        Some(refusal) if JOURNAL_CODES.contains(&&*refusal.code) => {
+                            EndpointError::CannotKeep { refusal: Words(refusal), tries }
+                        }
+                        _ => EndpointError::Busy { status, tries },
+                    },
                 }),
             },
             status if status.is_success() => {
                 let body = body.map_err(|source| EndpointError::Broken { source })?;
                 Ok(Answer::Accepted(serde_json::from_slice(&body).map_err(|_| strange())?))
             }
-            _ => {
-                let refusal = body.ok().and_then(|body| serde_json::from_slice::<RefusalBody>(&body).ok());
-                Err(refusal.map_or_else(strange, |body| EndpointError::Refused(body.error)))
-            }
+            _ => Err(body.ok().and_then(refusal).map_or_else(strange, EndpointError::Refused)),
         }
     }
 }
@@ -199,6 +215,12 @@ impl std::fmt::Display for Refusal {
             Some(field) => write!(f, "field `{field}`: {words} ({})", self.code),
             None => write!(f, "it: {words} ({})", self.code),
         }
+    }
+}
+
+impl std::fmt::Display for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.0.message, self.0.code)
     }
 }
 
@@ -252,6 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn what_ails_the_journal_is_told_at_each_try() {
+        let body = |code: &str| {
+            format!(
+                r#"{{"success":false,"error":{{"code":"{code}","message":"the journal's disk is full: make room"}}}}"#
+            )
+        };
+        let refusals = JOURNAL_CODES.map(|code| Reply::new(503, &body(code)).with_header("Retry-After: 0"));
+        let script = refusals.into_iter().chain([Reply::accepted(1, 9)]).collect();
+        let responder = Responder::scripted(script);
+        let said = RefCell::new(Vec::new());
+        let endpoint = Endpoint::new(&responder.url(), "key").expect("an address");
+        let accepted = endpoint.post(&batch(), |words| said.borrow_mut().push(words.to_owned()));
+        assert_eq!(accepted.expect("in the end").last_seq, Some(9));
+        let told = |code| format!("the journal's disk is full: make room ({code}): trying again in 0.2 s");
+        assert_eq!(said.into_inner(), JOURNAL_CODES.map(told));
+    }
+
+    #[test]
     fn a_wish_for_a_long_rest_is_handed_to_the_user() {
         let error = answer_to(Reply::new(503, "{}").with_header("Retry-After: 31")).expect_err("too long");
         assert!(matches!(error, EndpointError::BusyForLong { seconds: 31, .. }), "{error}");
@@ -269,7 +309,7 @@ mod tests {
             said.borrow_mut().push(words.to_owned());
             up.borrow_mut().get_or_insert_with(|| Responder::at(address, vec![Reply::accepted(1, 9)]));
         });
-        assert_eq!(accepted.expect("accepted"), Accepted { accepted: 1, last_seq: Some(9) });
+        assert_eq!(accepted.expect("accepted"), Accepted { accepted: 1, last_seq: Some(9), duplicates: 0 });
         let said = said.into_inner();
         assert!(said[0].contains("nobody listens") && said[0].contains("trying again in 0.2"), "{said:?}");
     }

@@ -68,6 +68,8 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
     events: u64,
+    /// Those of them that had been published before.
+    duplicates: u64,
     last_seq: Option<u64>,
 }
 
@@ -90,7 +92,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => eprintln!("{name} holds no events: nothing was published"),
         Some(last_seq) => {
             let seconds = started.elapsed().as_secs_f64();
-            eprintln!("{} accepted in {seconds:.1} s; the last one's seq:", events(tally.events));
+            let before = match tally.duplicates {
+                0 => String::new(),
+                duplicates => format!(" ({} of them published before)", HumanCount(duplicates)),
+            };
+            eprintln!("{} accepted{before} in {seconds:.1} s; the last one's seq:", events(tally.events));
             writeln!(io::stdout(), "{last_seq}").map_err(Failure::failed)?;
         }
     }
@@ -119,6 +125,7 @@ fn publish(
             .post(&batch, |words| progress.say(words))
             .map_err(|error| Failure::Failed(in_words(&error, &batch, name, tally)))?;
         tally.events += accepted.accepted;
+        tally.duplicates += accepted.duplicates;
         // A repeated `id` is answered with its first seq, which may lie before what came earlier.
         tally.last_seq = tally.last_seq.max(accepted.last_seq);
         progress.advance(batch.input_bytes, tally.events);
@@ -196,7 +203,7 @@ mod tests {
         let responder = Responder::accepting();
         let text: String = (1..=5).map(event).collect();
         let tally = publish_text(&responder, &["--batch", "2"], &text).expect("accepted");
-        assert_eq!(tally, Tally { events: 5, last_seq: Some(5) });
+        assert_eq!(tally, Tally { events: 5, duplicates: 0, last_seq: Some(5) });
         let requests = responder.requests();
         let bodies: Vec<&str> = requests.iter().map(|request| request.body.as_str()).collect();
         assert_eq!(bodies, [event(1) + &event(2), event(3) + &event(4), event(5)]);
@@ -243,9 +250,18 @@ mod tests {
         let responder = Responder::scripted(vec![busy(503), busy(429), Reply::accepted(1, 7)]);
         let started = Instant::now();
         let tally = publish_text(&responder, &[], &event(1)).expect("accepted in the end");
-        assert_eq!(tally, Tally { events: 1, last_seq: Some(7) });
+        assert_eq!(tally, Tally { events: 1, duplicates: 0, last_seq: Some(7) });
         assert!(started.elapsed() >= Duration::from_secs(2), "{:?}", started.elapsed());
         assert_eq!(responder.requests().len(), 3);
+    }
+
+    #[test]
+    fn what_had_been_published_before_is_counted_by_itself() {
+        let again = r#"{"accepted":2,"first_seq":3,"last_seq":9,"duplicates":1}"#;
+        let responder = Responder::scripted(vec![Reply::accepted(2, 8), Reply::new(200, again)]);
+        let text: String = (1..=4).map(event).collect();
+        let tally = publish_text(&responder, &["--batch", "2"], &text).expect("accepted");
+        assert_eq!(tally, Tally { events: 4, duplicates: 1, last_seq: Some(9) });
     }
 
     #[test]
@@ -271,7 +287,7 @@ mod tests {
         }
         drop(writer);
         let tally = publisher.join().expect("no panic").expect("accepted");
-        assert_eq!(tally, Tally { events: 2, last_seq: Some(2) });
+        assert_eq!(tally, Tally { events: 2, duplicates: 0, last_seq: Some(2) });
     }
 
     #[test]

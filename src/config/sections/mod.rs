@@ -1,9 +1,12 @@
 //! The table of everything that `stentor.toml` can say. Reading, suggestions and `--print-config` all go by it: a new key is
 //! one new entry, a new section one new file.
 
+mod journal;
 mod jwt;
 mod limits;
+mod replay;
 mod server;
+mod slow_consumers;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,8 @@ use super::value::Value;
 use crate::server::ServerOptions;
 
 /// In the order in which they are printed.
-pub static SECTIONS: [&Section; 3] = [&server::SECTION, &jwt::SECTION, &limits::SECTION];
+pub static SECTIONS: [&Section; 6] =
+    [&server::SECTION, &jwt::SECTION, &limits::SECTION, &journal::SECTION, &replay::SECTION, &slow_consumers::SECTION];
 
 /// `[name]` and what may stand below it.
 pub struct Section {
@@ -97,8 +101,9 @@ pub(in crate::config) mod tests {
     use super::super::File;
     use super::*;
     use crate::gate::{Network, Origins, Policy};
+    use crate::journal::{Fanout, JournalOptions, SyncPolicy};
     use crate::plan::Wishes;
-    use crate::protocol::SessionRules;
+    use crate::protocol::{Endpoint, ReplayRules, SessionRules, SlowPolicy, SlowRules};
     use crate::tokens::{KeySource, TokenSettings};
 
     /// Every key that can stand beside the others, with another value than its default.
@@ -133,6 +138,25 @@ pub(in crate::config) mod tests {
         publisher_events_per_second = 10
         publisher_event_burst = 100_000
         publisher_bytes_in_flight = 8_388_608
+        [journal]
+        sync = "interval"
+        sync_interval_ms = 250
+        fanout = "durable"
+        retention_bytes = 1_073_741_824
+        retention_hours = 0
+        segment_bytes = 1_048_576
+        dedupe_seconds = 60
+        [replay]
+        events_per_second = 11
+        bytes_per_second = 131_072
+        sessions = 12
+        [slow_consumers]
+        watchlist_policy = "latest"
+        tiered_policy = "disconnect"
+        channels_policy = "latest"
+        rooms_policy = "disconnect"
+        stream_policy = "latest"
+        session_choice = ["stream", "tiered"]
     "#;
 
     fn network(text: &str) -> Network {
@@ -141,6 +165,11 @@ pub(in crate::config) mod tests {
 
     #[test]
     fn every_key_is_read() {
+        let mut slow = SlowRules::default();
+        for (number, endpoint) in Endpoint::ALL.into_iter().enumerate() {
+            slow.set_policy(endpoint, [SlowPolicy::Latest, SlowPolicy::Disconnect][number % 2]);
+        }
+        slow.set_choice(&[Endpoint::Tiered, Endpoint::Stream]);
         let expected = ServerOptions {
             listen: "[::1]:80".parse().expect("an address"),
             data_dir: "/var/lib/stentor".into(),
@@ -166,7 +195,17 @@ pub(in crate::config) mod tests {
                 subscriptions_max: 9,
                 message_bytes_max: 1 << 20,
                 authentication_ms: 300_000,
-                ..SessionRules::default()
+                replay: ReplayRules { events_per_second: 11, bytes_per_second: 128 << 10, sessions: 12 },
+                slow,
+            },
+            journal: JournalOptions {
+                sync: SyncPolicy::Interval,
+                sync_interval_ms: 250,
+                fanout: Fanout::Durable,
+                retention_bytes: 1 << 30,
+                retention_hours: 0,
+                segment_bytes: 1 << 20,
+                dedupe_seconds: 60,
             },
             tokens: TokenSettings {
                 source: KeySource::JwksFile("keys/jwks.json".into()),

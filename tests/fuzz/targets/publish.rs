@@ -67,4 +67,7 @@ fn check_envelope(event: &Event) {
     };
     let message: Value = serde_json::from_slice(&frame[payload_at..]).expect("an envelope is JSON");
     assert_eq!(message["seq"], SEQ);
+    if let Some(id) = &event.id {
+        assert_eq!(message["event_id"], **id);
+    }
 }
