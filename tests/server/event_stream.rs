@@ -36,7 +36,8 @@ fn opened(server: &Server, path: &str, more: &str, since: u64) -> String {
     let behind = format!("\r\n\r\nretry: 2000\nid: {since}\n\n");
     let answer = answer(server, path, more, &behind);
     let (head, _) = answer.split_once(&behind).expect("its beginning");
-    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "the first byte is the session's: {answer}");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "the desk has said nothing: {answer}");
     head.to_lowercase()
 }
 

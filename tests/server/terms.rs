@@ -57,3 +57,16 @@ fn whoever_may_not_come_in_is_told_that_and_nothing_of_the_numbers() {
     let (status, code, _) = refused(&server, "/ws/alerts?apiKey=stn_nobody&since=99");
     assert_eq!((status, code.as_str()), (401, "AUTHENTICATION_FAILED"));
 }
+
+#[test]
+fn a_policy_is_the_clients_to_choose_where_the_operator_says_so() {
+    let config = "[slow_consumers]\ntiered_policy = \"disconnect\"\nsession_choice = [\"watchlist\"]\n";
+    let server = Server::configured(config);
+    let [watchlist, tiered, ..] = paths(&server);
+    for path in [format!("{watchlist}&policy=latest"), tiered.clone(), format!("{tiered}&policy=disconnect")] {
+        Socket::open(server.address, &path).unwrap_or_else(|reply| panic!("{path}: {}", reply.text()));
+    }
+    let (status, code, message) = refused(&server, &format!("{tiered}&policy=catch-up"));
+    assert_eq!((status, code.as_str()), (400, "INVALID_REQUEST"));
+    assert!(message.contains("session_choice") && message.contains("disconnect"), "{message}");
+}
