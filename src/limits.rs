@@ -687,6 +687,15 @@ pub const DEMO_STEP_EVENTS_MAX: usize = 32;
 /// The demo's printed token: whoever pastes it tomorrow morning still gets in, whoever finds it in a week does not.
 pub const DEMO_TOKEN_TTL_S: u64 = 24 * 3600;
 
+/// How often `stentor journal tail` looks for new events.
+pub const JOURNAL_TAIL_MS: u64 = 100;
+
+/// What `stentor backup` copies at a time.
+pub const BACKUP_STEP_BYTES: usize = 1 << 20;
+
+/// A backup's list of its files: a hundred bytes each, for a journal of a hundred thousand segments.
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
 // ── WebSocket clients of tools and tests ────────────────────────────────────────────────────────────────────────────────
 
 /// An answer's head longer than this is not from a server that we would talk to.

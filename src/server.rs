@@ -346,7 +346,8 @@ fn hooks(shards: &Arc<[ShardHandle]>, cpu: usize) -> Hooks {
     }
 }
 
-fn lock(data_dir: &Path) -> Result<File, StartError> {
+/// Makes sure that no other server runs on a data directory for as long as the file is held.
+pub(crate) fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("server.lock");
     let file = File::create(&path).map_err(|source| StartError::Lock { path: path.clone(), source })?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -1,11 +1,14 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
 mod account;
+mod backup;
 mod console;
 mod demo;
 mod doctor;
+mod journal;
 mod key;
 mod publish;
+mod restore;
 mod serve;
 mod stop;
 mod token;
@@ -37,6 +40,12 @@ enum Subcommand {
     Key(key::KeyArgs),
     /// Make tokens for the rooms protocol
     Token(token::TokenArgs),
+    /// Check, repair and print the journal of all events
+    Journal(journal::JournalArgs),
+    /// Copy the data of a server that runs, or does not
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup
+    Restore(restore::RestoreArgs),
     Publish(publish::Arguments),
     Doctor(doctor::Arguments),
 }
@@ -50,6 +59,9 @@ impl Command {
             Subcommand::Account(arguments) => arguments.run(data_dir.path()),
             Subcommand::Key(arguments) => arguments.run(data_dir.path()),
             Subcommand::Token(arguments) => arguments.run(data_dir.data_dir.clone()),
+            Subcommand::Journal(arguments) => arguments.run(data_dir.path()),
+            Subcommand::Backup(arguments) => arguments.run(data_dir.path()),
+            Subcommand::Restore(arguments) => arguments.run(data_dir.path()),
             Subcommand::Publish(arguments) => publish::run(&arguments),
             Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir.path()),
         }

@@ -108,9 +108,7 @@ pub async fn recover<D: Disk>(disk: &D) -> Result<Recovered, RecoveryError> {
         }
         report.push(Finding::Removed { file: file.name });
     }
-    if !report.is_empty() {
-        disk.sync_names().await.map_err(RecoveryError::Names)?;
-    }
+    disk.sync_names().await.map_err(RecoveryError::Names)?;
     let follows = last.as_ref().map_or(safe, |last: &Segment| last.next_seq);
     let catalogue = catalogue(files, last)?;
     let next_seq = match lease::read(disk).await? {
@@ -143,11 +141,7 @@ impl SegmentFile {
             io::Result::Ok((file.read_at(0, HEADER_BYTES as usize).await?, file.size().await?))
         };
         let (block, size) = read.await.map_err(|source| RecoveryError::Io { file: name.clone(), source })?;
-        let header = SegmentHeader::parse(&block)
-            .and_then(|header| if header.first_seq == first_seq { Ok(header) } else { Err(InvalidHeader::Damaged) });
-        match header {
-            // There is no such format: it is what a crash has left of a header.
-            Err(InvalidHeader::Version { found: 0 }) => Ok(Self { name, header: Err(InvalidHeader::Damaged), size }),
+        match segment::read_header(&block, first_seq) {
             Err(source @ InvalidHeader::Version { .. }) => Err(RecoveryError::Header { file: name, source }),
             header => Ok(Self { name, header, size }),
         }
@@ -256,13 +250,14 @@ impl Tail {
     }
 }
 
-/// Cuts the file to what is kept of it, and its preallocated end with the rest.
+/// Cuts the file to what is kept of it, and its preallocated end with the rest. What is kept lasts from now on: of a server that was
+/// killed, some of it may not be on the disk yet, and the next segment relies on it.
 async fn cut<D: Disk>(disk: &D, file: &SegmentFile, mut kept: Segment) -> io::Result<Segment> {
+    let opened = disk.open(&file.name).await?;
     if kept.end < file.size {
-        let opened = disk.open(&file.name).await?;
         opened.truncate(kept.end).await?;
-        opened.sync().await?;
     }
+    opened.sync().await?;
     kept.bytes = kept.end;
     Ok(kept)
 }
@@ -281,7 +276,7 @@ struct Rest {
 }
 
 impl Rest {
-    async fn read<F: DiskFile>(scan: &mut Scan<'_, F>) -> io::Result<Self> {
+    async fn read<F: DiskFile>(scan: &mut Scan<&F>) -> io::Result<Self> {
         let mut rest = Self::default();
         while !scan.is_at_end() {
             match scan.look().await? {
@@ -424,6 +419,19 @@ mod tests {
             found.report
         );
         assert_eq!(sizes(&disk), [(segment::name(1), kept as u64)]);
+    }
+
+    /// A killed server's last writes are only in the kernel's memory when the next start finds them.
+    #[test]
+    fn what_is_kept_lasts() {
+        for seed in 0..50 {
+            let (bytes, _) = segment(1, 1, &[(3, 0), (2, 0)]);
+            let disk = FakeDisk::new(seed);
+            put(&disk, &segment::name(1), &bytes);
+            lease(&disk, 100, None);
+            assert_eq!(recovered(&disk).follows, 6);
+            assert_eq!(recovered(&disk.after_power_cut()).follows, 6, "seed {seed}");
+        }
     }
 
     /// The middle of a tail that was never synced: later records may have come to the disk before it.

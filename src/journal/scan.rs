@@ -1,26 +1,34 @@
 //! Reads a segment's file record by record, in large steps.
 
 use std::io;
+use std::ops::Deref;
 
 use super::disk::DiskFile;
 use super::record::{self, ALIGNMENT, Found, HEADER_BYTES};
 use crate::limits::{RECORD_BYTES_MAX, REPLAY_CHUNK_BYTES};
 
 /// A place in a file, and the bytes that were read from there on.
-pub struct Scan<'a, F> {
-    file: &'a F,
+pub struct Scan<P> {
+    file: P,
     offset: u64,
     /// Bytes of the file from `buffer_at` on, which is `offset` or before it.
     buffer: Vec<u8>,
     buffer_at: u64,
-    /// Nothing is read from here on.
+    /// Nothing is read from here on: the file has no more, or `limit`.
     end: u64,
+    limit: u64,
 }
 
-impl<'a, F: DiskFile> Scan<'a, F> {
+impl<P: Deref<Target: DiskFile>> Scan<P> {
     /// From `offset` on; `end` is the file's length, or where to stop before it.
-    pub fn new(file: &'a F, offset: u64, end: u64) -> Self {
-        Self { file, offset, buffer: Vec::new(), buffer_at: offset, end }
+    pub fn new(file: P, offset: u64, end: u64) -> Self {
+        Self { file, offset, buffer: Vec::new(), buffer_at: offset, end, limit: end }
+    }
+
+    /// Forgets what was read: somebody may have written meanwhile.
+    pub fn refresh(&mut self) {
+        self.buffer.clear();
+        (self.buffer_at, self.end) = (self.offset, self.limit);
     }
 
     /// Where the next record begins.

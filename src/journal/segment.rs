@@ -74,6 +74,16 @@ impl SegmentHeader {
     }
 }
 
+/// Reads the header of the file that is named after `first_seq`.
+pub fn read_header(block: &[u8], first_seq: u64) -> Result<SegmentHeader, InvalidHeader> {
+    match SegmentHeader::parse(block) {
+        Ok(header) if header.first_seq != first_seq => Err(InvalidHeader::Damaged),
+        // There is no such format: it is what a crash has left of a header.
+        Err(InvalidHeader::Version { found: 0 }) => Err(InvalidHeader::Damaged),
+        header => header,
+    }
+}
+
 /// The name of the segment whose first event has this number.
 pub fn name(first_seq: u64) -> String {
     format!("{first_seq:020}.segment")

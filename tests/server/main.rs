@@ -31,6 +31,7 @@ mod echo;
 mod heartbeat;
 mod identity;
 mod isolation;
+mod journal_cli;
 mod keys;
 mod latest;
 mod limits;

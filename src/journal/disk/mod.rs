@@ -8,7 +8,7 @@ mod glommio;
 
 use std::io;
 
-pub use blocking::BlockingDisk;
+pub use blocking::{BlockingDisk, BlockingFile};
 pub use glommio::GlommioDisk;
 
 /// A directory.
