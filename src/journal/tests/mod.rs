@@ -85,7 +85,7 @@ impl Life {
             status.clone(),
             Box::new(move |kept| assert!(told.swap(kept, Ordering::Relaxed) < kept, "told in order")),
         );
-        let work = Box::pin(work(writer, stops.clone()));
+        let work = Box::pin(work(writer, window.clone(), status.clone(), stops.clone()));
         let (disk, clock, first_seq) = (disk.clone(), clock.clone(), next_seq);
         Self { disk, clock, window, status, catalogue, first_seq, kept, stops, work }
     }
@@ -143,9 +143,16 @@ impl Life {
 }
 
 /// What the thread does, with a pause after each turn.
-async fn work(mut writer: Writer<FakeDisk, FakeClock>, stops: Rc<Cell<bool>>) {
+async fn work(
+    mut writer: Writer<FakeDisk, FakeClock>,
+    window: Arc<Window>,
+    status: Arc<JournalStatus>,
+    stops: Rc<Cell<bool>>,
+) {
     while !stops.get() {
         writer.turn().await;
+        let is_behind = status.fault().is_none() && status.written() < window.head();
+        assert_eq!(writer.has_more(), is_behind, "the thread would sleep, or spin");
         let mut paused = false;
         poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }

@@ -153,21 +153,22 @@ fn numbers_are_leased_ahead_and_again_before_they_run_out() {
 #[test]
 fn an_orderly_stop_leaves_nothing_open() {
     let (mut life, mut rng) = life(SyncPolicy::Interval);
-    life.publish(7, &mut rng);
+    // Enough for a spare segment.
+    life.publish(120, &mut rng);
     let (disk, clock) = (life.disk.clone(), life.clock.clone());
-    while life.poll().is_pending() && life.kept() < 8 {}
+    life.until(|life| life.kept() == 121 && life.status.room() > SEGMENT_BYTES / 2);
     life.publish(1, &mut rng);
     life.stop();
     let found = disk.after_power_cut();
     let lease = run(lease::read(&found)).expect("sound").expect("there");
-    assert_eq!((lease.clean, recovered_to(&found)), (Some(9), 9));
+    assert_eq!((lease.clean, recovered_to(&found)), (Some(122), 122));
     let mut names = run(found.names()).expect("names");
     names.sort();
     assert_eq!(names, ["00000000000000000001.segment", lease::NAME]);
     // And the next run goes on without a hole.
     let mut next = Life::start(&found, &clock, options(SyncPolicy::Always));
     next.until_well();
-    assert_eq!((next.first_seq, next.segments()), (9, 2));
+    assert_eq!((next.first_seq, next.segments()), (122, 2));
 }
 
 #[test]
