@@ -1,6 +1,8 @@
 //! From a data directory to a running journal.
 
 use std::cell::RefCell;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,7 +38,10 @@ impl Opening {
     /// Recovers the journal of a data directory, or begins one, and tells what had to be done.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
         let directory = data_dir.join("journal");
-        std::fs::create_dir_all(&directory)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
             .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
         let recovered = block_on(recover(&BlockingDisk::new(directory.clone())))?;
         for finding in &recovered.report {
