@@ -57,11 +57,12 @@ pub enum JournalError {
     /// The numbers that may be given out are used up, as the disk is slow; retry later.
     #[error("the server is overloaded: the disk has not confirmed more numbers yet")]
     Unleased,
+    /// The disk has not yet made room for what is under way; retry later.
+    #[error("the server is overloaded: the disk is making room for more events")]
+    Unprepared,
     /// The operator has to make room; then it goes on by itself.
-    #[error(
-        "the journal's disk is full ({room_bytes} bytes can still be written): make room on it, and publishing goes on by itself"
-    )]
-    DiskFull { room_bytes: u64 },
+    #[error("the journal's disk is full: make room on it, and publishing goes on by itself")]
+    DiskFull,
     /// The operator has to see to the disk.
     #[error(
         "the journal can't be written ({reason}): see to its disk, then start the server again if it does not go on by itself"

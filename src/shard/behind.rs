@@ -33,6 +33,8 @@ pub struct Behind {
     /// too.
     pub next: u64,
     pub stage: Stage,
+    /// It stands among those that are ready, whatever it waits for by now.
+    pub listed: bool,
     /// Audiences whose events before a number it does not get: it had them, or was not one of them yet.
     floors: Vec<(AudienceId, u64)>,
     /// Answers that follow an event which it was not handed yet, each with that event's number.
@@ -59,6 +61,7 @@ impl Behind {
         Box::new(Self {
             next,
             stage: Stage::Draining,
+            listed: false,
             floors: Vec::new(),
             held: VecDeque::new(),
             held_bytes: 0,
@@ -225,7 +228,9 @@ impl Sessions {
             behind.stage = Stage::Draining;
         } else {
             behind.stage = Stage::Ready;
-            self.replay.ready.push_back(at);
+            if !std::mem::replace(&mut behind.listed, true) {
+                self.replay.ready.push_back(at);
+            }
             self.replay.stirred = true;
         }
     }
@@ -245,12 +250,9 @@ impl Sessions {
         self.release_answers(slot, u64::MAX);
         self.slots[slot].behind = None;
         self.move_places(slot, true);
-        let socket = &mut self.slots[slot];
-        if std::mem::take(&mut socket.queued) {
-            // Its turn was in the replay's queue; its live events must not wait for that.
-            self.enqueue(slot);
-        } else if !self.slots[slot].output.is_empty() {
-            self.enqueue(slot);
+        // What it still has to get from the journal waits as before, until a live event comes for it.
+        if !self.slots[slot].output.is_empty() {
+            self.enqueue_behind(slot);
         }
         ShardStats::add(&self.stats.caught_up, 1);
         self.hear_on(slot);

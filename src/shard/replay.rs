@@ -58,7 +58,9 @@ pub struct Replay {
     parts: VecDeque<Part>,
     /// The next event of the first part.
     next: usize,
-    /// The journal was asked, and has not answered.
+    /// The number after the last one that is at hand.
+    frontier: u64,
+    /// The journal was asked for what follows, and has not answered.
     asked: bool,
     /// Riders have as much unsent as they may, although the kernel takes it: the queue has to be visited first.
     waits_for_queue: bool,
@@ -71,29 +73,37 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// Whether anybody is or was just behind.
+    pub fn is_active(&self) -> bool {
+        self.rides || self.stirred || !self.queue.is_empty() || !self.paused.is_empty()
+    }
+
     /// Whether it can go on without an answer or a tick.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || self.stirred || (self.rides && !self.asked)
+        !self.queue.is_empty() || self.stirred || (self.rides && (!self.asked || !self.parts.is_empty()))
     }
 }
 
 impl Sessions {
-    /// The number from which on the journal is to be read, if it is to be read now. It is asked once.
+    /// The number from which on the journal is to be read, if it is to be read now: before the replay has come to the end of what
+    /// is at hand, so that it need not wait. It is asked once.
     pub fn replay_wants(&mut self) -> Option<u64> {
         let replay = &mut self.replay;
-        let wants = replay.rides && !replay.asked && replay.parts.is_empty() && replay.position <= self.inbox.seq;
+        let is_short = replay.frontier < replay.position + limits::REPLAY_AHEAD_EVENTS;
+        let wants = replay.rides && !replay.asked && is_short && replay.frontier <= self.inbox.seq;
         replay.asked |= wants;
-        wants.then_some(replay.position)
+        wants.then_some(replay.frontier)
     }
 
     /// The journal's answer; none where it can't be read.
     pub fn replayed(&mut self, chunk: Option<Chunk>) {
         self.replay.asked = false;
         match chunk {
-            Some(chunk) if chunk.from != self.replay.position || !self.replay.rides => {}
+            // For a round that is over.
+            Some(chunk) if chunk.from != self.replay.frontier || !self.replay.rides => {}
             Some(chunk) if chunk.next > chunk.from => {
-                self.replay.parts = chunk.parts.into();
-                self.replay.next = 0;
+                self.replay.parts.extend(chunk.parts);
+                self.replay.frontier = chunk.next;
             }
             _ => self.journal_is_unreadable(),
         }
@@ -135,9 +145,11 @@ impl Sessions {
         let head = self.inbox.seq + 1;
         self.replay.stirred = false;
         let mut ready = std::mem::take(&mut self.replay.ready);
+        // Whoever is no more is dropped from the list; one that is there twice would be served twice.
         let mut next_of = |at: SlotRef| {
-            let behind = self.slots.current(at)?.behind.as_ref()?;
-            (behind.stage == Stage::Ready).then_some(behind.next)
+            let behind = self.slots.current(at)?.behind.as_mut()?;
+            behind.listed = behind.stage == Stage::Ready;
+            behind.listed.then_some(behind.next)
         };
         let mut near = None::<u64>;
         let mut far = None::<u64>;
@@ -168,10 +180,12 @@ impl Sessions {
         for (at, _) in &riders {
             let behind = self.slots[at.slot].behind.as_mut().expect("it is ready");
             behind.stage = Stage::Riding;
+            behind.listed = false;
         }
         let replay = &mut self.replay;
         replay.riders = riders.into_iter().map(|(at, _)| at).collect();
         replay.position = position;
+        replay.frontier = position;
         replay.is_far = is_far;
         replay.rides = true;
         replay.passed = 0;

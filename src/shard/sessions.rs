@@ -133,7 +133,7 @@ impl Sessions {
 
     /// Whether there is anything to do before something new happens.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty() || self.replay.has_work()
+        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty()
     }
 
     /// Takes a slot for a socket that is about to be adopted.
@@ -319,11 +319,11 @@ impl Sessions {
         if socket.queued || socket.full {
             return;
         }
+        if socket.is_behind() {
+            return self.enqueue_behind(slot);
+        }
         socket.queued = true;
         let at = socket.at(slot);
-        if socket.is_behind() {
-            return self.replay.queue.push_back(at);
-        }
         self.inbox.enqueued += 1;
         if socket.listed_as_full {
             // It takes bytes again and lags: its turn is the next, and it holds nobody else's events back.
@@ -332,6 +332,15 @@ impl Sessions {
         } else {
             let needs_from = socket.output.oldest().unwrap_or(self.log.head());
             self.queue.push_back(Queued { at, needs_from });
+        }
+    }
+
+    /// The same for what came from the journal: it waits behind what is live.
+    pub(super) fn enqueue_behind(&mut self, slot: u32) {
+        let socket = &mut self.slots[slot];
+        if !socket.queued_behind && !socket.full {
+            socket.queued_behind = true;
+            self.replay.queue.push_back(socket.at(slot));
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct Socket {
     pub armed: Armed,
     /// It is in the queue of the pass.
     pub queued: bool,
+    /// It is in the queue of those that are behind, or were when it was put there.
+    pub queued_behind: bool,
     /// The kernel refused bytes; it waits for POLLOUT.
     pub full: bool,
     /// It is in the list that is searched when the log is about to overwrite.

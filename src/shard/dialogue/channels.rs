@@ -72,7 +72,10 @@ impl Sessions {
             self.start_heartbeat(slot);
         }
         self.slots[slot].key = Some(identity.key);
-        self.say(slot, channels::authenticated(self.position(slot)));
+        // What follows a number that it named is still to come, for each topic as it subscribes.
+        let position = self.position(slot);
+        let seq = self.slots[slot].dialogue().since.map_or(position, |since| since.min(position));
+        self.say(slot, channels::authenticated(seq));
         Ok(())
     }
 
