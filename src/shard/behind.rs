@@ -135,7 +135,8 @@ impl Sessions {
     pub(super) fn release_answers(&mut self, slot: u32, seq: u64) {
         let socket = &mut self.slots[slot];
         let Some(behind) = &mut socket.behind else { return };
-        while let Some((_, frames)) = behind.held.pop_front_if(|(after, _)| *after < seq) {
+        while behind.held.front().is_some_and(|(after, _)| *after < seq) {
+            let (_, frames) = behind.held.pop_front().expect("one waits");
             behind.held_bytes -= frames.len();
             socket.output.push_owned(frames.into(), &mut self.pool);
         }

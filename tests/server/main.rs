@@ -42,6 +42,7 @@ mod refusals;
 mod rooms;
 mod slow_consumers;
 mod start;
+mod streams;
 mod terms;
 mod tiered;
 mod token;
