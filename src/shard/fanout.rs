@@ -6,8 +6,8 @@
 //! and that has not caught up since, can fall off the log.
 //!
 //! Streams of server-sent events get other bytes. Those go into the log behind the WebSocket frames of as many events as were
-//! taken in, so that a burst stays one range for either; so streams may be some events of a batch behind the others, and while
-//! there are any the frames may take no more than a quarter of the log, for the streams' to have room.
+//! taken in, so that a burst stays one range for either. The same flow control holds for both, so streams may be some events of
+//! a batch behind the others; they come first then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -87,10 +87,7 @@ impl Sessions {
         self.inbox.pushes = 0;
         while let Some(batch) = self.inbox.batches.front().cloned() {
             if self.inbox.next_streamed == self.inbox.next {
-                let part = if self.index.has_streams() { 4 } else { 2 };
-                while self.inbox.next < batch.len()
-                    && self.may_ingest(began_at, batch.frame(self.inbox.next).len(), part)
-                {
+                while self.inbox.next < batch.len() && self.may_ingest(began_at, batch.frame(self.inbox.next).len()) {
                     self.take_in(&batch, self.inbox.next);
                     self.inbox.next += 1;
                 }
@@ -119,12 +116,12 @@ impl Sessions {
     }
 
     /// Frames since `began_at` may still wait to be handed to their audiences; older ones that are needed are those of
-    /// the queue, whose front has waited longest. All of them may have that part of the log.
-    fn may_ingest(&self, began_at: u64, frame_bytes: usize, part: u64) -> bool {
+    /// the queue, whose front has waited longest.
+    fn may_ingest(&self, began_at: u64, frame_bytes: usize) -> bool {
         let needed_from = self.queue.front().map_or(began_at, |queued| queued.needs_from.min(began_at));
         self.inbox.visited >= self.inbox.gate
             && self.inbox.pushes < limits::INGEST_PUSHES_MAX
-            && self.log.head() + frame_bytes as u64 - needed_from <= self.log.capacity() / part
+            && self.log.head() + frame_bytes as u64 - needed_from <= self.log.capacity() / 2
     }
 
     fn take_in(&mut self, batch: &EncodedBatch, event: usize) {
@@ -149,7 +146,7 @@ impl Sessions {
         while self.inbox.next_streamed < self.inbox.next {
             let event = self.inbox.next_streamed;
             let bytes_max = batch.frame(event).len() + limits::STREAM_EVENT_MORE_BYTES_MAX;
-            if !self.may_ingest(began_at, bytes_max, 2) {
+            if !self.may_ingest(began_at, bytes_max) {
                 break;
             }
             self.take_in_for_streams_of(batch, event, bytes_max);

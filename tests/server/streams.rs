@@ -23,7 +23,11 @@ struct Stream {
 
 impl Stream {
     fn open(server: &Server, query: &str, more: &str) -> Self {
-        let mut tcp = TcpStream::connect(server.address).expect("a connection");
+        Self::open_on(TcpStream::connect(server.address).expect("a connection"), query, more)
+    }
+
+    /// The same over a connection of the caller's.
+    fn open_on(mut tcp: TcpStream, query: &str, more: &str) -> Self {
         tcp.set_read_timeout(Some(SOON)).expect("a timeout");
         let request = format!("GET /events/stream?{query} HTTP/1.1\r\nHost: stentor\r\n{more}\r\n");
         tcp.write_all(request.as_bytes()).expect("a request");
@@ -146,9 +150,13 @@ fn a_client_that_lost_its_connection_goes_on_where_it_was() {
 fn a_stream_that_did_not_read_gets_everything_once_it_does() {
     let server = Server::start();
     let query = format!("topic=wallet:*&api_key={}", server.subscriber);
-    let mut slow = Stream::open(&server, &query, "");
+    let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    raw.set_recv_buffer_size(4 << 10).expect("a small buffer");
+    raw.connect(&server.address.into()).expect("a connection");
+    let mut slow = Stream::open_on(raw.into(), &query, "");
     let mut healthy = Stream::open(&server, &query, "");
-    let count = 2_000;
+    // Three times what the shard's log holds in both framings.
+    let count = 600;
     let events: Vec<Value> = (1..=count).map(|number| padded(OWNER, number, 20_000)).collect();
     for part in events.chunks(40) {
         let (first, _) = server.publish(part);
