@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::http::Request;
 use crate::process::{OWNER, Server};
-use crate::socket::Socket;
 use crate::trade::{numbered, padded};
 use crate::wait::SOON;
 use crate::{channels, rooms, tiered};
@@ -227,13 +226,10 @@ fn a_stop_ends_a_stream_behind_its_events() {
     let mut server = Server::start();
     let query = format!("topic=wallet:*&api_key={}", server.subscriber);
     let mut stream = Stream::open(&server, &query, "");
-    let mut socket = Socket::open(server.address, &server.alerts_path()).expect("an upgrade");
     server.publish(&[numbered(OWNER, 1)]);
     server.terminate();
     stream.expect(1, 1);
     assert_eq!(stream.message(), None);
-    socket.trade();
     drop(stream);
-    drop(socket);
     assert!(server.wait_for_exit(SOON).success());
 }
