@@ -65,6 +65,10 @@ pub const DEAD_LISTINGS_MIN: usize = 4096;
 /// all users, and that has to cost what the users are now.
 pub const INDEX_ROOM_FACTOR_MAX: usize = 8;
 
+/// What an event has more as a server-sent event than in a WebSocket frame: `id: `, 20 digits, `data: ` and the line ends, less
+/// the shortest header.
+pub const STREAM_EVENT_MORE_BYTES_MAX: usize = 31;
+
 /// Pongs that a socket may have waiting (2 KiB at most). The public conformance suite sends ten pings in one go and
 /// wants them all answered; a client with more than these under way has only its newest ones answered.
 pub const PONGS_WAITING_MAX: usize = 16;
@@ -127,6 +131,10 @@ pub const CHANNELS_SILENCE_MS: u32 = 75_000;
 /// Between two signs that a stream of server-sent events is alive: shorter than the 60 s after which usual proxies let go, and
 /// the 20 s after which the impatient do.
 pub const STREAM_COMMENT_MS: u32 = 15_000;
+
+/// Times in a row that a stream may be due for a comment and its socket be full; at the next one it is given up: as long as pings
+/// may go unanswered.
+pub const STREAM_STALLED_MAX: u8 = (PING_PERIOD_MS * (UNANSWERED_PINGS_MAX as u32 + 1) / STREAM_COMMENT_MS) as u8;
 
 /// How long a browser waits before it opens its stream again.
 pub const STREAM_RETRY_MS: u32 = 2_000;

@@ -18,6 +18,7 @@
 
 use std::collections::VecDeque;
 
+use super::framing::Framing;
 use super::index::AudienceId;
 use super::replay::Allowance;
 use super::sessions::Sessions;
@@ -104,9 +105,14 @@ impl Sessions {
     /// The number up to which a session has been handed everything: what it is told counts from here.
     pub(super) fn position(&self, slot: u32) -> u64 {
         match &self.slots[slot].behind {
-            None => self.inbox.seq,
+            None => self.present(slot),
             Some(behind) => behind.held.back().map_or(self.next_of(behind) - 1, |(after, _)| *after),
         }
+    }
+
+    /// The number of the newest event that it would have been handed if it was live and received everything.
+    pub(super) fn present(&self, slot: u32) -> u64 {
+        self.inbox.seq_of(Framing::of(self.slots[slot].protocol))
     }
 
     /// Answers of a session that have not been sent, in bytes.
@@ -132,7 +138,8 @@ impl Sessions {
     pub(super) fn release_answers(&mut self, slot: u32, seq: u64) {
         let socket = &mut self.slots[slot];
         let Some(behind) = &mut socket.behind else { return };
-        while let Some((_, frames)) = behind.held.pop_front_if(|(after, _)| *after < seq) {
+        while behind.held.front().is_some_and(|(after, _)| *after < seq) {
+            let (_, frames) = behind.held.pop_front().expect("one waits");
             behind.held_bytes -= frames.len();
             socket.output.push_owned(frames.into(), &mut self.pool);
         }
@@ -158,7 +165,7 @@ impl Sessions {
 
     /// Begins a session at a number: it gets what follows it, first of all from the journal.
     pub(super) fn resume(&mut self, slot: u32, since: u64) {
-        if since != self.inbox.seq {
+        if since != self.present(slot) {
             self.put_behind(slot, Behind::new(since + 1));
         }
     }
@@ -166,7 +173,7 @@ impl Sessions {
     /// Takes a session back to a number for the sake of one topic, which it has just subscribed to. Of its others it gets what
     /// it was not handed yet, and nothing twice.
     pub(super) fn rewind(&mut self, slot: u32, membership: Membership, since: u64) {
-        if self.slots[slot].is_behind() || since != self.inbox.seq {
+        if self.slots[slot].is_behind() || since != self.present(slot) {
             self.rewind_to(slot, membership, since);
         }
     }

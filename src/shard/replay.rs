@@ -26,14 +26,16 @@ pub use allowance::Allowance;
 pub use newest::Newest;
 
 use super::behind::Stage;
+use super::framing::Framing;
 use super::index::AudienceId;
 use super::sessions::Sessions;
 use super::stats::ShardStats;
 use super::wheel::Tick;
+use crate::event::Event;
 use crate::hub::EncodedBatch;
 use crate::journal::{Chunk, Gap, GapReason, Part};
 use crate::limits;
-use crate::protocol::{SlowPolicy, gap};
+use crate::protocol::SlowPolicy;
 use crate::ring::SlotRef;
 use crate::ws::CloseCode;
 
@@ -70,6 +72,15 @@ pub struct Replay {
     looked: Tick,
     /// Scratch: audiences of the event under way.
     matched: Vec<AudienceId>,
+    /// Scratch: an event as a stream gets it.
+    room: Vec<u8>,
+}
+
+/// What became of an event.
+struct Passed {
+    deliveries: usize,
+    /// Whether a rider does not ride any more.
+    left: bool,
 }
 
 impl Replay {
@@ -199,7 +210,9 @@ impl Sessions {
         for at in std::mem::take(&mut self.replay.riders) {
             let Some(behind) = self.rider(at) else { continue };
             behind.next = behind.next.max(position);
-            if behind.settled() <= position {
+            let settled = behind.settled();
+            // A live stream may still be handed some of what was published before.
+            if settled <= position && self.present(at.slot) == self.inbox.seq {
                 self.go_live(at);
             } else {
                 self.await_replay(at.slot);
@@ -260,7 +273,8 @@ impl Sessions {
                 continue;
             }
             let from = behind.next.max(told.from).max(self.replay.position);
-            self.hand_over(at.slot, from, &gap(&Gap { from, ..told }));
+            let framing = Framing::of(self.slots[at.slot].protocol);
+            self.hand_over(at.slot, from, &framing.gap(&Gap { from, ..told }));
             deliveries += 1;
         }
         self.replay.riders = riders;
@@ -278,43 +292,56 @@ impl Sessions {
         }
         self.replay.next = event + 1;
         let seq = batch.first_seq() + event as u64;
-        let mut deliveries = 0;
-        let mut matched = std::mem::take(&mut self.replay.matched);
-        self.index.find(batch.topic(event), &mut matched);
-        let mut left = false;
-        for id in matched.drain(..) {
-            if self.index.audience(id).behind().is_empty() {
-                continue;
-            }
-            let members = std::mem::take(&mut self.index.audience(id).members);
-            let live = self.index.audience(id).live as usize;
-            for &slot in &members[live..] {
-                let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
-                if wants {
-                    left |= !self.deliver(slot, batch, event, seq);
-                    deliveries += 1;
-                }
-            }
-            self.index.audience(id).members = members;
+        let mut passed = self.pass_event_in(Framing::WebSocket, batch, event);
+        if self.index.has_streams() {
+            let streamed = self.pass_event_in(Framing::EventStream, batch, event);
+            passed = Passed { deliveries: passed.deliveries + streamed.deliveries, left: passed.left || streamed.left };
         }
-        self.replay.matched = matched;
         self.replay.position = seq + 1;
         self.replay.passed += 1;
-        if left {
+        if passed.left {
             let mut riders = std::mem::take(&mut self.replay.riders);
             riders.retain(|at| self.rider(*at).is_some());
             self.replay.riders = riders;
         }
-        deliveries
+        passed.deliveries
+    }
+
+    /// Lets the riders of one framing have an event.
+    fn pass_event_in(&mut self, framing: Framing, batch: &EncodedBatch, event: usize) -> Passed {
+        let seq = batch.first_seq() + event as u64;
+        let mut passed = Passed { deliveries: 0, left: false };
+        let mut matched = std::mem::take(&mut self.replay.matched);
+        self.index.find(batch.topic(event), framing, &mut matched);
+        matched.retain(|id| !self.index.audience(*id).behind().is_empty());
+        if !matched.is_empty() {
+            let mut room = std::mem::take(&mut self.replay.room);
+            let frame = framing.event(batch, event, &mut room);
+            for &id in &matched {
+                let members = std::mem::take(&mut self.index.audience(id).members);
+                let live = self.index.audience(id).live as usize;
+                for &slot in &members[live..] {
+                    let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
+                    if wants {
+                        passed.left |= !self.deliver(slot, &batch.events()[event], frame, seq);
+                        passed.deliveries += 1;
+                    }
+                }
+                self.index.audience(id).members = members;
+            }
+            self.replay.room = room;
+        }
+        matched.clear();
+        self.replay.matched = matched;
+        passed
     }
 
     /// Hands an event to a rider, or tells that it can't take it and rides no more.
-    fn deliver(&mut self, slot: u32, batch: &EncodedBatch, event: usize, seq: u64) -> bool {
+    fn deliver(&mut self, slot: u32, event: &Event, frame: &[u8], seq: u64) -> bool {
         let rules = self.rules.replay;
         let socket = &mut self.slots[slot];
         let at = socket.at(slot);
         let behind = socket.behind.as_mut().expect("a rider");
-        let frame = batch.frame(event);
         let is_laden = socket.output.replayed_bytes() >= limits::REPLAY_SESSION_BYTES_MAX;
         if socket.full && is_laden {
             behind.next = seq;
@@ -329,11 +356,12 @@ impl Sessions {
         }
         // It is sent more as soon as the queue has come to it.
         self.replay.waits_for_queue |= is_laden;
-        if socket.policy == SlowPolicy::Latest && self.newest.has_newer(&batch.events()[event], seq) {
+        if socket.policy == SlowPolicy::Latest && self.newest.has_newer(event, seq) {
             if seq > behind.skipped_to {
                 behind.skipped_to = self.inbox.seq;
-                let told = gap(&Gap { from: seq, to: self.inbox.seq, reason: GapReason::Latest });
-                self.hand_over(slot, seq, &told);
+                let told = Gap { from: seq, to: self.inbox.seq, reason: GapReason::Latest };
+                let framing = Framing::of(self.slots[slot].protocol);
+                self.hand_over(slot, seq, &framing.gap(&told));
             }
             return true;
         }

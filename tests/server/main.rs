@@ -43,6 +43,7 @@ mod refusals;
 mod rooms;
 mod slow_consumers;
 mod start;
+mod streams;
 mod terms;
 mod tiered;
 mod token;
