@@ -229,6 +229,10 @@ impl Shard {
         let Arrival { socket, mut admission, terms, leftover, entry, seat } = arrival;
         if self.ends.is_some() {
             // Its handshake overlapped with the shutdown: it was not there when the others were closed.
+            if matches!(admission, Admission::Stream(_)) {
+                // Its answer has not begun, and a connection that ends is all that there is to say.
+                return;
+            }
             admission = Admission::refused(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
         }
         let mut plane = self.plane.borrow_mut();
