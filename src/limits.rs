@@ -80,9 +80,9 @@ pub const REPLAY_PIECE_BYTES_MAX: usize = 16 << 10;
 /// takes this much at once.
 pub const REPLAY_SESSION_BYTES_MAX: usize = 32 << 10;
 
-/// Events that a shard's replay passes, and deliveries that it makes, between two batches of sends: 0.2 ms.
+/// Events that a shard's replay passes, and sessions behind that it looks at for them, between two batches of sends: 0.2 ms.
 pub const REPLAY_STEP_EVENTS_MAX: usize = 512;
-pub const REPLAY_STEP_DELIVERIES_MAX: usize = 2_000;
+pub const REPLAY_STEP_LOOKS_MAX: usize = 2_000;
 
 /// Sends of a batch to sessions that are behind: a live event that comes meanwhile waits for no more than half a millisecond.
 pub const REPLAY_SENDS_MAX: usize = 32;
@@ -93,6 +93,10 @@ pub const REPLAY_ROUND_EVENTS: u64 = 200_000;
 
 /// Conflation keys whose newest event a shard remembers, in each of two generations: 4 MiB each.
 pub const NEWEST_KEYS_MAX: usize = 1 << 16;
+
+/// The same of all sessions of a shard together, before those that take bytes have to be sent what they have: enough for twenty
+/// events in each send when ten thousand come back at once.
+pub const REPLAY_UNSENT_BYTES_MAX: usize = 64 << 20;
 
 /// Emptied backlogs that a shard keeps for the next socket that needs one.
 pub const SPARE_BACKLOGS_MAX: usize = 1024;
@@ -203,6 +207,9 @@ pub const EXECUTOR_MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 /// The longest that a pass or a parse keeps the executor from accepting and reading, besides the step under way.
 pub const BREATH_US: u64 = 5_000;
 
+/// The longest that a shard waits on its doorbell alone, while sessions that are behind have a rest.
+pub const NAP_US_MAX: u64 = 1_000;
+
 /// How often the watchman looks whether every thread still takes turns. Each takes one every tick.
 pub const WATCH_MS: u64 = 250;
 
@@ -296,7 +303,7 @@ pub const REPLAY_BYTES_PER_SECOND: u64 = 16 << 20;
 
 /// Sessions of a shard that are replayed to at once: the others of a reconnect storm wait for their turn, and cost nothing
 /// meanwhile.
-pub const REPLAY_SESSIONS: u32 = 2_000;
+pub const REPLAY_SESSIONS: u32 = 20_000;
 
 /// What a start reads of the journal for the ids that publishers may repeat, at most, and for the newest alerts, at least: a
 /// second of work, and a few milliseconds.

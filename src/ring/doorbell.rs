@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use glommio::io::BufferedFile;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// The ringing side; cheap to clone, usable from any thread.
 #[derive(Clone, Debug)]
@@ -21,6 +22,17 @@ impl Doorbell {
     pub fn ring(&self) {
         // It can fail only by overflowing 2^64 - 2 unheard rings.
         let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Waits on this thread until the bell is rung, but no longer than so. Nobody may be listening meanwhile.
+    pub fn nap(&self, longest: Duration) -> io::Result<()> {
+        let mut bell = [PollFd::new(&*self.0, PollFlags::IN)];
+        let longest = Timespec::try_from(longest).expect("a short time");
+        let rung = poll(&mut bell, Some(&longest))?;
+        if rung > 0 {
+            rustix::io::read(&*self.0, &mut [0; 8])?;
+        }
+        Ok(())
     }
 
     /// The listening side, for the executor that runs on this thread.

@@ -188,6 +188,7 @@ impl Sessions {
         let mut behind = match self.slots[slot].behind.take() {
             Some(mut behind) => {
                 behind.next = self.next_of(&behind);
+                self.replay.riding -= usize::from(behind.stage == Stage::Riding);
                 behind
             }
             None => {

@@ -2,6 +2,7 @@
 //!
 //! All places of a socket are live or all are behind (`behind.rs`).
 
+use super::behind::Stage;
 use super::dialogue::Subscription;
 use super::framing::Framing;
 use super::index::{AudienceId, Bond, Moves};
@@ -33,7 +34,9 @@ impl Sessions {
     /// Takes a socket out of every audience: no event goes to it any more.
     pub(super) fn leave_audiences(&mut self, slot: u32) {
         let socket = &mut self.slots[slot];
-        socket.behind = None;
+        let rode = socket.behind.take().is_some_and(|behind| behind.stage == Stage::Riding);
+        self.replay.riding -= usize::from(rode);
+        let socket = &mut self.slots[slot];
         let home = socket.home.take();
         let dialogue = socket.dialogue.take();
         if let Some(home) = home {

@@ -49,7 +49,9 @@ pub struct Replay {
     pub queue: VecDeque<SlotRef>,
     /// The number that the round comes to next.
     pub position: u64,
+    /// Those who rode along when the round began, and how many of them still do.
     riders: Vec<SlotRef>,
+    pub riding: usize,
     /// A round is under way.
     rides: bool,
     /// It is one of those that are far from the present.
@@ -64,7 +66,9 @@ pub struct Replay {
     frontier: u64,
     /// The journal was asked for what follows, and has not answered.
     asked: bool,
-    /// Riders have as much unsent as they may, although the kernel takes it: the queue has to be visited first.
+    /// Bytes handed over since the queue was empty.
+    unsent_bytes: usize,
+    /// Riders have as much unsent as they may, each or together, although the kernel takes it: the queue has to be visited first.
     waits_for_queue: bool,
     /// Sessions that have used up their allowance.
     paused: Vec<SlotRef>,
@@ -74,13 +78,6 @@ pub struct Replay {
     matched: Vec<AudienceId>,
     /// Scratch: an event as a stream gets it.
     room: Vec<u8>,
-}
-
-/// What became of an event.
-struct Passed {
-    deliveries: usize,
-    /// Whether a rider does not ride any more.
-    left: bool,
 }
 
 impl Replay {
@@ -125,11 +122,12 @@ impl Sessions {
         self.wake_the_paused();
         if self.replay.waits_for_queue && self.replay.queue.is_empty() {
             self.replay.waits_for_queue = false;
+            self.replay.unsent_bytes = 0;
         }
         if !self.replay.rides && self.replay.stirred {
             self.begin_round();
         }
-        let mut budget = limits::REPLAY_STEP_DELIVERIES_MAX;
+        let mut budget = limits::REPLAY_STEP_LOOKS_MAX;
         for _ in 0..limits::REPLAY_STEP_EVENTS_MAX {
             if !self.replay.rides || self.replay.waits_for_queue || budget == 0 {
                 return;
@@ -138,14 +136,12 @@ impl Sessions {
                 return self.arrive();
             }
             let Some(part) = self.replay.parts.front().cloned() else { return };
-            let deliveries = match part {
+            let looks = match part {
                 Part::Gap(gap) => self.pass_gap(gap),
                 Part::Events(batch) => self.pass_event(&batch),
             };
-            budget = budget.saturating_sub(deliveries);
-            if self.replay.riders.is_empty()
-                || (self.replay.is_far && self.replay.passed >= limits::REPLAY_ROUND_EVENTS)
-            {
+            budget = budget.saturating_sub(looks);
+            if self.replay.riding == 0 || (self.replay.is_far && self.replay.passed >= limits::REPLAY_ROUND_EVENTS) {
                 return self.end_round();
             }
         }
@@ -195,6 +191,7 @@ impl Sessions {
         }
         let replay = &mut self.replay;
         replay.riders = riders.into_iter().map(|(at, _)| at).collect();
+        replay.riding = replay.riders.len();
         replay.position = position;
         replay.frontier = position;
         replay.is_far = is_far;
@@ -233,6 +230,7 @@ impl Sessions {
         }
         let replay = &mut self.replay;
         replay.rides = false;
+        replay.riding = 0;
         replay.parts.clear();
         replay.stirred = !replay.ready.is_empty();
     }
@@ -292,25 +290,20 @@ impl Sessions {
         }
         self.replay.next = event + 1;
         let seq = batch.first_seq() + event as u64;
-        let mut passed = self.pass_event_in(Framing::WebSocket, batch, event);
+        let mut looks = self.pass_event_in(Framing::WebSocket, batch, event);
         if self.index.has_streams() {
             let streamed = self.pass_event_in(Framing::EventStream, batch, event);
-            passed = Passed { deliveries: passed.deliveries + streamed.deliveries, left: passed.left || streamed.left };
+            looks += streamed;
         }
         self.replay.position = seq + 1;
         self.replay.passed += 1;
-        if passed.left {
-            let mut riders = std::mem::take(&mut self.replay.riders);
-            riders.retain(|at| self.rider(*at).is_some());
-            self.replay.riders = riders;
-        }
-        passed.deliveries
+        looks
     }
 
-    /// Lets the riders of one framing have an event.
-    fn pass_event_in(&mut self, framing: Framing, batch: &EncodedBatch, event: usize) -> Passed {
+    /// Lets the riders of one framing have an event. Returns how many sessions were looked at.
+    fn pass_event_in(&mut self, framing: Framing, batch: &EncodedBatch, event: usize) -> usize {
         let seq = batch.first_seq() + event as u64;
-        let mut passed = Passed { deliveries: 0, left: false };
+        let mut looks = 0;
         let mut matched = std::mem::take(&mut self.replay.matched);
         self.index.find(batch.topic(event), framing, &mut matched);
         matched.retain(|id| !self.index.audience(*id).behind().is_empty());
@@ -323,21 +316,21 @@ impl Sessions {
                 for &slot in &members[live..] {
                     let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
                     if wants {
-                        passed.left |= !self.deliver(slot, &batch.events()[event], frame, seq);
-                        passed.deliveries += 1;
+                        self.deliver(slot, &batch.events()[event], frame, seq);
                     }
                 }
+                looks += members.len() - live;
                 self.index.audience(id).members = members;
             }
             self.replay.room = room;
         }
         matched.clear();
         self.replay.matched = matched;
-        passed
+        looks
     }
 
-    /// Hands an event to a rider, or tells that it can't take it and rides no more.
-    fn deliver(&mut self, slot: u32, event: &Event, frame: &[u8], seq: u64) -> bool {
+    /// Hands an event to a rider. One that can't take it rides no more.
+    fn deliver(&mut self, slot: u32, event: &Event, frame: &[u8], seq: u64) {
         let rules = self.rules.replay;
         let socket = &mut self.slots[slot];
         let at = socket.at(slot);
@@ -346,13 +339,15 @@ impl Sessions {
         if socket.full && is_laden {
             behind.next = seq;
             behind.stage = Stage::Draining;
-            return false;
+            self.replay.riding -= 1;
+            return;
         }
         if !behind.allowance.take(&rules, frame.len(), self.now) {
             behind.next = seq;
             behind.stage = Stage::Paused;
             self.replay.paused.push(at);
-            return false;
+            self.replay.riding -= 1;
+            return;
         }
         // It is sent more as soon as the queue has come to it.
         self.replay.waits_for_queue |= is_laden;
@@ -363,17 +358,18 @@ impl Sessions {
                 let framing = Framing::of(self.slots[slot].protocol);
                 self.hand_over(slot, seq, &framing.gap(&told));
             }
-            return true;
+            return;
         }
         ShardStats::add(&self.stats.replayed, 1);
         self.hand_over(slot, seq, frame);
-        true
     }
 
     /// Adds a frame to what a rider is sent, which belongs at the number `seq`.
     fn hand_over(&mut self, slot: u32, seq: u64, frame: &[u8]) {
         self.release_answers(slot, seq);
         self.slots[slot].output.push_replayed(frame, &mut self.pool);
+        self.replay.unsent_bytes += frame.len();
+        self.replay.waits_for_queue |= self.replay.unsent_bytes >= limits::REPLAY_UNSENT_BYTES_MAX;
         self.enqueue(slot);
     }
 

@@ -11,7 +11,6 @@ use super::plane::Plane;
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::Directory;
-use crate::clock::Nanos;
 use crate::gate::Entry;
 use crate::journal::{Chunk, Journal, JournalHandle, ReadError, Window};
 use crate::mailbox::Mailbox;
@@ -155,14 +154,26 @@ impl Shard {
                 executor::breathe().await;
                 continue;
             }
+            if let Some(rest) = self.rest() {
+                // Too short to go to sleep by the executor, and not long enough to be missed by a request at the desk.
+                doorbell.nap(rest).expect("an eventfd can be waited for");
+                executor::breathe().await;
+                continue;
+            }
             // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.
             self.plane.borrow_mut().sockets().mute_doorbell(false);
             if !self.turn(&mut mail) {
-                self.plane.borrow().rests_until().inspect(|until| ring_at(doorbell.clone(), *until));
                 listener.heard().await.expect("an eventfd can be read");
             }
             self.plane.borrow_mut().sockets().mute_doorbell(true);
         }
+    }
+
+    /// How long there is nothing to do but for those that are behind, whose share of the time is used up.
+    fn rest(&self) -> Option<Duration> {
+        let until = self.plane.borrow().rests_until()?;
+        let rest = Duration::from_nanos(until.saturating_sub(clock::now()));
+        Some(rest.min(Duration::from_micros(limits::NAP_US_MAX)))
     }
 
     fn turn(&mut self, mail: &mut Vec<ShardMail>) -> bool {
@@ -249,16 +260,6 @@ impl Shard {
     fn is_over(&self) -> bool {
         self.ends.is_some_and(|ends| self.plane.borrow().occupied() == 0 || tick() >= ends)
     }
-}
-
-/// Rings once at a time, in nanoseconds.
-fn ring_at(doorbell: Doorbell, at: Nanos) {
-    let rest = Duration::from_nanos(at.saturating_sub(clock::now()));
-    let ringing = async move {
-        glommio::timer::sleep(rest).await;
-        doorbell.ring();
-    };
-    glommio::spawn_local(ringing).detach();
 }
 
 /// The present tick.

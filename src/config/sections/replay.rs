@@ -38,7 +38,7 @@ const KEYS: &[Key] = &[
         name: "sessions",
         about: "Sessions of one shard that are sent what they missed at the same time, 1 at least. The others wait for their turn.",
         wanted: "a number",
-        example: "2000",
+        example: "5000",
         read: |options, value| {
             options.rules.replay.sessions = value.number(1..=limits::CONFIGURED_NUMBER_MAX)?;
             Ok(())
@@ -47,7 +47,7 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "share_percent",
-        about: "The part of a shard's time that serving them takes at most, in percent. What is left is for live events, and for whatever else runs on the machine.",
+        about: "The part of a shard's time that serving them takes at most, in percent. The rest is for live events and other programs.",
         wanted: "a number",
         example: "50",
         read: |options, value| {
