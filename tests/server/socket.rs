@@ -36,6 +36,8 @@ pub struct Socket {
     received: Vec<u8>,
     /// Bytes of `received` that have been taken.
     taken: usize,
+    /// The newest number, as the upgrade's answer told it.
+    pub told_seq: u64,
 }
 
 impl Socket {
@@ -59,7 +61,7 @@ impl Socket {
 
     fn shake(mut stream: TcpStream, request: Vec<u8>) -> Result<Self, Reply> {
         stream.write_all(&request).expect("a request");
-        let mut socket = Self { stream, received: Vec::new(), taken: 0 };
+        let mut socket = Self { stream, received: Vec::new(), taken: 0, told_seq: 0 };
         let deadline = Instant::now() + SOON;
         let (reply, head_len) = loop {
             // A refusal has a body, an upgrade has frames behind its head.
@@ -74,6 +76,7 @@ impl Socket {
         }
         assert_eq!(reply.header("sec-websocket-accept"), Some(ACCEPT));
         socket.taken = head_len;
+        socket.told_seq = reply.header("stentor-seq").expect("a number").parse().expect("a number");
         Ok(socket)
     }
 
