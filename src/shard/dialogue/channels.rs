@@ -62,17 +62,22 @@ impl Sessions {
             }
             return Err(error);
         }
+        // What it resumes is still to come, so it is told that number: cut off here, it comes back with the same.
+        let mut resumes = since;
         if home.is_none() {
             let home = self.index.account_audience(Protocol::Channels, &identity.account);
             let home = self.join(slot, home);
             let socket = &mut self.slots[slot];
             socket.home = Some(home);
             socket.dialogue().stage = Stage::Channels;
-            socket.dialogue().since = since.or(socket.dialogue().since);
+            let dialogue = socket.dialogue();
+            dialogue.since = since.or(dialogue.since);
+            resumes = dialogue.since;
             self.start_heartbeat(slot);
         }
         self.slots[slot].key = Some(identity.key);
-        self.say(slot, channels::authenticated(self.position(slot)));
+        let seq = resumes.unwrap_or_else(|| self.position(slot));
+        self.say(slot, channels::authenticated(seq));
         Ok(())
     }
 
