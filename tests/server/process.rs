@@ -90,6 +90,11 @@ impl Server {
         Socket::open(self.address, &self.alerts_path()).expect("an upgrade")
     }
 
+    /// One that gets what follows that number.
+    pub fn connect_since(&self, since: u64) -> Socket {
+        Socket::open(self.address, &format!("{}&since={since}", self.alerts_path())).expect("an upgrade")
+    }
+
     pub fn alerts_path(&self) -> String {
         format!("/ws/alerts?apiKey={}", self.subscriber)
     }

@@ -123,13 +123,16 @@ impl Socket {
 
     /// The next message, which must be of that type.
     pub fn message(&mut self, kind: &str) -> Value {
+        let message = self.next_message();
+        assert_eq!(message["type"], kind, "{message}");
+        message
+    }
+
+    /// The next message, of whatever type.
+    pub fn next_message(&mut self) -> Value {
         match self.receive_past_pings(SOON) {
-            Some(Received::Text(text)) => {
-                let message: Value = serde_json::from_str(&text).expect("JSON");
-                assert_eq!(message["type"], kind, "{message}");
-                message
-            }
-            other => panic!("expected a {kind}, got {other:?}"),
+            Some(Received::Text(text)) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("expected a message, got {other:?}"),
         }
     }
 
