@@ -40,6 +40,7 @@ mod limits;
 mod many_shards;
 mod publish;
 mod refusals;
+mod restart;
 mod resume;
 mod rooms;
 mod slow_consumers;

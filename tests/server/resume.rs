@@ -11,13 +11,13 @@ use crate::process::{OWNER, Server};
 use crate::socket::Socket;
 use crate::trade::{numbered, trade};
 use crate::wait::SOON;
-use crate::{channels, rooms, tiered};
+use crate::{channels, rooms};
 
 /// What is published, one after the other: an event for each protocol, and one that goes to nobody.
 const TOPICS: [&str; 8] =
     ["wallet", "alerts", "price:M", "bot:b1", "user:u1", "market:X", "system", "transactions:elsewhere"];
 
-fn event(number: usize) -> Value {
+pub fn event(number: usize) -> Value {
     match TOPICS[number % TOPICS.len()] {
         "wallet" => numbered(OWNER, number),
         "alerts" => json!({ "type": "alert", "data": { "number": number } }),
@@ -60,11 +60,7 @@ fn with_since(command: &str, since: u64) -> String {
 }
 
 pub const DOORS: [Door; 9] = [
-    Door {
-        name: "watchlist",
-        topics: &["wallet"],
-        open: |server, _, since| server.connect_since(since),
-    },
+    Door { name: "watchlist", topics: &["wallet"], open: |server, _, since| server.connect_since(since) },
     Door {
         name: "tiered",
         topics: &["alerts"],
@@ -80,7 +76,8 @@ pub const DOORS: [Door; 9] = [
         topics: &["price:M", "bot:b1"],
         open: |server, keys, since| {
             let mut socket = channels::open(server);
-            let auth = json!({ "type": "auth", "apiKey": keys.member, "since": since, "topics": ["price:M", "bot:b1"] });
+            let auth =
+                json!({ "type": "auth", "apiKey": keys.member, "since": since, "topics": ["price:M", "bot:b1"] });
             socket.say(&auth.to_string());
             expect_place(&mut socket, "authenticated", since);
             expect_place(&mut socket, "subscribed", since);
@@ -161,7 +158,7 @@ pub const DOORS: [Door; 9] = [
 ];
 
 /// Reads messages up to the number `last_seq`, and returns all numbers. Nothing but events may come.
-fn numbers_to(socket: &mut Socket, last_seq: u64) -> Vec<u64> {
+pub fn numbers_to(socket: &mut Socket, last_seq: u64) -> Vec<u64> {
     let mut numbers = Vec::new();
     while numbers.last() != Some(&last_seq) {
         let message = socket.next_message();
@@ -172,7 +169,7 @@ fn numbers_to(socket: &mut Socket, last_seq: u64) -> Vec<u64> {
 }
 
 /// The numbers of those topics' events, where all of [`event`] were published from 1 on.
-fn expected(topics: &[&str], since: u64, last_seq: u64) -> Vec<u64> {
+pub fn expected(topics: &[&str], since: u64, last_seq: u64) -> Vec<u64> {
     let is_of = |seq: &u64| topics.contains(&TOPICS[(*seq as usize - 1) % TOPICS.len()]);
     (since + 1..=last_seq).filter(is_of).collect()
 }

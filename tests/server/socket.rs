@@ -155,6 +155,24 @@ impl Socket {
         }
     }
 
+    /// Every whole message until the connection is lost, in whichever way.
+    pub fn read_until_lost(&mut self) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let deadline = Instant::now() + SOON;
+        loop {
+            while let Some(frame) = self.take_frame() {
+                if let Received::Text(text) = frame {
+                    messages.push(serde_json::from_str(&text).expect("JSON"));
+                }
+            }
+            match self.fill(deadline) {
+                Ok(true) => {}
+                Err(error) if error.kind() == ErrorKind::TimedOut => panic!("the connection is not lost"),
+                Ok(false) | Err(_) => return messages,
+            }
+        }
+    }
+
     /// Sends text messages in one segment, as a client does that waits for no answer.
     pub fn say_at_once(&mut self, texts: &[&str]) {
         self.send_raw(&text_frames(texts));
