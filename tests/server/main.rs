@@ -30,6 +30,7 @@ mod crowd;
 mod echo;
 mod event_stream;
 mod events;
+mod failing_disk;
 mod heartbeat;
 mod identity;
 mod isolation;
