@@ -10,7 +10,7 @@ const RESTARTS = 4
 const REQUESTS = 40
 const PATIENCE_MS = 30_000
 
-/** The events of one request, one for each protocol; `topics` are those that a client of the protocol gets. */
+/** Each request has one event for each protocol, in this order. */
 const PROTOCOLS = {
   watchlist: { event: (mark) => trade('open', { mark }), mark: ({ data }) => data.mark },
   tiered: { event: (mark) => alert(1, { mark }), mark: ({ data }) => data.mark },
