@@ -35,8 +35,11 @@ pub const UNACKNOWLEDGED_MS_MAX: u32 = 60_000;
 
 // ── A shard ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// The shard log: 14,000 events of 300 bytes. A socket that lags further behind is a slow consumer.
+/// The shard log: 14,000 events of 300 bytes. A socket that lags further behind is served from the journal.
 pub const SHARD_LOG_BYTES: usize = 4 << 20;
+
+/// What most frames are longer than.
+pub const USUAL_FRAME_BYTES: usize = 128;
 
 /// Sends of one `io_uring_enter`. At 7 µs each a batch takes half a millisecond, and between two batches the shard
 /// reads, accepts and answers.
@@ -45,7 +48,7 @@ pub const SEND_BATCH_SOCKETS: usize = 128;
 /// Pieces of one send. The kernel takes at most 1,024 slices (UIO_MAXIOV), and a piece may be two.
 pub const SEND_PIECES_MAX: usize = 512;
 
-/// Scattered ranges that a full socket may have waiting (32 bytes each); past them it is a slow consumer.
+/// Scattered ranges that a full socket may have waiting (32 bytes each); past them the journal serves it.
 pub const OUTPUT_PIECES_MAX: usize = 256;
 
 /// Scattered ranges at which a socket that the kernel takes bytes for gets its turn before more is taken in.
@@ -62,6 +65,10 @@ pub const DEAD_LISTINGS_MIN: usize = 4096;
 /// all users, and that has to cost what the users are now.
 pub const INDEX_ROOM_FACTOR_MAX: usize = 8;
 
+/// What an event has more as a server-sent event than in a WebSocket frame: `id: `, 20 digits, `data: ` and the line ends, less
+/// the shortest header.
+pub const STREAM_EVENT_MORE_BYTES_MAX: usize = 31;
+
 /// Pongs that a socket may have waiting (2 KiB at most). The public conformance suite sends ten pings in one go and
 /// wants them all answered; a client with more than these under way has only its newest ones answered.
 pub const PONGS_WAITING_MAX: usize = 16;
@@ -77,9 +84,7 @@ pub const REPLAY_SESSION_BYTES_MAX: usize = 32 << 10;
 pub const REPLAY_STEP_EVENTS_MAX: usize = 512;
 pub const REPLAY_STEP_DELIVERIES_MAX: usize = 2_000;
 
-/// Sends of a batch that belong to sessions that are behind: at least, while there are live ones to send, and at most, so that a
-/// live event that comes meanwhile waits for no more than half a millisecond.
-pub const REPLAY_SENDS_MIN: usize = 8;
+/// Sends of a batch to sessions that are behind: a live event that comes meanwhile waits for no more than half a millisecond.
 pub const REPLAY_SENDS_MAX: usize = 32;
 
 /// How far from the present is near for the replay, in events, and how far it goes for those that are not, before those that are
@@ -126,6 +131,10 @@ pub const CHANNELS_SILENCE_MS: u32 = 75_000;
 /// Between two signs that a stream of server-sent events is alive: shorter than the 60 s after which usual proxies let go, and
 /// the 20 s after which the impatient do.
 pub const STREAM_COMMENT_MS: u32 = 15_000;
+
+/// Times in a row that a stream may be due for a comment and its socket be full; at the next one it is given up: as long as pings
+/// may go unanswered.
+pub const STREAM_STALLED_MAX: u8 = (PING_PERIOD_MS * (UNANSWERED_PINGS_MAX as u32 + 1) / STREAM_COMMENT_MS) as u8;
 
 /// How long a browser waits before it opens its stream again.
 pub const STREAM_RETRY_MS: u32 = 2_000;
@@ -273,7 +282,10 @@ pub const RETENTION_EVERY_MS: u64 = 60_000;
 pub const JOURNAL_STOP_MS: u64 = 5_000;
 
 /// What the journal hands to a replaying shard at a time, at least one record: a millisecond of work.
-pub const REPLAY_CHUNK_BYTES: usize = 256 << 10;
+pub const REPLAY_CHUNK_BYTES: usize = 512 << 10;
+
+/// Events that a replay has at hand before it asks for more: while these are handed over, the next ones are read.
+pub const REPLAY_AHEAD_EVENTS: u64 = 4_096;
 
 /// A session's replay by default: a hundred times a busy market's 200 events a second, so that it catches up; the last 100,000
 /// events take it five seconds.
@@ -290,6 +302,10 @@ pub const REPLAY_SESSIONS: u32 = 2_000;
 /// second of work, and a few milliseconds.
 pub const RECALLED_BYTES_MAX: u64 = 512 << 20;
 pub const RECALLED_BYTES_MIN: u64 = 16 << 20;
+
+/// The part of a shard's time that sessions may take that are behind, in percent, by default: while thousands come back, live
+/// events find the CPU idle half of the time.
+pub const REPLAY_SHARE_PERCENT: u32 = 50;
 
 /// Segments that replays keep open: those who come back together read the same few.
 pub const REPLAY_FILES_MAX: usize = 8;

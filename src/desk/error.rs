@@ -157,7 +157,7 @@ impl RestError {
             Self::OwnAccount => "OWN_ACCOUNT",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
-            Self::Journal(JournalError::DiskFull { .. }) => "JOURNAL_FULL",
+            Self::Journal(JournalError::DiskFull) => "JOURNAL_FULL",
             Self::Journal(JournalError::Failed { .. }) => "JOURNAL_FAILED",
             Self::Journal(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
             Self::Unconfirmed { .. } | Self::Unkept { .. } => "UNCONFIRMED",
@@ -170,9 +170,7 @@ impl RestError {
         match self {
             Self::Repeated { retry_after_s, .. } => Some(*retry_after_s),
             Self::RateLimited(refused) => Some(refused.retry_after_s()),
-            Self::Journal(JournalError::DiskFull { .. } | JournalError::Failed { .. }) => {
-                Some(limits::JOURNAL_RETRY_AFTER_S)
-            }
+            Self::Journal(JournalError::DiskFull | JournalError::Failed { .. }) => Some(limits::JOURNAL_RETRY_AFTER_S),
             Self::Journal(_)
             | Self::Exhausted(_)
             | Self::Stopping

@@ -119,7 +119,7 @@ mod tests {
             (JournalError::QueueFull, "OVERLOADED", "1"),
             (JournalError::Overloaded { lag_events: 7 }, "OVERLOADED", "1"),
             (JournalError::Unleased, "OVERLOADED", "1"),
-            (JournalError::DiskFull { room_bytes: 7 }, "JOURNAL_FULL", "5"),
+            (JournalError::DiskFull, "JOURNAL_FULL", "5"),
             (JournalError::Failed { reason: "I/O error".to_owned() }, "JOURNAL_FAILED", "5"),
             (JournalError::Stopping, "SHUTTING_DOWN", "1"),
         ] {

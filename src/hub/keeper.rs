@@ -30,7 +30,7 @@ impl Keeper for JournalHandle {
 
     fn fault(&self) -> Option<JournalError> {
         self.status().fault().map(|fault| match &*fault {
-            JournalFault::DiskFull => JournalError::DiskFull { room_bytes: 0 },
+            JournalFault::DiskFull => JournalError::DiskFull,
             JournalFault::Io(reason) => JournalError::Failed { reason: reason.clone() },
         })
     }

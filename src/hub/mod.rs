@@ -239,9 +239,10 @@ impl Hub {
         if let Some(fault) = keeper.fault() {
             return Err(fault);
         }
-        let room_bytes = keeper.room_bytes();
-        if self.unwritten_bytes + keeper::bytes_on_disk(events) > room_bytes {
-            return Err(JournalError::DiskFull { room_bytes });
+        // One that is alone gets as much room as it needs.
+        if self.unwritten_bytes > 0 && self.unwritten_bytes + keeper::bytes_on_disk(events) > keeper.room_bytes() {
+            keeper.wake();
+            return Err(JournalError::Unprepared);
         }
         if self.handle.journal.head() + events.len() as u64 - 1 > keeper.leased() {
             keeper.wake();

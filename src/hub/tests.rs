@@ -254,7 +254,7 @@ fn a_fault_stops_what_is_new_and_not_what_is_kept_already() {
     let mut bench = Bench::with_disk(Fanout::Immediate);
     bench.publish(&["a"]);
     bench.kept(2);
-    let full = JournalError::DiskFull { room_bytes: 0 };
+    let full = JournalError::DiskFull;
     bench.set_fault(Some(full.clone()));
     assert_eq!(told(&bench.publish(&["a"])), Some(accepted(1, 1, 1, 1)));
     assert_eq!(told(&bench.publish(&["a", "b"])), Some(Err(full)));
@@ -267,11 +267,12 @@ fn the_room_on_the_disk_is_counted_with_what_is_on_its_way() {
     let one = keeper::bytes_on_disk(&[alert("")]);
     bench.disk.room_bytes.store(2 * one, Ordering::Relaxed);
     let (first, second) = (bench.publish(&[""]), bench.publish(&[""]));
-    let full = JournalError::DiskFull { room_bytes: 2 * one };
-    assert_eq!(told(&bench.publish(&[""])), Some(Err(full)));
+    assert_eq!(told(&bench.publish(&[""])), Some(Err(JournalError::Unprepared)));
     bench.kept(3);
     assert!(told(&first).is_some_and(|answer| answer.is_ok()) && told(&second).is_some_and(|answer| answer.is_ok()));
     assert_eq!(told(&bench.publish(&[""])), None, "there is room again");
+    bench.kept(4);
+    assert_eq!(told(&bench.publish(&["", "", ""])), None, "one that is alone gets as much as it needs");
 }
 
 #[test]

@@ -1,12 +1,25 @@
-//! What has been published, in order, behind one narrow interface: append, head, read from a number.
+//! What has been published, in order: in memory until everybody has it, on the disk for as long as it is retained, and read again
+//! from any number on.
 //!
 //! ```text
-//!   hub ──append──▶ Journal ──read_from(position)──▶ every shard, at its own pace
+//!   hub ──append──▶ Window ──read_from(position)──▶ every shard, at its own pace
+//!                     │ ▲ └──recent──▶ replays and polls, while it still has what they want
+//!            unwritten│ │synced
+//!                     ▼ │
+//!                   Writer ──▶ segments, lease ──▶ Reader ──▶ Chunk ──▶ replays and polls, where it does not
+//!                     └── on_kept(number) ──▶ hub, which answers publishers
 //! ```
 //!
-//! [`Window`] is the journal in memory: it keeps an event until every shard has it, and refuses more when the slowest
-//! shard lags by its whole size. A shard that lags therefore blocks nobody and loses nothing; publishers are told to
-//! come back.
+//! In memory: `window.rs`. On the disk: `record.rs`, `segment.rs`, `lease.rs` are its formats, `writer.rs` and `retention.rs` change
+//! it, `catalogue.rs` and `reader.rs` find events in it. `recovery.rs` begins with what an earlier run has left, `service.rs` is the
+//! thread of it all. `survey.rs` and `repair.rs` are for the command line. All but the thread is pure over the trait
+//! [`Disk`](disk::Disk).
+//!
+//! Invariants worth naming:
+//! * A number belongs to one event for ever, whatever a crash takes.
+//! * A request is kept whole or not at all, and none is told to be kept before it is.
+//! * Numbers that hold no event are told as a [`Gap`], never passed over.
+//! * Whoever lags, shard or disk, blocks nobody and loses nothing: past the window's bound publishers are told to come back.
 
 mod catalogue;
 mod chunk;
@@ -57,11 +70,12 @@ pub enum JournalError {
     /// The numbers that may be given out are used up, as the disk is slow; retry later.
     #[error("the server is overloaded: the disk has not confirmed more numbers yet")]
     Unleased,
+    /// The disk has not yet made room for what is under way; retry later.
+    #[error("the server is overloaded: the disk is making room for more events")]
+    Unprepared,
     /// The operator has to make room; then it goes on by itself.
-    #[error(
-        "the journal's disk is full ({room_bytes} bytes can still be written): make room on it, and publishing goes on by itself"
-    )]
-    DiskFull { room_bytes: u64 },
+    #[error("the journal's disk is full: make room on it, and publishing goes on by itself")]
+    DiskFull,
     /// The operator has to see to the disk.
     #[error(
         "the journal can't be written ({reason}): see to its disk, then start the server again if it does not go on by itself"

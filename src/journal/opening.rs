@@ -38,6 +38,9 @@ impl Opening {
     /// Recovers the journal of a data directory, or begins one, and tells what had to be done.
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
         let directory = data_dir.join("journal");
+        // The journal's thread opens it by an absolute path.
+        let directory = std::path::absolute(&directory)
+            .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -28,6 +28,10 @@ pub enum ErrorCode {
     Forbidden,
     InvalidMessage,
     MessageTooLarge,
+    /// Its client takes bytes too slowly.
+    SlowConsumer,
+    /// The server can't go on with it.
+    InternalError,
 }
 
 impl ErrorCode {
@@ -39,6 +43,8 @@ impl ErrorCode {
             Self::Forbidden => "FORBIDDEN",
             Self::InvalidMessage => "INVALID_MESSAGE",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::SlowConsumer => "SLOW_CONSUMER",
+            Self::InternalError => "INTERNAL_ERROR",
         }
     }
 }
@@ -72,7 +78,12 @@ impl SocketError {
     }
 
     pub fn frame(&self) -> Box<[u8]> {
-        text_frame(&json!({ "type": "error", "code": self.code.as_str(), "message": self.message }))
+        text_frame(&self.json())
+    }
+
+    /// The same message without a frame around it, for other envelopes.
+    pub fn json(&self) -> Value {
+        json!({ "type": "error", "code": self.code.as_str(), "message": self.message })
     }
 }
 

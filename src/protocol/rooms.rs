@@ -177,12 +177,17 @@ pub fn subscription(channel: Option<&str>, status: &str, rooms: impl Iterator<It
 
 /// The warning before a token's end.
 pub fn expiring(expires_at: UnixMs, now: UnixMs) -> Box<[u8]> {
-    text_frame(&json!({
+    text_frame(&expiry(expires_at, now, "the token ends soon: send an auth message with a new one"))
+}
+
+/// The same without a frame around it, for other envelopes. `message` says what to do.
+pub fn expiry(expires_at: UnixMs, now: UnixMs, message: &str) -> Value {
+    json!({
         "type": "expiring",
         "expiresAt": rfc3339(expires_at),
         "expiresInMs": expires_at.saturating_sub(now),
-        "message": "the token ends soon: send an auth message with a new one",
-    }))
+        "message": message,
+    })
 }
 
 #[cfg(test)]

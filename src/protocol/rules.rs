@@ -24,12 +24,14 @@ pub struct SessionRules {
 /// How fast sessions are sent what they missed, so that asking for everything is no weapon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayRules {
-    /// Of one session, whether they match its subscriptions or not; 0: no limit.
-    pub events_per_second: u32,
     /// What one session is sent; 0: no limit.
+    pub events_per_second: u32,
+    /// The same in bytes.
     pub bytes_per_second: u64,
     /// Sessions of one shard that are served at once; the others wait for their turn.
     pub sessions: u32,
+    /// The part of a shard's time that serving them may take, in percent.
+    pub share_percent: u32,
 }
 
 /// What becomes of a session that is too slow, by the endpoint that it came in at.
@@ -82,6 +84,7 @@ impl Default for ReplayRules {
             events_per_second: limits::REPLAY_EVENTS_PER_SECOND,
             bytes_per_second: limits::REPLAY_BYTES_PER_SECOND,
             sessions: limits::REPLAY_SESSIONS,
+            share_percent: limits::REPLAY_SHARE_PERCENT,
         }
     }
 }

@@ -76,21 +76,7 @@ impl StreamTopic {
         account: &Account,
         rules: &SessionRules,
     ) -> Result<Vec<Self>, TopicRefusal> {
-        let topics = collect(names, rules, |topic| match topic {
-            None => needs(account.tier.may_watchlist(), ELITE).map(|()| true),
-            Some(topic) => match topic.namespace() {
-                Namespace::Wallet => needs(account.tier.may_watchlist(), ELITE).map(|()| true),
-                Namespace::Alerts => needs(account.tier.may_tiered(), "tier pro, elite or enterprise").map(|()| true),
-                Namespace::Bot | Namespace::Price | Namespace::Transactions => {
-                    let granted = Channel::of_topic(topic.clone())
-                        .is_some_and(|channel| account.grants.allows(channel.kind, topic.name()));
-                    needs(granted, "a grant of the account").map(|()| true)
-                }
-                Namespace::User | Namespace::Market | Namespace::Admin | Namespace::System => {
-                    Err("a user's token in place of an API key")
-                }
-            },
-        })?;
+        let topics = collect(names, rules, |topic| account_may_have(topic, account).map(|()| true))?;
         if topics.is_empty() {
             return Err(TopicRefusal::None);
         }
@@ -119,6 +105,16 @@ impl StreamTopic {
         })
     }
 
+    /// Whether an account's key may have it, as the account is now; else what it lacks.
+    pub fn check(&self, account: &Account) -> Result<(), TopicRefusal> {
+        let named = match self {
+            Self::Watchlist => None,
+            Self::Named(topic) => Some(topic),
+        };
+        let forbidden = |needs| TopicRefusal::Forbidden { topic: self.as_str().to_owned(), needs };
+        account_may_have(named, account).map_err(forbidden)
+    }
+
     pub fn as_str(&self) -> &str {
         match self {
             Self::Watchlist => WATCHLIST,
@@ -132,6 +128,23 @@ const ELITE: &str = "tier elite or enterprise";
 
 fn needs(met: bool, what: &'static str) -> Result<(), &'static str> {
     if met { Ok(()) } else { Err(what) }
+}
+
+/// Whether an account's key may have a topic, or, without one, the whole watchlist.
+fn account_may_have(topic: Option<&Topic>, account: &Account) -> Result<(), &'static str> {
+    let Some(topic) = topic else { return needs(account.tier.may_watchlist(), ELITE) };
+    match topic.namespace() {
+        Namespace::Wallet => needs(account.tier.may_watchlist(), ELITE),
+        Namespace::Alerts => needs(account.tier.may_tiered(), "tier pro, elite or enterprise"),
+        Namespace::Bot | Namespace::Price | Namespace::Transactions => {
+            let granted = Channel::of_topic(topic.clone())
+                .is_some_and(|channel| account.grants.allows(channel.kind, topic.name()));
+            needs(granted, "a grant of the account")
+        }
+        Namespace::User | Namespace::Market | Namespace::Admin | Namespace::System => {
+            Err("a user's token in place of an API key")
+        }
+    }
 }
 
 /// Reads names and keeps each once for which `admit` is true. It is asked with nothing for the whole watchlist, and says what

@@ -18,7 +18,8 @@ use std::fmt::Write;
 
 use http::HeaderMap;
 
-use super::message::UnixMs;
+use super::message::{SocketError, UnixMs};
+use super::rooms;
 use crate::limits::STREAM_RETRY_MS;
 
 /// Appends an event. `payload` is what its WebSocket frame carries: one line of JSON.
@@ -31,6 +32,17 @@ pub fn message(json: &str, id: Option<u64>) -> Box<[u8]> {
     let mut message = Vec::new();
     append(json.as_bytes(), id, &mut message);
     message.into()
+}
+
+/// Why the stream ends.
+pub fn error(error: &SocketError) -> Box<[u8]> {
+    message(&error.json().to_string(), None)
+}
+
+/// The warning before a token's end, which is the stream's.
+pub fn expiring(expires_at: UnixMs, now: UnixMs) -> Box<[u8]> {
+    let words = "the token ends soon, and this stream with it: open another with a new one";
+    message(&rooms::expiry(expires_at, now, words).to_string(), None)
 }
 
 /// What clients pass over. It keeps proxies from thinking that nobody is there, and tells the server whether somebody is.

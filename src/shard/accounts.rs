@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use super::index::Bond;
+use super::framing::Framing;
+use super::index::{AccountAudience, Bond};
 use super::sessions::Sessions;
 use crate::accounts::{Account, Snapshot, Tier};
+use crate::event::Topic;
 use crate::protocol::channels::Channel;
-use crate::protocol::{ErrorCode, Protocol, SocketError, channels};
+use crate::protocol::{ErrorCode, Protocol, SocketError, StreamTopic, channels};
 use crate::ws::CloseCode;
 
 pub(super) const KEY_REVOKED: &str = "this API key was revoked";
@@ -31,13 +33,14 @@ impl Sessions {
             Some(changed) => changed.flat_map(|id| index.audiences_of(id)).collect(),
             None => index.account_audiences().collect(),
         };
-        for (protocol, id, audience) in audiences {
+        for audience in audiences {
             // An account that changed twice is here twice, and may have lost its last session the first time.
-            if self.index.of_account(protocol, id) != Some(audience) {
+            if !self.index.is_current(&audience) {
                 continue;
             }
-            let account = accounts.account(id);
-            let Bond::Account { version, grants, .. } = self.index.bond(audience) else {
+            let AccountAudience { framing, protocol, account, id } = audience;
+            let account = accounts.account(account);
+            let Bond::Account { version, grants, .. } = self.index.bond(id) else {
                 unreachable!("it is an account's");
             };
             // Whatever changes of an account, its keys included, changes its version.
@@ -45,14 +48,16 @@ impl Sessions {
                 continue;
             }
             let regranted = account.is_some_and(|account| account.grants != *grants);
-            for slot in self.index.audience(audience).members.clone() {
+            for slot in self.index.audience(id).members.clone() {
                 self.follow_account(slot, protocol, account, &accounts);
-                if let Some(account) = account.filter(|_| regranted && protocol == Protocol::Channels) {
-                    self.follow_grants(slot, account);
+                match account.filter(|_| protocol == Protocol::Channels) {
+                    Some(account) if framing == Framing::EventStream => self.follow_topics(slot, account),
+                    Some(account) if regranted => self.follow_grants(slot, account),
+                    _ => {}
                 }
             }
-            if let Some(account) = account.filter(|_| self.index.of_account(protocol, id) == Some(audience)) {
-                self.index.follow(audience, account);
+            if let Some(account) = account.filter(|_| self.index.is_current(&audience)) {
+                self.index.follow(id, account);
             }
         }
     }
@@ -63,6 +68,16 @@ impl Sessions {
             None => self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED),
             Some(account) if !admits(protocol, account.tier) => self.close(slot, CloseCode::TIER, TIER_TOO_LOW),
             Some(_) => {}
+        }
+    }
+
+    /// Ends a stream that has named what its account may not have any more. There is no word for "this topic has ended" that its
+    /// client would have to understand, so it is told by an error and comes back with other topics.
+    fn follow_topics(&mut self, slot: u32, account: &Account) {
+        let named = self.subscriptions(slot).filter_map(|topic| Topic::parse(topic).ok()).map(StreamTopic::Named);
+        let refused = named.map(|topic| topic.check(account)).find_map(Result::err);
+        if let Some(refused) = refused {
+            self.close(slot, CloseCode::TIER, &refused.to_string());
         }
     }
 

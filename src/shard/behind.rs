@@ -18,6 +18,7 @@
 
 use std::collections::VecDeque;
 
+use super::framing::Framing;
 use super::index::AudienceId;
 use super::replay::Allowance;
 use super::sessions::Sessions;
@@ -33,6 +34,8 @@ pub struct Behind {
     /// too.
     pub next: u64,
     pub stage: Stage,
+    /// It stands among those that are ready, whatever it waits for by now.
+    pub listed: bool,
     /// Audiences whose events before a number it does not get: it had them, or was not one of them yet.
     floors: Vec<(AudienceId, u64)>,
     /// Answers that follow an event which it was not handed yet, each with that event's number.
@@ -59,6 +62,7 @@ impl Behind {
         Box::new(Self {
             next,
             stage: Stage::Draining,
+            listed: false,
             floors: Vec::new(),
             held: VecDeque::new(),
             held_bytes: 0,
@@ -101,9 +105,14 @@ impl Sessions {
     /// The number up to which a session has been handed everything: what it is told counts from here.
     pub(super) fn position(&self, slot: u32) -> u64 {
         match &self.slots[slot].behind {
-            None => self.inbox.seq,
+            None => self.present(slot),
             Some(behind) => behind.held.back().map_or(self.next_of(behind) - 1, |(after, _)| *after),
         }
+    }
+
+    /// The number of the newest event that it would have been handed if it was live and received everything.
+    pub(super) fn present(&self, slot: u32) -> u64 {
+        self.inbox.seq_of(Framing::of(self.slots[slot].protocol))
     }
 
     /// Answers of a session that have not been sent, in bytes.
@@ -129,7 +138,8 @@ impl Sessions {
     pub(super) fn release_answers(&mut self, slot: u32, seq: u64) {
         let socket = &mut self.slots[slot];
         let Some(behind) = &mut socket.behind else { return };
-        while let Some((_, frames)) = behind.held.pop_front_if(|(after, _)| *after < seq) {
+        while behind.held.front().is_some_and(|(after, _)| *after < seq) {
+            let (_, frames) = behind.held.pop_front().expect("one waits");
             behind.held_bytes -= frames.len();
             socket.output.push_owned(frames.into(), &mut self.pool);
         }
@@ -155,7 +165,7 @@ impl Sessions {
 
     /// Begins a session at a number: it gets what follows it, first of all from the journal.
     pub(super) fn resume(&mut self, slot: u32, since: u64) {
-        if since != self.inbox.seq {
+        if since != self.present(slot) {
             self.put_behind(slot, Behind::new(since + 1));
         }
     }
@@ -163,7 +173,7 @@ impl Sessions {
     /// Takes a session back to a number for the sake of one topic, which it has just subscribed to. Of its others it gets what
     /// it was not handed yet, and nothing twice.
     pub(super) fn rewind(&mut self, slot: u32, membership: Membership, since: u64) {
-        if self.slots[slot].is_behind() || since != self.inbox.seq {
+        if self.slots[slot].is_behind() || since != self.present(slot) {
             self.rewind_to(slot, membership, since);
         }
     }
@@ -225,7 +235,9 @@ impl Sessions {
             behind.stage = Stage::Draining;
         } else {
             behind.stage = Stage::Ready;
-            self.replay.ready.push_back(at);
+            if !std::mem::replace(&mut behind.listed, true) {
+                self.replay.ready.push_back(at);
+            }
             self.replay.stirred = true;
         }
     }
@@ -245,12 +257,9 @@ impl Sessions {
         self.release_answers(slot, u64::MAX);
         self.slots[slot].behind = None;
         self.move_places(slot, true);
-        let socket = &mut self.slots[slot];
-        if std::mem::take(&mut socket.queued) {
-            // Its turn was in the replay's queue; its live events must not wait for that.
-            self.enqueue(slot);
-        } else if !self.slots[slot].output.is_empty() {
-            self.enqueue(slot);
+        // What it still has to get from the journal waits as before, until a live event comes for it.
+        if !self.slots[slot].output.is_empty() {
+            self.enqueue_behind(slot);
         }
         ShardStats::add(&self.stats.caught_up, 1);
         self.hear_on(slot);

@@ -4,10 +4,15 @@
 //! the log. If the queue of the pass lags half a log behind, or a socket's scattered ranges reach their bound, the inbox
 //! waits for the pass. So a batch of any size reaches the healthy, and only a socket that the kernel refused bytes for,
 //! and that has not caught up since, can fall off the log.
+//!
+//! Streams of server-sent events get other bytes. Those go into the log behind the WebSocket frames of as many events as were
+//! taken in, so that a burst stays one range for either. The same flow control holds for both, so streams may be some events of
+//! a batch behind the others; they come first then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::framing::Framing;
 use super::index::AudienceId;
 use super::log::LogRange;
 use super::sessions::{Queued, Sessions};
@@ -16,7 +21,7 @@ use crate::clock::Nanos;
 use crate::hub::EncodedBatch;
 use crate::limits;
 use crate::protocol::SlowPolicy;
-use crate::ws::{CloseCode, close_frame};
+use crate::ws::CloseCode;
 
 /// Batches that were pushed by the hub, and how far they are.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub struct Inbox {
     pub batches: VecDeque<Arc<EncodedBatch>>,
     /// The next event of the front batch.
     next: usize,
+    /// The same for streams; never past that.
+    next_streamed: usize,
     /// Sockets ever put into the queue of the pass, and ever visited.
     pub enqueued: u64,
     pub visited: u64,
@@ -41,6 +48,8 @@ pub struct Inbox {
     matched: Vec<AudienceId>,
     /// Scratch: audiences with matched frames that their members don't have yet, in the order of those frames.
     touched: Vec<AudienceId>,
+    /// Scratch: an event as a stream gets it.
+    room: Vec<u8>,
     /// The number of the newest event taken in.
     pub seq: u64,
 }
@@ -53,6 +62,14 @@ impl Inbox {
 
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    /// The number of the newest event that has gone to the live sessions of a framing.
+    pub fn seq_of(&self, framing: Framing) -> u64 {
+        match framing {
+            Framing::WebSocket => self.seq,
+            Framing::EventStream => self.seq - (self.next - self.next_streamed) as u64,
+        }
     }
 
     /// Where of `count` to begin. Steps of the golden ratio: successive passes begin as far apart as can be, whatever the
@@ -69,18 +86,19 @@ impl Sessions {
         let began_at = self.log.head();
         self.inbox.pushes = 0;
         while let Some(batch) = self.inbox.batches.front().cloned() {
-            let mut next = self.inbox.next;
-            while next < batch.len() && self.may_ingest(began_at, batch.frame(next).len()) {
-                self.take_in(&batch, next);
-                next += 1;
+            if self.inbox.next_streamed == self.inbox.next {
+                while self.inbox.next < batch.len() && self.may_ingest(began_at, batch.frame(self.inbox.next).len()) {
+                    self.take_in(&batch, self.inbox.next);
+                    self.inbox.next += 1;
+                }
+                self.hand_to_members();
             }
-            self.hand_to_members();
+            self.take_in_for_streams(&batch, began_at);
             self.replay_hears_of_events();
-            if next < batch.len() {
-                self.inbox.next = next;
+            if self.inbox.next_streamed < batch.len() {
                 return;
             }
-            self.inbox.next = 0;
+            (self.inbox.next, self.inbox.next_streamed) = (0, 0);
             self.inbox.batches.pop_front();
             self.inbox.marks.push_back((self.inbox.enqueued, batch.accepted_at()));
         }
@@ -114,7 +132,47 @@ impl Sessions {
         self.inbox.seq = batch.first_seq() + event as u64;
         let range = self.log.append(frame, self.inbox.seq);
         let mut matched = std::mem::take(&mut self.inbox.matched);
-        self.index.find(batch.topic(event), &mut matched);
+        self.index.find(batch.topic(event), Framing::WebSocket, &mut matched);
+        self.note_matched(&mut matched, range);
+        self.inbox.matched = matched;
+    }
+
+    /// Lets streams have the events of a batch that the others have, as far as the flow control lets them through.
+    fn take_in_for_streams(&mut self, batch: &EncodedBatch, began_at: u64) {
+        if !self.index.has_streams() {
+            self.inbox.next_streamed = self.inbox.next;
+            return;
+        }
+        while self.inbox.next_streamed < self.inbox.next {
+            let event = self.inbox.next_streamed;
+            let bytes_max = batch.frame(event).len() + limits::STREAM_EVENT_MORE_BYTES_MAX;
+            if !self.may_ingest(began_at, bytes_max) {
+                break;
+            }
+            self.take_in_for_streams_of(batch, event, bytes_max);
+            self.inbox.next_streamed += 1;
+        }
+        self.hand_to_members();
+    }
+
+    fn take_in_for_streams_of(&mut self, batch: &EncodedBatch, event: usize, bytes_max: usize) {
+        // First of all, as it may end sessions.
+        self.cut_off_before_overwriting(bytes_max);
+        let mut matched = std::mem::take(&mut self.inbox.matched);
+        self.index.find(batch.topic(event), Framing::EventStream, &mut matched);
+        if matched.iter().any(|id| self.index.audience(*id).live > 0) {
+            let mut room = std::mem::take(&mut self.inbox.room);
+            let seq = batch.first_seq() + event as u64;
+            let range = self.log.append(Framing::EventStream.event(batch, event, &mut room), seq);
+            self.inbox.room = room;
+            self.note_matched(&mut matched, range);
+        }
+        matched.clear();
+        self.inbox.matched = matched;
+    }
+
+    /// Notes which audiences a frame is for, until it is handed to their members.
+    fn note_matched(&mut self, matched: &mut Vec<AudienceId>, range: LogRange) {
         for id in matched.drain(..) {
             let audience = self.index.audience(id);
             if audience.live == 0 {
@@ -133,7 +191,6 @@ impl Sessions {
             audience.pending_events = 1;
             self.inbox.touched.push(id);
         }
-        self.inbox.matched = matched;
     }
 
     /// Frames that follow one another in the log are handed to an audience's members as one range.
@@ -236,7 +293,7 @@ impl Sessions {
             return self.close(slot, CloseCode::SLOW_CONSUMER, REASON);
         }
         ShardStats::add(&self.stats.slow_consumers_closed, 1);
-        let last = close_frame(CloseCode::SLOW_CONSUMER, REASON).into();
+        let last = self.last_words(slot, CloseCode::SLOW_CONSUMER, REASON);
         self.slots[slot].output.cut_to(last, &self.log, &mut self.pool);
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! Any input is a sign of life, and so is a full socket that takes bytes again: a long pass or a backlog must not kill the
 //! living. A ping that the kernel merely took is none.
+//!
+//! A stream's client says nothing: its sign of life is that it takes bytes. While its socket is full it is not sent comments, and
+//! after so many it is given up. Whether anybody is behind a socket that is not full, TCP finds out (TCP_USER_TIMEOUT).
 
 use super::sessions::Sessions;
 use super::socket::State;
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::limits;
-use crate::protocol::{Heartbeat, Protocol, SignOfLife, stream};
+use crate::protocol::{Heartbeat, SignOfLife, stream};
 use crate::ws::{CloseCode, Opcode, append_frame};
 
 impl Sessions {
@@ -35,19 +38,23 @@ impl Sessions {
     /// Begins a new session's heartbeat.
     pub(super) fn start_heartbeat(&mut self, slot: u32) {
         match self.slots[slot].protocol.heartbeat() {
-            Heartbeat::ServerPings { .. } => self.set_due(slot, self.first_ping(slot)),
+            Heartbeat::ServerPings { .. } | Heartbeat::ServerComments { .. } => {
+                self.set_due(slot, self.first_beat(slot));
+            }
             Heartbeat::ClientSpeaks { window_ticks, .. } => self.set_due(slot, self.now + window_ticks),
-            Heartbeat::ServerComments { period_ticks } => self.set_due(slot, self.now + period_ticks),
             #[cfg(feature = "conformance")]
             Heartbeat::None => {}
         }
     }
 
-    /// The first ping comes at a point of the period that depends on the slot, so that sockets which came in a storm are not
-    /// pinged in one.
-    pub(super) fn first_ping(&self, slot: u32) -> Tick {
-        const PERIOD_TICKS: u32 = limits::PING_PERIOD_MS / limits::TICK_MS;
-        self.now + 1 + slot.wrapping_mul(2_654_435_761) % PERIOD_TICKS
+    /// The first ping or comment comes at a point of the period that depends on the slot, so that sockets which came in a storm
+    /// are not pinged in one.
+    pub(super) fn first_beat(&self, slot: u32) -> Tick {
+        let period_ticks = match self.slots[slot].protocol.heartbeat() {
+            Heartbeat::ServerPings { period_ticks, .. } | Heartbeat::ServerComments { period_ticks } => period_ticks,
+            _ => 1,
+        };
+        self.now + 1 + slot.wrapping_mul(2_654_435_761) % period_ticks
     }
 
     pub(super) fn set_due(&mut self, slot: u32, due: Tick) {
@@ -92,15 +99,11 @@ impl Sessions {
             #[cfg(feature = "conformance")]
             Heartbeat::None => {}
             _ if socket.home.is_none() => self.authentication_is_late(slot),
-            _ if socket.protocol == Protocol::Rooms => self.rooms_timers(slot),
-            Heartbeat::ServerPings { .. } => {
-                if let Some(next) = self.ping(slot) {
+            _ if socket.has_token() => self.rooms_timers(slot),
+            Heartbeat::ServerPings { .. } | Heartbeat::ServerComments { .. } => {
+                if let Some(next) = self.beat(slot) {
                     self.set_due(slot, next);
                 }
-            }
-            Heartbeat::ServerComments { period_ticks } => {
-                self.say(slot, stream::comment());
-                self.set_due(slot, self.now + period_ticks);
             }
             Heartbeat::ClientSpeaks { sign, .. } => self.heartbeat_lost(
                 slot,
@@ -112,11 +115,16 @@ impl Sessions {
         }
     }
 
-    /// Pings the peer, and tells when the next one is due; one that has not answered is closed.
-    pub(super) fn ping(&mut self, slot: u32) -> Option<Tick> {
-        let Heartbeat::ServerPings { period_ticks, unanswered_max } = self.slots[slot].protocol.heartbeat() else {
-            return None;
-        };
+    /// Pings the peer or says something to it, and tells when that is due again; one that shows no sign of life is closed.
+    pub(super) fn beat(&mut self, slot: u32) -> Option<Tick> {
+        match self.slots[slot].protocol.heartbeat() {
+            Heartbeat::ServerPings { period_ticks, unanswered_max } => self.ping(slot, period_ticks, unanswered_max),
+            Heartbeat::ServerComments { period_ticks } => self.comment(slot, period_ticks),
+            _ => None,
+        }
+    }
+
+    fn ping(&mut self, slot: u32, period_ticks: Tick, unanswered_max: u8) -> Option<Tick> {
         let socket = &mut self.slots[slot];
         if socket.unanswered_pings >= unanswered_max {
             self.heartbeat_lost(slot, "no answer to the server's pings");
@@ -127,6 +135,22 @@ impl Sessions {
         append_frame(&mut ping, Opcode::Ping, &[]);
         socket.output.push_owned(ping.into(), &mut self.pool);
         self.enqueue(slot);
+        Some(self.now + period_ticks)
+    }
+
+    fn comment(&mut self, slot: u32, period_ticks: Tick) -> Option<Tick> {
+        let socket = &mut self.slots[slot];
+        if !socket.full {
+            if socket.output.is_empty() {
+                self.say(slot, stream::comment());
+            }
+            return Some(self.now + period_ticks);
+        }
+        if socket.unanswered_pings >= limits::STREAM_STALLED_MAX {
+            self.heartbeat_lost(slot, "the client takes no bytes");
+            return None;
+        }
+        socket.unanswered_pings += 1;
         Some(self.now + period_ticks)
     }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::sessions::Sessions;
 use super::socket::State;
 use crate::limits;
-use crate::protocol::{ErrorCode, Message, SocketError};
+use crate::protocol::{ErrorCode, Message, Protocol, SocketError};
 use crate::ring::SlotRef;
 use crate::ws::{CloseCode, Incoming, Opcode, append_frame, close_reply};
 
@@ -18,6 +18,10 @@ impl Sessions {
             return;
         }
         let protocol = socket.protocol;
+        if protocol == Protocol::Stream {
+            // Its client has nothing to say. What it sends says nothing about whether it reads, either.
+            return;
+        }
         self.sign_of_life(at.slot);
         let socket = &mut self.slots[at.slot];
         // The decoder is taken out for the time of the call, so that what it finds can change the rest of the session.

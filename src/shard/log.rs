@@ -14,6 +14,8 @@
 
 use std::collections::VecDeque;
 
+use crate::limits;
+
 /// Bytes `[start, end)` of the shard log. Empty where both are equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogRange {
@@ -50,7 +52,9 @@ impl ShardLog {
     /// `capacity_bytes` is a power of two. The memory is only touched as the log fills for the first time.
     pub fn new(capacity_bytes: usize) -> Self {
         assert!(capacity_bytes.is_power_of_two(), "a log of {capacity_bytes} bytes");
-        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), head: 0, marks: VecDeque::new() }
+        // Frames of a usual length; it grows once or twice where they are shorter.
+        let marks = VecDeque::with_capacity(capacity_bytes / limits::USUAL_FRAME_BYTES);
+        Self { bytes: vec![0; capacity_bytes].into_boxed_slice(), head: 0, marks }
     }
 
     pub fn capacity(&self) -> u64 {

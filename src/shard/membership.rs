@@ -3,6 +3,7 @@
 //! All places of a socket are live or all are behind (`behind.rs`).
 
 use super::dialogue::Subscription;
+use super::framing::Framing;
 use super::index::{AudienceId, Bond, Moves};
 use super::sessions::Sessions;
 use super::socket::Membership;
@@ -59,13 +60,19 @@ impl Sessions {
 
     /// Lets a session with commands receive a topic that it does not: what follows `since`, or what comes.
     pub(super) fn subscribe(&mut self, slot: u32, topic: &str, since: Option<u64>) {
-        let audience = self.index.topic_audience(topic);
+        let since = since.unwrap_or(self.position(slot));
+        let membership = self.join_topic(slot, topic, since + 1);
+        self.rewind(slot, membership, since);
+    }
+
+    /// Adds a socket to those who named a topic, and remembers it. It is handed the events from a number on.
+    pub(super) fn join_topic(&mut self, slot: u32, topic: &str, from: u64) -> Membership {
+        let audience = self.index.topic_audience(Framing::of(self.slots[slot].protocol), topic);
         let membership = self.join(slot, audience);
-        let from = since.unwrap_or(self.position(slot)) + 1;
         let dialogue = self.slots[slot].dialogue();
         dialogue.subscriptions.push(Subscription { membership, from });
         dialogue.names_bytes += topic.len();
-        self.rewind(slot, membership, from - 1);
+        membership
     }
 
     /// Ends that; one that does not receive it is left as it is.
@@ -105,7 +112,7 @@ impl Sessions {
 
     /// Where among its subscriptions a topic is.
     fn subscription(&self, slot: u32, topic: &str) -> Option<usize> {
-        let audience = self.index.of_topic(topic)?;
+        let audience = self.index.of_topic(Framing::of(self.slots[slot].protocol), topic)?;
         let dialogue = self.slots[slot].dialogue.as_ref()?;
         dialogue.subscriptions.iter().position(|subscription| subscription.membership.audience == audience)
     }

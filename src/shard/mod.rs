@@ -19,6 +19,7 @@ mod accounts;
 mod behind;
 mod dialogue;
 mod fanout;
+mod framing;
 mod heartbeat;
 mod index;
 mod input;

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::sessions::{Queued, Request, Sessions};
-use super::socket::{SlotTable, State};
+use super::socket::State;
 use super::sockets::Sockets;
 use super::stats::ShardStats;
 use super::wheel::Tick;
@@ -50,6 +50,8 @@ pub struct Plane<S: Sockets> {
     due: Vec<u32>,
     /// Sockets whose receive found no buffer, to be armed again.
     deaf: VecDeque<SlotRef>,
+    /// Sessions that are behind are not served before this time.
+    rests_until: Nanos,
 }
 
 impl<S: Sockets> Plane<S> {
@@ -63,6 +65,7 @@ impl<S: Sockets> Plane<S> {
             results: Vec::new(),
             due: Vec::new(),
             deaf: VecDeque::new(),
+            rests_until: 0,
         }
     }
 
@@ -150,13 +153,38 @@ impl<S: Sockets> Plane<S> {
     pub fn turn(&mut self, tick: Tick, now: impl Fn() -> Nanos) -> bool {
         self.sessions.ingest();
         self.act();
-        self.sessions.replay();
         self.listen_again();
         self.sessions.advance(tick, &mut self.due);
-        self.send_batch();
+        self.send_batch(false);
         self.sessions.record_finished(now());
+        if self.sessions.replay.is_active() {
+            self.serve_those_behind(&now);
+        }
         self.submit();
-        self.sessions.has_work() || !self.completions.is_empty() || !self.deaf.is_empty()
+        self.sessions.has_work()
+            || (self.sessions.replay.has_work() && self.rests_until == 0)
+            || !self.completions.is_empty()
+            || !self.deaf.is_empty()
+    }
+
+    /// When sessions that are behind are served again, while they are not.
+    pub fn rests_until(&self) -> Option<Nanos> {
+        (self.rests_until > 0 && self.sessions.replay.has_work()).then_some(self.rests_until)
+    }
+
+    /// A step for the sessions that are behind, and then a rest that leaves the rest of the CPU to everybody else: live events
+    /// that come meanwhile, clients on this machine.
+    fn serve_those_behind(&mut self, now: &impl Fn() -> Nanos) {
+        let began = now();
+        if began < self.rests_until {
+            return;
+        }
+        self.sessions.replay();
+        self.send_batch(true);
+        let ended = now();
+        let share = u64::from(self.sessions.rules.replay.share_percent.clamp(1, 100));
+        let rest = (ended - began) * (100 - share) / share;
+        self.rests_until = if rest > 0 { ended + rest } else { 0 };
     }
 
     /// Takes what the kernel has. To be called before the journal is asked for the events of a turn.
@@ -246,28 +274,28 @@ impl<S: Sockets> Plane<S> {
         }
     }
 
-    fn send_batch(&mut self) {
+    /// Sends to those whose turn it is: of the live, or of those that are behind.
+    fn send_batch(&mut self, behind: bool) {
         let sessions = &mut self.sessions;
         let mut batch = std::mem::take(&mut self.batch).recycle();
         let most = limits::SEND_BATCH_SOCKETS.min(self.sockets.send_batch_max());
         self.visited.clear();
-        let mut visit = |at: SlotRef, slots: &mut SlotTable| {
-            let Some(socket) = slots.current(at).filter(|socket| socket.queued) else { return };
-            socket.queued = false;
+        let most = if behind { most.min(limits::REPLAY_SENDS_MAX) } else { most };
+        while self.visited.len() < most {
+            let next = match behind {
+                true => sessions.replay.queue.pop_front(),
+                false => sessions.queue.pop_front().map(|Queued { at, .. }| {
+                    sessions.inbox.visited += 1;
+                    at
+                }),
+            };
+            let Some(at) = next else { break };
+            let Some(socket) = sessions.slots.current(at) else { continue };
+            let queued = if behind { &mut socket.queued_behind } else { &mut socket.queued };
+            *queued = false;
             if !socket.output.is_empty() && !socket.full {
                 self.visited.push((at.slot, 0));
             }
-        };
-        let reserved = sessions.replay.queue.len().min(most.min(limits::REPLAY_SENDS_MIN));
-        for _ in 0..most - reserved {
-            let Some(Queued { at, .. }) = sessions.queue.pop_front() else { break };
-            sessions.inbox.visited += 1;
-            visit(at, &mut sessions.slots);
-        }
-        let left = if sessions.queue.is_empty() { limits::REPLAY_SENDS_MAX.min(most) } else { reserved };
-        for _ in 0..left {
-            let Some(at) = sessions.replay.queue.pop_front() else { break };
-            visit(at, &mut sessions.slots);
         }
         for (slot, bytes) in &mut self.visited {
             batch.begin(*slot);

@@ -26,14 +26,16 @@ pub use allowance::Allowance;
 pub use newest::Newest;
 
 use super::behind::Stage;
+use super::framing::Framing;
 use super::index::AudienceId;
 use super::sessions::Sessions;
 use super::stats::ShardStats;
 use super::wheel::Tick;
+use crate::event::Event;
 use crate::hub::EncodedBatch;
 use crate::journal::{Chunk, Gap, GapReason, Part};
 use crate::limits;
-use crate::protocol::{SlowPolicy, gap};
+use crate::protocol::SlowPolicy;
 use crate::ring::SlotRef;
 use crate::ws::CloseCode;
 
@@ -58,7 +60,9 @@ pub struct Replay {
     parts: VecDeque<Part>,
     /// The next event of the first part.
     next: usize,
-    /// The journal was asked, and has not answered.
+    /// The number after the last one that is at hand.
+    frontier: u64,
+    /// The journal was asked for what follows, and has not answered.
     asked: bool,
     /// Riders have as much unsent as they may, although the kernel takes it: the queue has to be visited first.
     waits_for_queue: bool,
@@ -68,32 +72,49 @@ pub struct Replay {
     looked: Tick,
     /// Scratch: audiences of the event under way.
     matched: Vec<AudienceId>,
+    /// Scratch: an event as a stream gets it.
+    room: Vec<u8>,
+}
+
+/// What became of an event.
+struct Passed {
+    deliveries: usize,
+    /// Whether a rider does not ride any more.
+    left: bool,
 }
 
 impl Replay {
+    /// Whether anybody is or was just behind.
+    pub fn is_active(&self) -> bool {
+        self.rides || self.stirred || !self.queue.is_empty() || !self.paused.is_empty()
+    }
+
     /// Whether it can go on without an answer or a tick.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || self.stirred || (self.rides && !self.asked)
+        !self.queue.is_empty() || self.stirred || (self.rides && (!self.asked || !self.parts.is_empty()))
     }
 }
 
 impl Sessions {
-    /// The number from which on the journal is to be read, if it is to be read now. It is asked once.
+    /// The number from which on the journal is to be read, if it is to be read now: before the replay has come to the end of what
+    /// is at hand, so that it need not wait. It is asked once.
     pub fn replay_wants(&mut self) -> Option<u64> {
         let replay = &mut self.replay;
-        let wants = replay.rides && !replay.asked && replay.parts.is_empty() && replay.position <= self.inbox.seq;
+        let is_short = replay.frontier < replay.position + limits::REPLAY_AHEAD_EVENTS;
+        let wants = replay.rides && !replay.asked && is_short && replay.frontier <= self.inbox.seq;
         replay.asked |= wants;
-        wants.then_some(replay.position)
+        wants.then_some(replay.frontier)
     }
 
     /// The journal's answer; none where it can't be read.
     pub fn replayed(&mut self, chunk: Option<Chunk>) {
         self.replay.asked = false;
         match chunk {
-            Some(chunk) if chunk.from != self.replay.position || !self.replay.rides => {}
+            // For a round that is over.
+            Some(chunk) if chunk.from != self.replay.frontier || !self.replay.rides => {}
             Some(chunk) if chunk.next > chunk.from => {
-                self.replay.parts = chunk.parts.into();
-                self.replay.next = 0;
+                self.replay.parts.extend(chunk.parts);
+                self.replay.frontier = chunk.next;
             }
             _ => self.journal_is_unreadable(),
         }
@@ -135,9 +156,11 @@ impl Sessions {
         let head = self.inbox.seq + 1;
         self.replay.stirred = false;
         let mut ready = std::mem::take(&mut self.replay.ready);
+        // Whoever is no more is dropped from the list; one that is there twice would be served twice.
         let mut next_of = |at: SlotRef| {
-            let behind = self.slots.current(at)?.behind.as_ref()?;
-            (behind.stage == Stage::Ready).then_some(behind.next)
+            let behind = self.slots.current(at)?.behind.as_mut()?;
+            behind.listed = behind.stage == Stage::Ready;
+            behind.listed.then_some(behind.next)
         };
         let mut near = None::<u64>;
         let mut far = None::<u64>;
@@ -168,10 +191,12 @@ impl Sessions {
         for (at, _) in &riders {
             let behind = self.slots[at.slot].behind.as_mut().expect("it is ready");
             behind.stage = Stage::Riding;
+            behind.listed = false;
         }
         let replay = &mut self.replay;
         replay.riders = riders.into_iter().map(|(at, _)| at).collect();
         replay.position = position;
+        replay.frontier = position;
         replay.is_far = is_far;
         replay.rides = true;
         replay.passed = 0;
@@ -185,7 +210,9 @@ impl Sessions {
         for at in std::mem::take(&mut self.replay.riders) {
             let Some(behind) = self.rider(at) else { continue };
             behind.next = behind.next.max(position);
-            if behind.settled() <= position {
+            let settled = behind.settled();
+            // A live stream may still be handed some of what was published before.
+            if settled <= position && self.present(at.slot) == self.inbox.seq {
                 self.go_live(at);
             } else {
                 self.await_replay(at.slot);
@@ -246,7 +273,8 @@ impl Sessions {
                 continue;
             }
             let from = behind.next.max(told.from).max(self.replay.position);
-            self.hand_over(at.slot, from, &gap(&Gap { from, ..told }));
+            let framing = Framing::of(self.slots[at.slot].protocol);
+            self.hand_over(at.slot, from, &framing.gap(&Gap { from, ..told }));
             deliveries += 1;
         }
         self.replay.riders = riders;
@@ -264,43 +292,56 @@ impl Sessions {
         }
         self.replay.next = event + 1;
         let seq = batch.first_seq() + event as u64;
-        let mut deliveries = 0;
-        let mut matched = std::mem::take(&mut self.replay.matched);
-        self.index.find(batch.topic(event), &mut matched);
-        let mut left = false;
-        for id in matched.drain(..) {
-            if self.index.audience(id).behind().is_empty() {
-                continue;
-            }
-            let members = std::mem::take(&mut self.index.audience(id).members);
-            let live = self.index.audience(id).live as usize;
-            for &slot in &members[live..] {
-                let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
-                if wants {
-                    left |= !self.deliver(slot, batch, event, seq);
-                    deliveries += 1;
-                }
-            }
-            self.index.audience(id).members = members;
+        let mut passed = self.pass_event_in(Framing::WebSocket, batch, event);
+        if self.index.has_streams() {
+            let streamed = self.pass_event_in(Framing::EventStream, batch, event);
+            passed = Passed { deliveries: passed.deliveries + streamed.deliveries, left: passed.left || streamed.left };
         }
-        self.replay.matched = matched;
         self.replay.position = seq + 1;
         self.replay.passed += 1;
-        if left {
+        if passed.left {
             let mut riders = std::mem::take(&mut self.replay.riders);
             riders.retain(|at| self.rider(*at).is_some());
             self.replay.riders = riders;
         }
-        deliveries
+        passed.deliveries
+    }
+
+    /// Lets the riders of one framing have an event.
+    fn pass_event_in(&mut self, framing: Framing, batch: &EncodedBatch, event: usize) -> Passed {
+        let seq = batch.first_seq() + event as u64;
+        let mut passed = Passed { deliveries: 0, left: false };
+        let mut matched = std::mem::take(&mut self.replay.matched);
+        self.index.find(batch.topic(event), framing, &mut matched);
+        matched.retain(|id| !self.index.audience(*id).behind().is_empty());
+        if !matched.is_empty() {
+            let mut room = std::mem::take(&mut self.replay.room);
+            let frame = framing.event(batch, event, &mut room);
+            for &id in &matched {
+                let members = std::mem::take(&mut self.index.audience(id).members);
+                let live = self.index.audience(id).live as usize;
+                for &slot in &members[live..] {
+                    let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
+                    if wants {
+                        passed.left |= !self.deliver(slot, &batch.events()[event], frame, seq);
+                        passed.deliveries += 1;
+                    }
+                }
+                self.index.audience(id).members = members;
+            }
+            self.replay.room = room;
+        }
+        matched.clear();
+        self.replay.matched = matched;
+        passed
     }
 
     /// Hands an event to a rider, or tells that it can't take it and rides no more.
-    fn deliver(&mut self, slot: u32, batch: &EncodedBatch, event: usize, seq: u64) -> bool {
+    fn deliver(&mut self, slot: u32, event: &Event, frame: &[u8], seq: u64) -> bool {
         let rules = self.rules.replay;
         let socket = &mut self.slots[slot];
         let at = socket.at(slot);
         let behind = socket.behind.as_mut().expect("a rider");
-        let frame = batch.frame(event);
         let is_laden = socket.output.replayed_bytes() >= limits::REPLAY_SESSION_BYTES_MAX;
         if socket.full && is_laden {
             behind.next = seq;
@@ -315,11 +356,12 @@ impl Sessions {
         }
         // It is sent more as soon as the queue has come to it.
         self.replay.waits_for_queue |= is_laden;
-        if socket.policy == SlowPolicy::Latest && self.newest.has_newer(&batch.events()[event], seq) {
+        if socket.policy == SlowPolicy::Latest && self.newest.has_newer(event, seq) {
             if seq > behind.skipped_to {
                 behind.skipped_to = self.inbox.seq;
-                let told = gap(&Gap { from: seq, to: self.inbox.seq, reason: GapReason::Latest });
-                self.hand_over(slot, seq, &told);
+                let told = Gap { from: seq, to: self.inbox.seq, reason: GapReason::Latest };
+                let framing = Framing::of(self.slots[slot].protocol);
+                self.hand_over(slot, seq, &framing.gap(&told));
             }
             return true;
         }

@@ -5,11 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::plane::Plane;
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::Directory;
+use crate::clock::Nanos;
 use crate::gate::Entry;
 use crate::journal::{Chunk, Journal, JournalHandle, ReadError, Window};
 use crate::mailbox::Mailbox;
@@ -145,7 +147,7 @@ impl Shard {
         self.plane.borrow_mut().sockets().attach_doorbell(doorbell.as_fd()).expect("an eventfd for the ring");
         self.plane.borrow_mut().sockets().mute_doorbell(true);
         let listener = doorbell.listen().expect("a descriptor for the shard's doorbell");
-        let _ticker = glommio::spawn_local(executor::tick(doorbell));
+        let _ticker = glommio::spawn_local(executor::tick(doorbell.clone()));
         let _listening = glommio::spawn_local(self.handle.pulse.clone().listen());
         let mut mail = Vec::new();
         while !self.is_over() {
@@ -156,6 +158,7 @@ impl Shard {
             // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.
             self.plane.borrow_mut().sockets().mute_doorbell(false);
             if !self.turn(&mut mail) {
+                self.plane.borrow().rests_until().inspect(|until| ring_at(doorbell.clone(), *until));
                 listener.heard().await.expect("an eventfd can be read");
             }
             self.plane.borrow_mut().sockets().mute_doorbell(true);
@@ -226,6 +229,10 @@ impl Shard {
         let Arrival { socket, mut admission, terms, leftover, entry, seat } = arrival;
         if self.ends.is_some() {
             // Its handshake overlapped with the shutdown: it was not there when the others were closed.
+            if matches!(admission, Admission::Stream(_)) {
+                // Its answer has not begun, and a connection that ends is all that there is to say.
+                return;
+            }
             admission = Admission::refused(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
         }
         let mut plane = self.plane.borrow_mut();
@@ -242,6 +249,16 @@ impl Shard {
     fn is_over(&self) -> bool {
         self.ends.is_some_and(|ends| self.plane.borrow().occupied() == 0 || tick() >= ends)
     }
+}
+
+/// Rings once at a time, in nanoseconds.
+fn ring_at(doorbell: Doorbell, at: Nanos) {
+    let rest = Duration::from_nanos(at.saturating_sub(clock::now()));
+    let ringing = async move {
+        glommio::timer::sleep(rest).await;
+        doorbell.ring();
+    };
+    glommio::spawn_local(ringing).detach();
 }
 
 /// The present tick.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::accounts::{KEY_REVOKED, TIER_TOO_LOW, admits};
 use super::dialogue::ANSWERS_UNREAD;
 use super::fanout::Inbox;
+use super::framing::Framing;
 use super::index::TopicIndex;
 use super::log::ShardLog;
 use super::output::BacklogPool;
@@ -27,7 +28,7 @@ use crate::limits;
 use crate::protocol::{Admission, Protocol, SessionRules, Terms, UnixMs, tiered};
 use crate::ring::SlotRef;
 use crate::tokens::Verifier;
-use crate::ws::{CloseCode, close_frame};
+use crate::ws::CloseCode;
 
 /// What the kernel is to be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Sessions {
 
     /// Whether there is anything to do before something new happens.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty() || self.replay.has_work()
+        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty()
     }
 
     /// Takes a slot for a socket that is about to be adopted.
@@ -167,8 +168,7 @@ impl Sessions {
                     self.welcome(at.slot, claims);
                 }
             }
-            // Nothing follows its head yet.
-            Admission::Stream(stream) => self.close_with(at.slot, stream.head, limits::CLOSE_DRAIN_MS),
+            Admission::Stream(stream) => self.open_stream(at.slot, stream, terms.since),
             Admission::Refused { before, code, reason } => self.close_after(at.slot, &before, code, &reason),
             #[cfg(feature = "conformance")]
             Admission::Echo => {}
@@ -185,7 +185,7 @@ impl Sessions {
             None => self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED),
             Some(account) if !admits(protocol, account.tier) => self.close(slot, CloseCode::TIER, TIER_TOO_LOW),
             Some(account) => {
-                let home = self.index.account_audience(protocol, account);
+                let home = self.index.account_audience(Framing::of(protocol), protocol, account);
                 let home = self.join(slot, home);
                 let socket = &mut self.slots[slot];
                 socket.key = Some(key);
@@ -235,13 +235,25 @@ impl Sessions {
     pub fn close(&mut self, slot: u32, code: CloseCode, reason: &str) {
         let drain_ms =
             if code == CloseCode::SLOW_CONSUMER { limits::SLOW_CONSUMER_DRAIN_MS } else { limits::CLOSE_DRAIN_MS };
-        let frame = close_frame(code, reason).into();
-        self.close_with(slot, frame, drain_ms);
+        let last = self.last_words(slot, code, reason);
+        self.close_with(slot, last, drain_ms);
+    }
+
+    /// What a session is sent in place of all that waits. A stream whose answer has not begun begins it yet.
+    pub(super) fn last_words(&self, slot: u32, code: CloseCode, reason: &str) -> Box<[u8]> {
+        let socket = &self.slots[slot];
+        let framing = Framing::of(socket.protocol);
+        let words = framing.last_words(code, reason);
+        match framing {
+            Framing::WebSocket => words,
+            Framing::EventStream => [socket.output.waiting_answers(), words.into()].concat().into(),
+        }
     }
 
     /// Closes a session for what it said, behind its answers and some last words: whole frames.
     pub(super) fn close_after(&mut self, slot: u32, before: &[u8], code: CloseCode, reason: &str) {
-        self.close_behind_answers(slot, &[before, &close_frame(code, reason)].concat());
+        let last = Framing::of(self.slots[slot].protocol).last_words(code, reason);
+        self.close_behind_answers(slot, &[before, &last].concat());
     }
 
     pub(super) fn close_with(&mut self, slot: u32, frame: Box<[u8]>, drain_ms: u32) {
@@ -269,7 +281,8 @@ impl Sessions {
             return;
         }
         self.leave_audiences(slot);
-        let frames = [before, &close_frame(code, reason)].concat();
+        let last = Framing::of(self.slots[slot].protocol).last_words(code, reason);
+        let frames = [before, &last].concat();
         let socket = &mut self.slots[slot];
         socket.output.push_owned(frames.into(), &mut self.pool);
         socket.state = State::Closing;
@@ -319,11 +332,11 @@ impl Sessions {
         if socket.queued || socket.full {
             return;
         }
+        if socket.is_behind() {
+            return self.enqueue_behind(slot);
+        }
         socket.queued = true;
         let at = socket.at(slot);
-        if socket.is_behind() {
-            return self.replay.queue.push_back(at);
-        }
         self.inbox.enqueued += 1;
         if socket.listed_as_full {
             // It takes bytes again and lags: its turn is the next, and it holds nobody else's events back.
@@ -332,6 +345,15 @@ impl Sessions {
         } else {
             let needs_from = socket.output.oldest().unwrap_or(self.log.head());
             self.queue.push_back(Queued { at, needs_from });
+        }
+    }
+
+    /// The same for what came from the journal: it waits behind what is live.
+    pub(super) fn enqueue_behind(&mut self, slot: u32) {
+        let socket = &mut self.slots[slot];
+        if !socket.queued_behind && !socket.full {
+            socket.queued_behind = true;
+            self.replay.queue.push_back(socket.at(slot));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One socket in its slot: what it is, what it waits for, and what it still has to be sent.
 
 use super::behind::Behind;
-use super::dialogue::Dialogue;
+use super::dialogue::{Dialogue, Stage};
 use super::output::Output;
 use super::wheel::Tick;
 use crate::accounts::KeyNumber;
@@ -82,6 +82,8 @@ pub struct Socket {
     pub armed: Armed,
     /// It is in the queue of the pass.
     pub queued: bool,
+    /// It is in the queue of those that are behind, or were when it was put there.
+    pub queued_behind: bool,
     /// The kernel refused bytes; it waits for POLLOUT.
     pub full: bool,
     /// It is in the list that is searched when the log is about to overwrite.
@@ -101,6 +103,11 @@ impl Socket {
     /// What it remembers. Only sessions with commands are asked.
     pub fn dialogue(&mut self) -> &mut Dialogue {
         self.dialogue.as_mut().expect("a session with commands")
+    }
+
+    /// Whether it is for a user whose token ends.
+    pub fn has_token(&self) -> bool {
+        self.dialogue.as_ref().is_some_and(|dialogue| matches!(dialogue.stage, Stage::Rooms(_)))
     }
 
     /// Another member of an audience left, and this one took its place.

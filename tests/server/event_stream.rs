@@ -11,7 +11,7 @@ use crate::process::{OWNER, Server};
 use crate::trade::trade;
 use crate::wait::SOON;
 
-/// Sends a request and reads until the answer ends so.
+/// Sends a request and reads until the answer has this in it.
 fn answer(server: &Server, path: &str, more: &str, end: &str) -> String {
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let request = format!("GET {path} HTTP/1.1\r\nHost: stentor\r\n{more}\r\n");
@@ -23,7 +23,7 @@ fn read_to(stream: &mut TcpStream, end: &str) -> String {
     stream.set_read_timeout(Some(SOON)).expect("a timeout");
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
-    while !bytes.ends_with(end.as_bytes()) {
+    while memchr::memmem::find(&bytes, end.as_bytes()).is_none() {
         let read = stream.read(&mut chunk).expect("more of an answer");
         assert!(read > 0, "the answer ended early: {}", String::from_utf8_lossy(&bytes));
         bytes.extend_from_slice(&chunk[..read]);

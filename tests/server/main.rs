@@ -46,6 +46,7 @@ mod resume;
 mod rooms;
 mod slow_consumers;
 mod start;
+mod streams;
 mod terms;
 mod tiered;
 mod token;

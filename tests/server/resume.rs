@@ -10,7 +10,7 @@ use crate::http::Request;
 use crate::process::{OWNER, Server};
 use crate::socket::Socket;
 use crate::trade::{numbered, trade};
-use crate::wait::SOON;
+use crate::wait::{SOON, until};
 use crate::{channels, rooms};
 
 /// What is published, one after the other: an event for each protocol, and one that goes to nobody.
@@ -324,4 +324,19 @@ fn a_topic_that_is_subscribed_to_again_brings_its_history_and_the_others_nothing
     let prices = expected(&["price:M"], 0, last_seq);
     assert_eq!(numbers_to(&mut socket, prices[prices.len() - 1]), prices);
     assert_eq!(socket.receive_past_pings(SOON / 50), None);
+}
+
+#[test]
+fn a_second_auth_is_answered_with_where_the_session_is_by_then() {
+    let server = Server::start();
+    let keys = Keys::new(&server);
+    server.publish(&(0..80).map(event).collect::<Vec<_>>());
+    let mut socket = (DOORS[2].open)(&server, &keys, 0);
+    let both = expected(DOORS[2].topics, 0, 80);
+    assert_eq!(numbers_to(&mut socket, both[both.len() - 1]), both);
+    // Another key of its account, say. What it had before is not to come again.
+    until("it is live", SOON, || {
+        socket.say(&channels::auth(&keys.member));
+        (socket.message("authenticated")["seq"] == 80).then_some(())
+    });
 }

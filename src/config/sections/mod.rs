@@ -150,6 +150,7 @@ pub(in crate::config) mod tests {
         events_per_second = 11
         bytes_per_second = 131_072
         sessions = 12
+        share_percent = 13
         [slow_consumers]
         watchlist_policy = "latest"
         tiered_policy = "disconnect"
@@ -195,7 +196,12 @@ pub(in crate::config) mod tests {
                 subscriptions_max: 9,
                 message_bytes_max: 1 << 20,
                 authentication_ms: 300_000,
-                replay: ReplayRules { events_per_second: 11, bytes_per_second: 128 << 10, sessions: 12 },
+                replay: ReplayRules {
+                    events_per_second: 11,
+                    bytes_per_second: 128 << 10,
+                    sessions: 12,
+                    share_percent: 13,
+                },
                 slow,
             },
             journal: JournalOptions {

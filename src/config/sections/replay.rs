@@ -13,7 +13,7 @@ pub static SECTION: Section = Section {
 const KEYS: &[Key] = &[
     Key {
         name: "events_per_second",
-        about: "Events a second that are looked through for one session, whether it is sent them or not. 0: no limit.",
+        about: "Events a second that one session is sent from the journal. 0: no limit.",
         wanted: "a number",
         example: "20000",
         read: |options, value| {
@@ -45,6 +45,17 @@ const KEYS: &[Key] = &[
         },
         print: |options| Printed::number(options.rules.replay.sessions),
     },
+    Key {
+        name: "share_percent",
+        about: "The part of a shard's time that serving them takes at most, in percent. What is left is for live events, and for whatever else runs on the machine.",
+        wanted: "a number",
+        example: "50",
+        read: |options, value| {
+            options.rules.replay.share_percent = value.number(1..=100)?;
+            Ok(())
+        },
+        print: |options| Printed::number(options.rules.replay.share_percent),
+    },
 ];
 
 // The words above name this bound.
@@ -61,6 +72,7 @@ mod tests {
             ("events_per_second", &[0_u64, 100_000_000][..], &[100_000_001_u64, 1 << 32][..], "0 to 100000000"),
             ("bytes_per_second", &[0, 131_072, 64 << 30], &[1, 131_071, (64 << 30) + 1], "0, or 131072 to 68719476736"),
             ("sessions", &[1, 10_000_000], &[0, 10_000_001], "1 to 10000000"),
+            ("share_percent", &[1, 100], &[0, 101], "1 to 100"),
         ] {
             for number in good {
                 let text = format!("[replay]\n{key} = {number}");

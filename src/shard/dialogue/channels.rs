@@ -7,6 +7,7 @@ use crate::accounts::{Account, Identity, Role};
 use crate::gate::Holder;
 use crate::protocol::channels::{self, Channel, Command};
 use crate::protocol::{ErrorCode, Protocol, SocketError};
+use crate::shard::framing::Framing;
 use crate::shard::index::Bond;
 use crate::shard::sessions::Sessions;
 use crate::ws::CloseCode;
@@ -51,7 +52,8 @@ impl Sessions {
 
     fn enter_as(&mut self, slot: u32, identity: &Identity, since: Option<u64>) -> Result<(), SocketError> {
         let home = self.slots[slot].home.map(|home| home.audience);
-        if home.is_some() && home != self.index.of_account(Protocol::Channels, identity.account.id) {
+        if home.is_some() && home != self.index.of_account(Framing::WebSocket, Protocol::Channels, identity.account.id)
+        {
             return Err(SocketError::authentication("this session belongs to another account: open a new one"));
         }
         if let Err(refused) = self.identify(slot, Holder::Key(identity.key)) {
@@ -62,10 +64,10 @@ impl Sessions {
             }
             return Err(error);
         }
-        // What it resumes is still to come, so it is told that number: cut off here, it comes back with the same.
+        // What follows a number that it names is still to come, for each topic as it subscribes.
         let mut resumes = since;
         if home.is_none() {
-            let home = self.index.account_audience(Protocol::Channels, &identity.account);
+            let home = self.index.account_audience(Framing::WebSocket, Protocol::Channels, &identity.account);
             let home = self.join(slot, home);
             let socket = &mut self.slots[slot];
             socket.home = Some(home);

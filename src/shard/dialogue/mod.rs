@@ -14,8 +14,11 @@
 
 mod channels;
 mod rooms;
+mod stream;
 
 use std::collections::VecDeque;
+
+use smallvec::SmallVec;
 
 use super::sessions::Sessions;
 use super::socket::Membership;
@@ -63,11 +66,13 @@ pub enum Stage {
     AwaitsAuthentication,
     /// Commands of a channels session. Its account is its home audience's.
     Channels,
-    /// Commands of a rooms session.
+    /// Commands of a rooms session. The stream of a user knows no commands and is the same else.
     Rooms(Guest),
+    /// The stream of an account: its places among those who receive its watchlist and the alerts. It knows no commands.
+    Stream(SmallVec<[Membership; 2]>),
 }
 
-/// Whom a rooms session is for, and until when.
+/// Whom a session with a token is for, and until when.
 #[derive(Debug)]
 pub struct Guest {
     pub user: UserId,
@@ -80,7 +85,8 @@ pub struct Guest {
     pub expires: Tick,
     /// When it is to be told so; nothing once it was.
     pub warns: Option<Tick>,
-    pub next_ping: Tick,
+    /// When it is due for a ping, or a comment.
+    pub next_beat: Tick,
     /// Tokens that were not believed since it has been open.
     pub failures: u8,
 }
@@ -106,12 +112,13 @@ impl Dialogue {
 
     /// Every audience that it is in beside its home.
     pub fn memberships(&mut self) -> impl Iterator<Item = &mut Membership> {
-        let admin = match &mut self.stage {
-            Stage::Rooms(guest) => guest.admin.as_mut().map(|admin| &mut admin.membership),
-            Stage::AwaitsAuthentication | Stage::Channels => None,
+        let (admin, places) = match &mut self.stage {
+            Stage::Rooms(guest) => (guest.admin.as_mut().map(|admin| &mut admin.membership), &mut [][..]),
+            Stage::Stream(places) => (None, &mut places[..]),
+            Stage::AwaitsAuthentication | Stage::Channels => (None, &mut [][..]),
         };
         let subscriptions = self.subscriptions.iter_mut().map(|subscription| &mut subscription.membership);
-        admin.into_iter().chain(subscriptions)
+        admin.into_iter().chain(places).chain(subscriptions)
     }
 }
 
@@ -123,7 +130,7 @@ impl Sessions {
             return self.refuse_message(slot, harmless);
         }
         match (self.slots[slot].protocol, message) {
-            // This protocol knows no client messages. One is a sign of life and nothing else.
+            // These know no client messages. One is a sign of life and nothing else.
             (Protocol::Watchlist | Protocol::Stream, _) => {}
             (Protocol::Tiered, Message::Text(text)) if tiered::is_ping(text) => {
                 self.sign_of_life_is_a_ping(slot);

@@ -6,8 +6,9 @@ use super::{Admin, Guest, Stage};
 use crate::gate::Holder;
 use crate::limits::{AUTH_FAILURES_MAX, AUTH_MESSAGE_COST, EXPIRY_WARNING_MS, TICK_MS};
 use crate::protocol::rooms::{self, Command, NamedChannels, Room};
-use crate::protocol::{ErrorCode, Protocol, SocketError};
+use crate::protocol::{ErrorCode, Protocol, SocketError, stream};
 use crate::shard::Tick;
+use crate::shard::framing::Framing;
 use crate::shard::sessions::Sessions;
 use crate::tokens::Claims;
 use crate::ws::CloseCode;
@@ -79,9 +80,19 @@ impl Sessions {
             let error = SocketError::new(ErrorCode::RateLimitExceeded, refused.to_string());
             return self.close_after(slot, &rooms::refused(&error), CloseCode::RATE_ABUSE, &error.message);
         }
+        self.receive_user(slot, claims);
+        if let Some(since) = self.slots[slot].dialogue().since {
+            self.resume(slot, since);
+        }
+        self.greet(slot);
+        self.rooms_timers(slot);
+    }
+
+    /// Joins the rooms that a session of these claims is in by itself, and begins to look at its token's end.
+    pub(super) fn receive_user(&mut self, slot: u32, claims: Claims) {
         let session = self.random.u64(..);
         let Claims { user, admin_level, expires_at_s } = claims;
-        let home = self.index.user_audience(&user);
+        let home = self.index.user_audience(Framing::of(self.slots[slot].protocol), &user);
         let home = self.join(slot, home);
         let admin = admin_level.map(|level| self.join_admin(slot, level));
         let expires = self.tick_of(expires_at_s);
@@ -93,21 +104,16 @@ impl Sessions {
             expires_at_s,
             expires,
             warns: Some(warning_before(expires)),
-            next_ping: self.first_ping(slot),
+            next_beat: self.first_beat(slot),
             failures: 0,
         };
         let socket = &mut self.slots[slot];
         socket.home = Some(home);
         socket.dialogue().stage = Stage::Rooms(guest);
-        if let Some(since) = socket.dialogue().since {
-            self.resume(slot, since);
-        }
-        self.greet(slot);
-        self.rooms_timers(slot);
     }
 
     fn join_admin(&mut self, slot: u32, level: u32) -> Admin {
-        let audience = self.index.admin_audience(level);
+        let audience = self.index.admin_audience(Framing::of(self.slots[slot].protocol), level);
         Admin { level, membership: self.join(slot, audience) }
     }
 
@@ -196,34 +202,41 @@ impl Sessions {
         }
     }
 
-    /// What has become due of a rooms session: its token's end, the warning of it, a ping.
+    /// What has become due of a session with a token: the token's end, the warning of it, a ping.
     pub(in crate::shard) fn rooms_timers(&mut self, slot: u32) {
         let (now, unix_ms) = (self.now, self.unix_ms);
+        let framing = Framing::of(self.slots[slot].protocol);
         let Ok(guest) = self.guest(slot) else { return };
         // Ticks may run behind the clock, and a token is good until its very end.
         if guest.expires_at_s.saturating_mul(1000) <= unix_ms {
             // What was published before its end is still the user's.
             let error = SocketError::authentication("the token has expired");
-            return self.close_behind_all(slot, &error.frame(), CloseCode::AUTHENTICATION, &error.message);
+            // A stream's last words are that error.
+            let before = if framing == Framing::WebSocket { error.frame() } else { Box::default() };
+            return self.close_behind_all(slot, &before, CloseCode::AUTHENTICATION, &error.message);
         }
         if guest.warns.is_some_and(|warns| warns <= now) {
             guest.warns = None;
-            let warning = rooms::expiring(guest.expires_at_s.saturating_mul(1000), unix_ms);
+            let expires_at = guest.expires_at_s.saturating_mul(1000);
+            let warning = match framing {
+                Framing::WebSocket => rooms::expiring(expires_at, unix_ms),
+                Framing::EventStream => stream::expiring(expires_at, unix_ms),
+            };
             self.say(slot, warning);
         }
-        self.ping_if_due(slot);
+        self.beat_if_due(slot);
         let Ok(guest) = self.guest(slot) else { return };
-        let due = guest.next_ping.min(guest.expires).min(guest.warns.unwrap_or(Tick::MAX));
+        let due = guest.next_beat.min(guest.expires).min(guest.warns.unwrap_or(Tick::MAX));
         self.set_due(slot, due);
     }
 
-    fn ping_if_due(&mut self, slot: u32) {
+    fn beat_if_due(&mut self, slot: u32) {
         let now = self.now;
-        if self.guest(slot).is_ok_and(|guest| guest.next_ping <= now)
-            && let Some(next) = self.ping(slot)
+        if self.guest(slot).is_ok_and(|guest| guest.next_beat <= now)
+            && let Some(next) = self.beat(slot)
             && let Ok(guest) = self.guest(slot)
         {
-            guest.next_ping = next;
+            guest.next_beat = next;
         }
     }
 

@@ -11,8 +11,11 @@
 //! a watchlist of ten thousand owners is in the index once a shard, however many sockets its account has. Finding an
 //! event's audiences is one look-up, however many topics there are; the cost after that is in proportion to them. Pure.
 //!
-//! Invariant: no event matches two audiences of one socket, because each namespace is served by one kind of audience. So
-//! nothing is ever delivered twice.
+//! There is all of it once for WebSockets and once for streams of server-sent events ([`Framing`]), because the two get other bytes
+//! for one event. A stream may name single wallets, too.
+//!
+//! Invariant: no event matches two audiences of one socket, because each namespace is served by one kind of audience; a stream
+//! has either the whole watchlist or single wallets. So nothing is ever delivered twice.
 
 mod audience;
 mod wallets;
@@ -20,6 +23,7 @@ mod wallets;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
+use super::framing::Framing;
 use super::socket::Membership;
 use crate::accounts::{Account, AccountId, Watchlist};
 use crate::event::{Namespace, Topic};
@@ -38,6 +42,15 @@ type Map<K> = HashMap<K, AudienceId, ahash::RandomState>;
 pub struct TopicIndex {
     audiences: Vec<Place>,
     vacant: Vec<AudienceId>,
+    /// By [`Framing`].
+    bonds: [Bonds; Framing::ALL.len()],
+    /// How many audiences are of streams.
+    streams: usize,
+}
+
+/// What leads to the audiences of one framing.
+#[derive(Default)]
+struct Bonds {
     wallets: WalletLists,
     watchlist: Map<AccountId>,
     tiered: Map<AccountId>,
@@ -52,30 +65,49 @@ pub struct TopicIndex {
 #[repr(align(64))]
 struct Place {
     generation: u32,
+    framing: Framing,
     audience: Option<Audience>,
+}
+
+/// Where an account has sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountAudience {
+    pub framing: Framing,
+    pub protocol: Protocol,
+    pub account: AccountId,
+    pub id: AudienceId,
 }
 
 const _: () = assert!(size_of::<Place>() == 64);
 
 impl TopicIndex {
-    /// Adds the audiences of a topic to `matched`.
-    pub fn find(&self, topic: &Topic, matched: &mut Vec<AudienceId>) {
+    /// Adds the audiences of a topic in one framing to `matched`.
+    pub fn find(&self, topic: &Topic, framing: Framing, matched: &mut Vec<AudienceId>) {
+        let bonds = self.bonds(framing);
         match topic.namespace() {
             Namespace::Wallet => {
-                let listed = self.wallets.of(topic.name()).iter();
+                let listed = bonds.wallets.of(topic.name()).iter();
                 matched.extend(listed.filter(|listed| is_live(&self.audiences, listed)).map(|listed| listed.id));
+                if framing == Framing::EventStream {
+                    matched.extend(bonds.topics.get(topic.as_str()));
+                }
             }
-            Namespace::Alerts => matched.extend(self.tiered.values()),
+            Namespace::Alerts => matched.extend(bonds.tiered.values()),
             Namespace::Bot | Namespace::Price | Namespace::Transactions | Namespace::Market => {
-                matched.extend(self.topics.get(topic.as_str()));
+                matched.extend(bonds.topics.get(topic.as_str()));
             }
-            Namespace::User => matched.extend(self.users.get(topic.name())),
-            Namespace::System => matched.extend(self.users.values()),
+            Namespace::User => matched.extend(bonds.users.get(topic.name())),
+            Namespace::System => matched.extend(bonds.users.values()),
             Namespace::Admin => {
                 let level = topic.admin_level().expect("an admin topic has a level");
-                matched.extend(self.admins.range(level..).map(|(_, id)| *id));
+                matched.extend(bonds.admins.range(level..).map(|(_, id)| *id));
             }
         }
+    }
+
+    /// Whether anybody gets server-sent events.
+    pub fn has_streams(&self) -> bool {
+        self.streams > 0
     }
 
     pub fn audience(&mut self, id: AudienceId) -> &mut Audience {
@@ -87,58 +119,65 @@ impl TopicIndex {
     }
 
     /// The audience of those who named `topic`.
-    pub fn of_topic(&self, topic: &str) -> Option<AudienceId> {
-        self.topics.get(topic).copied()
+    pub fn of_topic(&self, framing: Framing, topic: &str) -> Option<AudienceId> {
+        self.bonds(framing).topics.get(topic).copied()
     }
 
     /// The audience of an account's sessions in a protocol.
-    pub fn of_account(&self, protocol: Protocol, account: AccountId) -> Option<AudienceId> {
-        self.accounts(protocol)?.get(&account).copied()
+    pub fn of_account(&self, framing: Framing, protocol: Protocol, account: AccountId) -> Option<AudienceId> {
+        self.bonds(framing).accounts(protocol)?.get(&account).copied()
     }
 
-    /// The protocol, the account and the audience of each protocol that the account has sessions in.
-    pub fn audiences_of(&self, account: AccountId) -> impl Iterator<Item = (Protocol, AccountId, AudienceId)> {
-        let protocols = [Protocol::Watchlist, Protocol::Tiered, Protocol::Channels].into_iter();
-        protocols.filter_map(move |protocol| Some((protocol, account, self.of_account(protocol, account)?)))
+    /// Every audience of an account.
+    pub fn audiences_of(&self, account: AccountId) -> impl Iterator<Item = AccountAudience> {
+        ACCOUNT_MAPS.into_iter().filter_map(move |(framing, protocol)| {
+            let id = self.of_account(framing, protocol, account)?;
+            Some(AccountAudience { framing, protocol, account, id })
+        })
     }
 
     /// The same of every account with sessions.
-    pub fn account_audiences(&self) -> impl Iterator<Item = (Protocol, AccountId, AudienceId)> {
-        let of = |protocol| {
-            let accounts = self.accounts(protocol).into_iter().flatten();
-            accounts.map(move |(account, id)| (protocol, *account, *id))
-        };
-        of(Protocol::Watchlist).chain(of(Protocol::Tiered)).chain(of(Protocol::Channels))
+    pub fn account_audiences(&self) -> impl Iterator<Item = AccountAudience> {
+        ACCOUNT_MAPS.into_iter().flat_map(|(framing, protocol)| {
+            let accounts = self.bonds(framing).accounts(protocol).into_iter().flatten();
+            accounts.map(move |(account, id)| AccountAudience { framing, protocol, account: *account, id: *id })
+        })
+    }
+
+    /// Whether that is still so.
+    pub fn is_current(&self, audience: &AccountAudience) -> bool {
+        self.of_account(audience.framing, audience.protocol, audience.account) == Some(audience.id)
     }
 
     /// The audience of an account's sessions in a protocol; where this is its first, a new one, to be joined at once.
-    pub fn account_audience(&mut self, protocol: Protocol, account: &Account) -> AudienceId {
-        self.of_account(protocol, account.id).unwrap_or_else(|| self.open_account(protocol, account))
+    pub fn account_audience(&mut self, framing: Framing, protocol: Protocol, account: &Account) -> AudienceId {
+        let known = self.of_account(framing, protocol, account.id);
+        known.unwrap_or_else(|| self.open_account(framing, protocol, account))
     }
 
     /// The same of a user.
-    pub fn user_audience(&mut self, user: &UserId) -> AudienceId {
-        self.users.get(user.as_str()).copied().unwrap_or_else(|| {
-            let id = self.open(Bond::User(user.clone()));
-            self.users.insert(user.clone(), id);
+    pub fn user_audience(&mut self, framing: Framing, user: &UserId) -> AudienceId {
+        self.bonds(framing).users.get(user.as_str()).copied().unwrap_or_else(|| {
+            let id = self.open(framing, Bond::User(user.clone()));
+            self.bonds_mut(framing).users.insert(user.clone(), id);
             id
         })
     }
 
     /// The same of those who name a topic.
-    pub fn topic_audience(&mut self, topic: &str) -> AudienceId {
-        self.of_topic(topic).unwrap_or_else(|| {
-            let id = self.open(Bond::Topic(topic.into()));
-            self.topics.insert(topic.into(), id);
+    pub fn topic_audience(&mut self, framing: Framing, topic: &str) -> AudienceId {
+        self.of_topic(framing, topic).unwrap_or_else(|| {
+            let id = self.open(framing, Bond::Topic(topic.into()));
+            self.bonds_mut(framing).topics.insert(topic.into(), id);
             id
         })
     }
 
     /// The same of the administrators of a level.
-    pub fn admin_audience(&mut self, level: u32) -> AudienceId {
-        self.admins.get(&level).copied().unwrap_or_else(|| {
-            let id = self.open(Bond::Admin(level));
-            self.admins.insert(level, id);
+    pub fn admin_audience(&mut self, framing: Framing, level: u32) -> AudienceId {
+        self.bonds(framing).admins.get(&level).copied().unwrap_or_else(|| {
+            let id = self.open(framing, Bond::Admin(level));
+            self.bonds_mut(framing).admins.insert(level, id);
             id
         })
     }
@@ -172,7 +211,8 @@ impl TopicIndex {
 
     /// Brings an account's audience up to its present version, and to its watchlist where that decides what it receives.
     pub fn follow(&mut self, id: AudienceId, account: &Account) {
-        let watches = self.watchlist.get(&account.id) == Some(&id);
+        let framing = self.audiences[id as usize].framing;
+        let watches = self.bonds(framing).watchlist.get(&account.id) == Some(&id);
         let Bond::Account { version, watchlist, grants, .. } = &mut *self.audience(id).bond else {
             unreachable!("only accounts are followed");
         };
@@ -183,74 +223,105 @@ impl TopicIndex {
         }
         let before = std::mem::replace(watchlist, account.watchlist.clone());
         let diff = before.diff(&account.watchlist);
-        for owner in diff.removed {
-            self.wallets.remove(&owner, id);
-        }
         let generation = self.audiences[id as usize].generation;
+        let wallets = &mut self.bonds_mut(framing).wallets;
+        for owner in diff.removed {
+            wallets.remove(&owner, id);
+        }
         for owner in diff.added {
-            self.wallets.add(owner, Listed { id, generation });
+            wallets.add(owner, Listed { id, generation });
         }
     }
 
+    fn bonds(&self, framing: Framing) -> &Bonds {
+        &self.bonds[framing as usize]
+    }
+
+    fn bonds_mut(&mut self, framing: Framing) -> &mut Bonds {
+        &mut self.bonds[framing as usize]
+    }
+
+    fn open_account(&mut self, framing: Framing, protocol: Protocol, account: &Account) -> AudienceId {
+        let watches = protocol == Protocol::Watchlist;
+        let watchlist = if watches { account.watchlist.clone() } else { Watchlist::empty() };
+        let id = self.open(
+            framing,
+            Bond::Account {
+                account: account.id,
+                version: account.version,
+                watchlist: watchlist.clone(),
+                grants: account.grants.clone(),
+            },
+        );
+        let generation = self.audiences[id as usize].generation;
+        let bonds = self.bonds_mut(framing);
+        let accounts = match protocol {
+            Protocol::Watchlist => &mut bonds.watchlist,
+            Protocol::Tiered => &mut bonds.tiered,
+            Protocol::Channels => &mut bonds.channels,
+            other => unreachable!("{other:?} knows no accounts"),
+        };
+        accounts.insert(account.id, id);
+        for owner in watchlist.iter() {
+            bonds.wallets.add(owner.clone(), Listed { id, generation });
+        }
+        id
+    }
+
+    fn open(&mut self, framing: Framing, bond: Bond) -> AudienceId {
+        let id = self.vacant.pop().unwrap_or_else(|| {
+            self.audiences.push(Place::default());
+            self.audiences.len() as AudienceId - 1
+        });
+        let place = &mut self.audiences[id as usize];
+        place.framing = framing;
+        place.audience = Some(Audience::new(bond));
+        self.streams += usize::from(framing == Framing::EventStream);
+        id
+    }
+
+    fn close(&mut self, id: AudienceId) {
+        let place = &mut self.audiences[id as usize];
+        let framing = place.framing;
+        let audience = place.audience.take().expect("an audience in use");
+        place.generation = place.generation.wrapping_add(1);
+        self.vacant.push(id);
+        self.streams -= usize::from(framing == Framing::EventStream);
+        let bonds = &mut self.bonds[framing as usize];
+        match *audience.bond {
+            Bond::Account { account, watchlist, .. } => {
+                for accounts in [&mut bonds.watchlist, &mut bonds.tiered, &mut bonds.channels] {
+                    if accounts.get(&account) == Some(&id) {
+                        forget(accounts, &account);
+                    }
+                }
+                let audiences = &self.audiences;
+                bonds.wallets.forget(watchlist.len(), |listed| is_live(audiences, listed));
+            }
+            Bond::User(user) => forget(&mut bonds.users, &user),
+            Bond::Topic(topic) => forget(&mut bonds.topics, &topic),
+            Bond::Admin(level) => drop(bonds.admins.remove(&level)),
+        }
+    }
+}
+
+/// Where accounts have audiences.
+const ACCOUNT_MAPS: [(Framing, Protocol); 6] = [
+    (Framing::WebSocket, Protocol::Watchlist),
+    (Framing::WebSocket, Protocol::Tiered),
+    (Framing::WebSocket, Protocol::Channels),
+    (Framing::EventStream, Protocol::Watchlist),
+    (Framing::EventStream, Protocol::Tiered),
+    (Framing::EventStream, Protocol::Channels),
+];
+
+impl Bonds {
     fn accounts(&self, protocol: Protocol) -> Option<&Map<AccountId>> {
         match protocol {
             Protocol::Watchlist => Some(&self.watchlist),
             Protocol::Tiered => Some(&self.tiered),
             Protocol::Channels => Some(&self.channels),
             _ => None,
-        }
-    }
-
-    fn open_account(&mut self, protocol: Protocol, account: &Account) -> AudienceId {
-        let watches = protocol == Protocol::Watchlist;
-        let watchlist = if watches { account.watchlist.clone() } else { Watchlist::empty() };
-        let id = self.open(Bond::Account {
-            account: account.id,
-            version: account.version,
-            watchlist: watchlist.clone(),
-            grants: account.grants.clone(),
-        });
-        let accounts = match protocol {
-            Protocol::Watchlist => &mut self.watchlist,
-            Protocol::Tiered => &mut self.tiered,
-            Protocol::Channels => &mut self.channels,
-            other => unreachable!("{other:?} knows no accounts"),
-        };
-        accounts.insert(account.id, id);
-        let generation = self.audiences[id as usize].generation;
-        for owner in watchlist.iter() {
-            self.wallets.add(owner.clone(), Listed { id, generation });
-        }
-        id
-    }
-
-    fn open(&mut self, bond: Bond) -> AudienceId {
-        let id = self.vacant.pop().unwrap_or_else(|| {
-            self.audiences.push(Place::default());
-            self.audiences.len() as AudienceId - 1
-        });
-        self.audiences[id as usize].audience = Some(Audience::new(bond));
-        id
-    }
-
-    fn close(&mut self, id: AudienceId) {
-        let place = &mut self.audiences[id as usize];
-        let audience = place.audience.take().expect("an audience in use");
-        place.generation = place.generation.wrapping_add(1);
-        self.vacant.push(id);
-        match *audience.bond {
-            Bond::Account { account, watchlist, .. } => {
-                for accounts in [&mut self.watchlist, &mut self.tiered, &mut self.channels] {
-                    if accounts.get(&account) == Some(&id) {
-                        forget(accounts, &account);
-                    }
-                }
-                let audiences = &self.audiences;
-                self.wallets.forget(watchlist.len(), |listed| is_live(audiences, listed));
-            }
-            Bond::User(user) => forget(&mut self.users, &user),
-            Bond::Topic(topic) => forget(&mut self.topics, &topic),
-            Bond::Admin(level) => drop(self.admins.remove(&level)),
         }
     }
 }
@@ -287,22 +358,22 @@ mod tests {
 
     impl TopicIndex {
         fn join_account(&mut self, protocol: Protocol, account: &Account, slot: u32) -> Membership {
-            let id = self.account_audience(protocol, account);
+            let id = self.account_audience(Framing::WebSocket, protocol, account);
             self.join(id, slot, &mut Moves::new())
         }
 
         fn join_user(&mut self, user: &UserId, slot: u32) -> Membership {
-            let id = self.user_audience(user);
+            let id = self.user_audience(Framing::WebSocket, user);
             self.join(id, slot, &mut Moves::new())
         }
 
         fn join_topic(&mut self, topic: &str, slot: u32) -> Membership {
-            let id = self.topic_audience(topic);
+            let id = self.topic_audience(Framing::WebSocket, topic);
             self.join(id, slot, &mut Moves::new())
         }
 
         fn join_admin(&mut self, level: u32, slot: u32) -> Membership {
-            let id = self.admin_audience(level);
+            let id = self.admin_audience(Framing::WebSocket, level);
             self.join(id, slot, &mut Moves::new())
         }
 
@@ -316,8 +387,12 @@ mod tests {
 
     /// The slots that get an event of `topic`, each as often as it would.
     fn receivers(index: &mut TopicIndex, topic: &str) -> Vec<u32> {
+        receivers_in(index, Framing::WebSocket, topic)
+    }
+
+    fn receivers_in(index: &mut TopicIndex, framing: Framing, topic: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        index.find(&Topic::parse(topic).unwrap(), &mut ids);
+        index.find(&Topic::parse(topic).unwrap(), framing, &mut ids);
         let mut slots: Vec<u32> = ids.into_iter().flat_map(|id| index.audience(id).members.clone()).collect();
         slots.sort_unstable();
         slots
@@ -376,7 +451,7 @@ mod tests {
             let membership = index.join_account(Protocol::Watchlist, &account(3, 1, round * 10..round * 10 + 10), 11);
             index.leave_alone(membership);
         }
-        let (entries, owners, live) = index.wallets.sizes();
+        let (entries, owners, live) = index.bonds(Framing::WebSocket).wallets.sizes();
         assert!(entries <= 100 + 2 * limits::DEAD_LISTINGS_MIN, "{entries} entries");
         assert!(owners <= 100 + 2 * limits::DEAD_LISTINGS_MIN);
         assert_eq!(live, 100);
@@ -389,7 +464,7 @@ mod tests {
         for owner in 1..1_000 {
             index.follow(membership.audience, &account(1, 1 + u64::from(owner), [owner]));
         }
-        assert_eq!(index.wallets.sizes(), (1, 1, 1));
+        assert_eq!(index.bonds(Framing::WebSocket).wallets.sizes(), (1, 1, 1));
     }
 
     #[test]
@@ -440,8 +515,40 @@ mod tests {
             }
         }
         assert_eq!(index.audiences.len(), 4, "places are used again");
+        let bonds = index.bonds(Framing::WebSocket);
         assert!(
-            index.tiered.is_empty() && index.topics.is_empty() && index.users.is_empty() && index.admins.is_empty()
+            bonds.tiered.is_empty() && bonds.topics.is_empty() && bonds.users.is_empty() && bonds.admins.is_empty()
         );
+    }
+
+    #[test]
+    fn streams_have_audiences_of_their_own() {
+        let mut index = TopicIndex::default();
+        let one = account(1, 1, [1]);
+        index.join_account(Protocol::Watchlist, &one, 1);
+        index.join_topic("price:m", 1);
+        assert!(!index.has_streams());
+        let join = |index: &mut TopicIndex, id, slot| index.join(id, slot, &mut Moves::new());
+        let whole = index.account_audience(Framing::EventStream, Protocol::Watchlist, &one);
+        let whole = join(&mut index, whole, 2);
+        let named = index.topic_audience(Framing::EventStream, "wallet:w1");
+        let named = join(&mut index, named, 3);
+        let price = index.topic_audience(Framing::EventStream, "price:m");
+        let price = join(&mut index, price, 3);
+        assert_eq!(receivers(&mut index, "wallet:w1"), [1]);
+        assert_eq!(receivers(&mut index, "price:m"), [1]);
+        assert_eq!(receivers_in(&mut index, Framing::EventStream, "wallet:w1"), [2, 3]);
+        assert_eq!(receivers_in(&mut index, Framing::EventStream, "price:m"), [3]);
+        index.follow(whole.audience, &account(1, 2, [2]));
+        assert_eq!(receivers_in(&mut index, Framing::EventStream, "wallet:w1"), [3]);
+        assert_eq!(receivers_in(&mut index, Framing::EventStream, "wallet:w2"), [2]);
+        assert_eq!(receivers(&mut index, "wallet:w1"), [1], "it is followed by itself");
+        assert_eq!(index.audiences_of(AccountId(1)).count(), 2);
+        for membership in [whole, named, price] {
+            assert!(index.has_streams());
+            index.leave_alone(membership);
+        }
+        assert!(!index.has_streams());
+        assert_eq!(receivers(&mut index, "price:m"), [1]);
     }
 }

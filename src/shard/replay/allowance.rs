@@ -49,7 +49,8 @@ impl Allowance {
 mod tests {
     use super::*;
 
-    const RULES: ReplayRules = ReplayRules { events_per_second: 100, bytes_per_second: 10_000, sessions: 1 };
+    const RULES: ReplayRules =
+        ReplayRules { events_per_second: 100, bytes_per_second: 10_000, sessions: 1, share_percent: 50 };
 
     #[test]
     fn a_second_brings_a_second_s_worth() {
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn nothing_is_no_bound() {
-        let rules = ReplayRules { events_per_second: 0, bytes_per_second: 0, sessions: 1 };
+        let rules = ReplayRules { events_per_second: 0, bytes_per_second: 0, ..RULES };
         let mut allowance = Allowance::default();
         assert!((0..10_000).all(|_| allowance.take(&rules, 1_000, 0)));
     }

@@ -11,6 +11,7 @@ mod rates;
 mod resume;
 mod rooms;
 mod storms;
+mod streams;
 mod subscriptions;
 mod tiered;
 

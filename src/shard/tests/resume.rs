@@ -242,3 +242,53 @@ fn what_a_session_behind_is_told_counts_from_where_it_is() {
         all.iter().filter(|message| message["type"] == "alert").map(|message| message["seq"].as_u64()).collect();
     assert_eq!(alerts, [Some(3), Some(4), Some(5)]);
 }
+
+#[test]
+fn a_gap_is_told_once_however_many_topics_a_session_comes_back_to() {
+    let mut bench = Bench::new(1, 10);
+    bench.change(Account {
+        grants: ["price:*".parse().unwrap()].into_iter().collect(),
+        ..Account::clone(&account(1, 2))
+    });
+    bench.publish((0..9).map(|number| on(&format!("price:{number}"))).collect());
+    bench.publish(vec![on("price:0")]);
+    bench.settle();
+    bench.retain_from(10);
+    let client = bench.resume(Admission::Channels, 0);
+    let topics: Vec<String> = (0..9).map(|number| format!("\"price:{number}\"")).collect();
+    say(&client, &format!(r#"{{"type":"auth","apiKey":"{}","topics":[{}]}}"#, api_key(1).expose(), topics.join(",")));
+    bench.settle();
+    let all = messages(&client);
+    assert_eq!(all[0]["type"], "authenticated");
+    assert!(all[..10].iter().all(|message| message["seq"] == 0), "all of it is still to come: {:?}", &all[..10]);
+    assert_eq!(kinds(&all[10..]), ["gap", "note"]);
+}
+
+#[test]
+fn a_topic_may_begin_in_the_past_and_nothing_of_the_others_comes_twice() {
+    let mut bench = Bench::new(1, 10);
+    bench.change(Account {
+        grants: ["price:*".parse().unwrap()].into_iter().collect(),
+        ..Account::clone(&account(1, 2))
+    });
+    let client = bench.visitor(Admission::Channels);
+    say(&client, &format!(r#"{{"type":"auth","apiKey":"{}"}}"#, api_key(1).expose()));
+    say(&client, r#"{"type":"subscribe","channel":"price","mint":"a"}"#);
+    bench.settle();
+    let mut seen = 2;
+    bench.publish(["a", "b", "a", "b"].map(|mint| on(&format!("price:{mint}"))).into());
+    bench.settle();
+    let numbers =
+        |messages: &[Value]| messages.iter().map(|message| message["seq"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(numbers(&news(&client, &mut seen)), [1, 3]);
+    say(&client, r#"{"type":"subscribe","channel":"price","mint":"b","since":0}"#);
+    bench.settle();
+    bench.publish(["a", "b"].map(|mint| on(&format!("price:{mint}"))).into());
+    bench.settle();
+    let got = news(&client, &mut seen);
+    assert_eq!(kinds(&got), ["subscribed", "note", "note", "note", "note"]);
+    assert_eq!(numbers(&got), [0, 2, 4, 5, 6]);
+    say(&client, r#"{"type":"subscribe","channel":"price","mint":"c","since":7}"#);
+    bench.settle();
+    assert_eq!(kinds(&news(&client, &mut seen)), ["error INVALID_MESSAGE"], "nobody has a number from the future");
+}
