@@ -9,6 +9,7 @@
 import * as channels from './checks/channels.mjs'
 import * as demo from './checks/demo.mjs'
 import * as reconnect from './checks/reconnect.mjs'
+import * as resume from './checks/resume.mjs'
 import * as rooms from './checks/rooms.mjs'
 import * as tiered from './checks/tiered.mjs'
 import * as watchlist from './checks/watchlist.mjs'
@@ -19,7 +20,7 @@ const TURNS = 4
 /** What the programs of the long ones need to connect, where nothing else starts. */
 const HEAD_START_MS = 2500
 
-const suites = { watchlist, tiered, channels, rooms, reconnect, demo }
+const suites = { watchlist, tiered, channels, rooms, reconnect, resume, demo }
 const only = process.argv[3] ?? ''
 const listed = (kind) =>
   Object.entries(suites).flatMap(([suite, module]) =>

@@ -51,6 +51,16 @@ impl Request {
         stream.write_all(&[self.head.as_bytes(), b"\r\n", &self.body].concat()).expect("the server reads it all");
         Reply::read(&mut stream)
     }
+
+    /// The same to a server that may end meanwhile: none where no whole answer came.
+    pub fn send_to_a_dying(&self, address: SocketAddr) -> Option<Reply> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(&[self.head.as_bytes(), b"\r\n", &self.body].concat()).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        Reply::parse(&bytes)
+    }
 }
 
 impl Reply {

@@ -29,6 +29,9 @@ pub struct Server {
     /// A key of `feed`.
     pub publisher: String,
     words: Arc<Mutex<String>>,
+    flags: Vec<String>,
+    /// Where its `stentor.toml` is, which is read at each start.
+    config: Option<tempfile::TempDir>,
 }
 
 impl Server {
@@ -45,20 +48,9 @@ impl Server {
         data_dir.watch("watcher", &[OWNER]);
         let subscriber = data_dir.key("watcher", "subscriber");
         let publisher = data_dir.key("feed", "publisher");
-        let mut command = Command::new(STENTOR);
-        command.arg("--data-dir").arg(data_dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
-        prepare(&mut command);
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let stderr = child.stderr.take().expect("a pipe");
-        let (listens, address) = channel();
-        let words = Arc::<Mutex<String>>::default();
-        let heard = words.clone();
-        std::thread::spawn(move || relay(stderr, &listens, &heard));
-        let Ok(address) = address.recv_timeout(SOON) else {
-            let _ = child.kill();
-            panic!("the server does not listen: {:?}", child.wait());
-        };
-        Self { child, address, data_dir, subscriber, publisher, words }
+        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let (child, address, words) = serve(&data_dir, &flags, prepare);
+        Self { child, address, data_dir, subscriber, publisher, words, flags, config: None }
     }
 
     /// A server of two shards with this `stentor.toml`.
@@ -66,8 +58,27 @@ impl Server {
         let place = tempfile::tempdir().expect("a directory");
         let file = place.path().join("stentor.toml");
         std::fs::write(&file, config).expect("a file");
-        // It is read before the server listens.
-        Self::start_with(&["--shards", "2", "--config", file.to_str().expect("UTF-8")], |_| {})
+        let mut server = Self::start_with(&["--shards", "2", "--config", file.to_str().expect("UTF-8")], |_| {});
+        server.config = Some(place);
+        server
+    }
+
+    /// Ends it as a service manager does, and waits until it has ended.
+    pub fn stop(&mut self) {
+        self.terminate();
+        let status = self.wait_for_exit(SOON);
+        assert!(status.success(), "{status}: {}", self.said());
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Starts it once more, after its end. It listens on another port.
+    pub fn start_again(&mut self) {
+        (self.child, self.address, self.words) = serve(&self.data_dir, &self.flags, |_| {});
     }
 
     pub fn pid(&self) -> u32 {
@@ -77,6 +88,11 @@ impl Server {
     /// A socket of the account `watcher`.
     pub fn connect(&self) -> Socket {
         Socket::open(self.address, &self.alerts_path()).expect("an upgrade")
+    }
+
+    /// One that gets what follows that number.
+    pub fn connect_since(&self, since: u64) -> Socket {
+        Socket::open(self.address, &format!("{}&since={since}", self.alerts_path())).expect("an upgrade")
     }
 
     pub fn alerts_path(&self) -> String {
@@ -150,6 +166,28 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a server and waits until it listens. Returns where, and what it says on stderr from now on.
+fn serve(
+    data_dir: &DataDir,
+    flags: &[String],
+    prepare: impl FnOnce(&mut Command),
+) -> (Child, SocketAddr, Arc<Mutex<String>>) {
+    let mut command = Command::new(STENTOR);
+    command.arg("--data-dir").arg(data_dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+    prepare(&mut command);
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let stderr = child.stderr.take().expect("a pipe");
+    let (listens, address) = channel();
+    let words = Arc::<Mutex<String>>::default();
+    let heard = words.clone();
+    std::thread::spawn(move || relay(stderr, &listens, &heard));
+    let Ok(address) = address.recv_timeout(SOON) else {
+        let _ = child.kill();
+        panic!("the server does not listen: {:?}", child.wait());
+    };
+    (child, address, words)
 }
 
 /// Finds the address in what the server says, and passes its words on to the test's own output.

@@ -36,6 +36,8 @@ pub struct Socket {
     received: Vec<u8>,
     /// Bytes of `received` that have been taken.
     taken: usize,
+    /// The newest number, as the upgrade's answer told it.
+    pub told_seq: u64,
 }
 
 impl Socket {
@@ -59,7 +61,7 @@ impl Socket {
 
     fn shake(mut stream: TcpStream, request: Vec<u8>) -> Result<Self, Reply> {
         stream.write_all(&request).expect("a request");
-        let mut socket = Self { stream, received: Vec::new(), taken: 0 };
+        let mut socket = Self { stream, received: Vec::new(), taken: 0, told_seq: 0 };
         let deadline = Instant::now() + SOON;
         let (reply, head_len) = loop {
             // A refusal has a body, an upgrade has frames behind its head.
@@ -74,6 +76,7 @@ impl Socket {
         }
         assert_eq!(reply.header("sec-websocket-accept"), Some(ACCEPT));
         socket.taken = head_len;
+        socket.told_seq = reply.header("stentor-seq").expect("a number").parse().expect("a number");
         Ok(socket)
     }
 
@@ -120,13 +123,16 @@ impl Socket {
 
     /// The next message, which must be of that type.
     pub fn message(&mut self, kind: &str) -> Value {
+        let message = self.next_message();
+        assert_eq!(message["type"], kind, "{message}");
+        message
+    }
+
+    /// The next message, of whatever type.
+    pub fn next_message(&mut self) -> Value {
         match self.receive_past_pings(SOON) {
-            Some(Received::Text(text)) => {
-                let message: Value = serde_json::from_str(&text).expect("JSON");
-                assert_eq!(message["type"], kind, "{message}");
-                message
-            }
-            other => panic!("expected a {kind}, got {other:?}"),
+            Some(Received::Text(text)) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("expected a message, got {other:?}"),
         }
     }
 
@@ -145,6 +151,24 @@ impl Socket {
                 Some(Received::Text(text)) => messages.push(serde_json::from_str(&text).expect("JSON")),
                 Some(Received::Close(code, reason)) => return (messages, code, reason),
                 other => panic!("expected messages and a close, got {other:?} after {messages:?}"),
+            }
+        }
+    }
+
+    /// Every whole message until the connection is lost, in whichever way.
+    pub fn read_until_lost(&mut self) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let deadline = Instant::now() + SOON;
+        loop {
+            while let Some(frame) = self.take_frame() {
+                if let Received::Text(text) = frame {
+                    messages.push(serde_json::from_str(&text).expect("JSON"));
+                }
+            }
+            match self.fill(deadline) {
+                Ok(true) => {}
+                Err(error) if error.kind() == ErrorKind::TimedOut => panic!("the connection is not lost"),
+                Ok(false) | Err(_) => return messages,
             }
         }
     }

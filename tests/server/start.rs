@@ -12,7 +12,7 @@ use crate::process::{STENTOR, Server};
 use crate::wait::{SOON, until};
 
 /// Runs a `serve` that is expected to end by itself.
-fn serve(data_dir: &DataDir, flags: &[&str], prepare: impl FnOnce(&mut Command)) -> Output {
+pub fn serve(data_dir: &DataDir, flags: &[&str], prepare: impl FnOnce(&mut Command)) -> Output {
     let mut command = Command::new(STENTOR);
     command.arg("--data-dir").arg(data_dir.path()).arg("serve").args(flags);
     prepare(&mut command);
@@ -30,7 +30,7 @@ fn serve(data_dir: &DataDir, flags: &[&str], prepare: impl FnOnce(&mut Command))
 }
 
 /// One line on stderr that holds every one of `told`, nothing on stdout, exit code 1.
-fn assert_one_sentence(what: &str, output: &Output, told: &[&str]) {
+pub fn assert_one_sentence(what: &str, output: &Output, told: &[&str]) {
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{what}: {words}");
     assert_eq!(words.lines().count(), 1, "{what}: {words}");
@@ -125,11 +125,8 @@ fn an_executor_that_can_t_be_made_is_told_with_its_own_error() {
         // SAFETY: two system calls on memory of the closure's own, between fork and exec.
         unsafe { command.pre_exec(move || refuse_io_uring(entries, libc::ENOMEM)) };
     });
-    assert_one_sentence(
-        "no executor",
-        &output,
-        &["thread hub", "executor", "Cannot allocate memory", "stentor doctor"],
-    );
+    // Whichever thread is the first to make one.
+    assert_one_sentence("no executor", &output, &["thread ", "executor", "Cannot allocate memory", "stentor doctor"]);
 }
 
 #[test]

@@ -64,19 +64,21 @@ impl Sessions {
             }
             return Err(error);
         }
+        // What follows a number that it names is still to come, for each topic as it subscribes.
+        let mut resumes = since;
         if home.is_none() {
             let home = self.index.account_audience(Framing::WebSocket, Protocol::Channels, &identity.account);
             let home = self.join(slot, home);
             let socket = &mut self.slots[slot];
             socket.home = Some(home);
             socket.dialogue().stage = Stage::Channels;
-            socket.dialogue().since = since.or(socket.dialogue().since);
+            let dialogue = socket.dialogue();
+            dialogue.since = since.or(dialogue.since);
+            resumes = dialogue.since;
             self.start_heartbeat(slot);
         }
         self.slots[slot].key = Some(identity.key);
-        // What follows a number that it named is still to come, for each topic as it subscribes.
-        let position = self.position(slot);
-        let seq = self.slots[slot].dialogue().since.map_or(position, |since| since.min(position));
+        let seq = resumes.unwrap_or_else(|| self.position(slot));
         self.say(slot, channels::authenticated(seq));
         Ok(())
     }
