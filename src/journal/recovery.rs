@@ -110,7 +110,7 @@ pub async fn recover<D: Disk>(disk: &D) -> Result<Recovered, RecoveryError> {
     }
     disk.sync_names().await.map_err(RecoveryError::Names)?;
     let follows = last.as_ref().map_or(safe, |last: &Segment| last.next_seq);
-    let catalogue = catalogue(files, last)?;
+    let mut catalogue = catalogue(files, last)?;
     let next_seq = match lease::read(disk).await? {
         Some(lease) => lease.clean.unwrap_or(lease.through.saturating_add(1)),
         None => {
@@ -124,6 +124,7 @@ pub async fn recover<D: Disk>(disk: &D) -> Result<Recovered, RecoveryError> {
     if next_seq > follows {
         report.push(Finding::Hole { from: follows, to: next_seq - 1 });
     }
+    catalogue.goes_on(follows, next_seq);
     Ok(Recovered { catalogue, next_seq, follows, report })
 }
 
