@@ -155,20 +155,22 @@ impl Sessions {
         let riders_max = self.rules.replay.sessions.max(1) as usize;
         let mut riders = Vec::new();
         ready.retain(|at| {
-            let Some(next) = next_of(*at) else { return false };
-            let rides = next >= start && next <= head && riders.len() < riders_max;
+            let socket = self.slots.current(*at);
+            let Some(behind) = socket.and_then(|socket| socket.behind.as_mut()) else { return false };
+            if behind.stage != Stage::Ready {
+                return false;
+            }
+            let rides = behind.next >= start && behind.next <= head && riders.len() < riders_max;
             if rides {
-                riders.push((*at, next));
+                // At once: it may be in the list twice, and rides once.
+                behind.stage = Stage::Riding;
+                riders.push((*at, behind.next));
             }
             !rides
         });
         self.replay.ready = ready;
         // The lowest may have found no room.
         let Some(position) = riders.iter().map(|(_, next)| *next).min() else { return };
-        for (at, _) in &riders {
-            let behind = self.slots[at.slot].behind.as_mut().expect("it is ready");
-            behind.stage = Stage::Riding;
-        }
         let replay = &mut self.replay;
         replay.riders = riders.into_iter().map(|(at, _)| at).collect();
         replay.position = position;
