@@ -240,6 +240,8 @@ impl Sessions {
         if told.to < self.replay.position {
             return 0;
         }
+        // What the disk does not have any more may still wait in the window for this shard, and comes as live events then.
+        let told = Gap { to: told.to.min(self.inbox.seq), ..told };
         let riders = std::mem::take(&mut self.replay.riders);
         let mut deliveries = 0;
         for &at in &riders {
