@@ -35,6 +35,8 @@ use crate::journal::{Chunk, Gap, GapReason, Part};
 use crate::limits;
 use crate::protocol::{SlowPolicy, gap};
 use crate::ring::SlotRef;
+#[cfg(test)]
+use crate::simulation::sabotage::{self, Sabotage};
 use crate::ws::CloseCode;
 
 #[derive(Default)]
@@ -300,6 +302,10 @@ impl Sessions {
 
     /// Hands an event to a rider, or tells that it can't take it and rides no more.
     fn deliver(&mut self, slot: u32, batch: &EncodedBatch, event: usize, seq: u64) -> bool {
+        #[cfg(test)]
+        if seq == self.inbox.seq && sabotage::is(Sabotage::DropLastBeforeLive) {
+            return true;
+        }
         let rules = self.rules.replay;
         let socket = &mut self.slots[slot];
         let at = socket.at(slot);
