@@ -19,6 +19,8 @@ pub mod protocol;
 pub mod ring;
 pub mod server;
 pub mod shard;
+#[cfg(test)]
+mod simulation;
 pub mod tokens;
 pub mod watchman;
 pub mod ws;

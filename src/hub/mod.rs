@@ -18,6 +18,8 @@
 //! * It ends when it was told to, and nothing that was posted to it is left without an answer.
 
 mod batch;
+#[cfg(test)]
+pub(crate) mod by_hand;
 mod dedupe;
 pub mod envelope;
 mod handle;

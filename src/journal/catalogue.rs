@@ -18,6 +18,15 @@ pub struct Catalogue {
     segments: VecDeque<Segment>,
     /// How many there have ever been.
     count: u64,
+    /// Where this run goes on, as long as it has no segment that says so.
+    goes_on: Option<GoesOn>,
+}
+
+/// The number that the first event of a run gets, and the number after the last one that is there before it.
+#[derive(Clone, Copy, Debug)]
+struct GoesOn {
+    follows: u64,
+    next_seq: u64,
 }
 
 /// One file.
@@ -145,6 +154,12 @@ impl Catalogue {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// The first event of this run gets the number `next_seq`, and the last one before it is the one before `follows`. So what
+    /// is gone is told even while the disk has no room for a segment of this run.
+    pub fn goes_on(&mut self, follows: u64, next_seq: u64) {
+        self.goes_on = Some(GoesOn { follows, next_seq });
+    }
+
     /// Takes a segment that was found. It stands behind all others.
     pub fn found(&mut self, segment: Segment) {
         self.seal(&segment.header);
@@ -210,10 +225,12 @@ impl Catalogue {
         if let Some(segment) = inside.filter(|segment| seq < segment.next_seq) {
             return Place::Inside { segment: segment.id(), mark: segment.mark(seq), until: segment.next_seq };
         }
-        let Some(next) = self.segments.get(behind).map(|next| next.header) else { return Place::Ahead };
+        let next = self.segments.get(behind).map(|next| (next.header.follows, next.header.first_seq));
+        let goes_on = || self.goes_on.filter(|on| seq < on.next_seq).map(|on| (on.follows, on.next_seq));
+        let Some((follows, first_seq)) = next.or_else(goes_on) else { return Place::Ahead };
         Place::Gone(match inside {
-            None if seq < next.follows => Gap { from: seq, to: next.follows - 1, reason: GapReason::Retention },
-            _ => Gap { from: seq, to: next.first_seq - 1, reason: GapReason::Crash },
+            None if seq < follows => Gap { from: seq, to: follows - 1, reason: GapReason::Retention },
+            _ => Gap { from: seq, to: first_seq - 1, reason: GapReason::Crash },
         })
     }
 }
@@ -233,6 +250,20 @@ mod tests {
 
     fn gone(from: u64, to: u64, reason: GapReason) -> Place {
         Place::Gone(Gap { from, to, reason })
+    }
+
+    /// The disk may be full when a server starts again.
+    #[test]
+    fn what_a_crash_took_is_told_before_there_is_a_segment_behind_it() {
+        let mut catalogue = catalogue();
+        catalogue.goes_on(55, 90);
+        assert_eq!(catalogue.place(54), inside(50, 50, 4096, 55));
+        assert_eq!(catalogue.place(60), gone(60, 89, GapReason::Crash));
+        assert_eq!(catalogue.place(90), Place::Ahead);
+        let mut empty = Catalogue::default();
+        empty.goes_on(55, 90);
+        assert_eq!(empty.place(1), gone(1, 54, GapReason::Retention));
+        assert_eq!(empty.place(55), gone(55, 89, GapReason::Crash));
     }
 
     /// 10 to 29 in two segments, and 50 to 54 after a crash.

@@ -20,6 +20,8 @@ use super::lease::{self, LeaseError};
 use super::record::{ALIGNMENT, Found};
 use super::segment::{self, HEADER_BYTES, InvalidHeader, SegmentHeader};
 use super::{Catalogue, Mark, Scan, Segment};
+#[cfg(test)]
+use crate::simulation::sabotage::{self, Sabotage};
 
 /// A journal that can be read and continued.
 #[derive(Debug)]
@@ -110,8 +112,10 @@ pub async fn recover<D: Disk>(disk: &D) -> Result<Recovered, RecoveryError> {
     }
     disk.sync_names().await.map_err(RecoveryError::Names)?;
     let follows = last.as_ref().map_or(safe, |last: &Segment| last.next_seq);
-    let catalogue = catalogue(files, last)?;
+    let mut catalogue = catalogue(files, last)?;
     let next_seq = match lease::read(disk).await? {
+        #[cfg(test)]
+        Some(_) if sabotage::is(Sabotage::ForgetLease) => 1,
         Some(lease) => lease.clean.unwrap_or(lease.through.saturating_add(1)),
         None => {
             if seen > 1 {
@@ -124,6 +128,7 @@ pub async fn recover<D: Disk>(disk: &D) -> Result<Recovered, RecoveryError> {
     if next_seq > follows {
         report.push(Finding::Hole { from: follows, to: next_seq - 1 });
     }
+    catalogue.goes_on(follows, next_seq);
     Ok(Recovered { catalogue, next_seq, follows, report })
 }
 

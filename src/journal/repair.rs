@@ -132,7 +132,8 @@ mod tests {
     fn assert_repaired(disk: &FakeDisk) {
         assert_eq!(run(Survey::of(disk)).expect("it can be read").faults, []);
         let recovered = run(recover(disk)).expect("it can be continued");
-        assert!(recovered.next_seq > 25 + limits::LEASE_NUMBERS, "{}", recovered.next_seq);
+        let next_seq = recovered.next_seq;
+        assert!(next_seq > 25 + limits::LEASE_NUMBERS, "{next_seq}");
         let reader = Reader::new(Rc::new(disk.clone()), Rc::new(RefCell::new(recovered.catalogue)));
         let chunk = run(reader.read(1, usize::MAX)).expect("readable");
         let parts = chunk.parts.iter().map(|part| match part {
@@ -149,6 +150,7 @@ mod tests {
             (true, 20, 20),
             (false, 21, 22),
             (true, 23, 24),
+            (false, 25, next_seq - 1),
         ];
         assert_eq!(parts.collect::<Vec<_>>(), expected);
     }

@@ -30,6 +30,8 @@ use super::{Catalogue, Journal, JournalOptions, JournalStatus, SyncPolicy, Windo
 use crate::clock::Nanos;
 use crate::hub::EncodedBatch;
 use crate::limits;
+#[cfg(test)]
+use crate::simulation::sabotage::{self, Sabotage};
 
 /// The file that will be the next segment, before it has its number.
 pub const SPARE_NAME: &str = "spare";
@@ -296,6 +298,8 @@ impl<D: Disk, C: Clock> Writer<D, C> {
             SyncPolicy::Always => self.synced,
             SyncPolicy::Interval | SyncPolicy::Never => self.written,
         };
+        #[cfg(test)]
+        let kept = if sabotage::is(Sabotage::AcknowledgeBeforeSync) { self.written } else { kept };
         if kept > self.kept {
             self.kept = kept;
             (self.on_kept)(kept);

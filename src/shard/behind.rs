@@ -203,6 +203,8 @@ impl Sessions {
                 behind.raise(other.audience, behind.next);
             }
             behind.next = since + 1;
+            // What is passed over from there on has not been told.
+            behind.skipped_to = 0;
         }
         self.slots[slot].behind = Some(behind);
         self.await_replay(slot);

@@ -34,7 +34,7 @@ mod socket;
 mod sockets;
 mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wheel;
 
 pub use plane::{EnterError, Plane};

@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use super::log::{LogRange, ShardLog};
 use crate::limits;
 use crate::ring::SendBatch;
+#[cfg(test)]
+use crate::simulation::sabotage::{self, Sabotage};
 
 #[derive(Debug, Default)]
 pub enum Output {
@@ -137,6 +139,10 @@ impl Output {
 
     /// Adds whole frames of the log.
     pub fn push_range(&mut self, range: LogRange, pool: &mut BacklogPool) {
+        #[cfg(test)]
+        if sabotage::is(Sabotage::SkipMerge) && matches!(self, Self::Range(last) if last.end == range.start) {
+            return;
+        }
         match self {
             Self::Empty => *self = Self::Range(range),
             Self::Range(last) if last.end == range.start => last.end = range.end,
@@ -261,6 +267,10 @@ impl Output {
                 }
                 (Piece::Owned { bytes, sent: 0, what: Own::Answer }, Some(fallen)) => {
                     backlog.owned_bytes -= bytes.len();
+                    #[cfg(test)]
+                    if sabotage::is(Sabotage::DropHeldAnswer) {
+                        continue;
+                    }
                     fallen.held.push((after, bytes));
                 }
                 (piece, _) => kept.push_back(piece),
@@ -393,6 +403,10 @@ impl Backlog {
         range.start = end;
         if range.is_empty() {
             self.pieces.pop_front();
+        }
+        #[cfg(test)]
+        if sabotage::is(Sabotage::DropHalfSentFrame) {
+            return;
         }
         self.replayed_bytes += rest.len();
         self.pieces.push_front(Piece::Owned { bytes: rest, sent: 0, what: Own::Rest });

@@ -104,6 +104,19 @@ impl<S: Sockets> Plane<S> {
         slots.slots().map(|slot| slots[slot].output.replayed_bytes() + slots[slot].output.owned_bytes()).sum()
     }
 
+    /// The number of the newest event that was taken in.
+    #[cfg(test)]
+    pub fn taken_in(&self) -> u64 {
+        self.sessions.inbox.seq
+    }
+
+    /// Sessions that are not live.
+    #[cfg(test)]
+    pub fn behind(&self) -> usize {
+        let slots = &self.sessions.slots;
+        slots.slots().filter(|slot| slots[*slot].is_behind()).count()
+    }
+
     #[cfg(test)]
     pub fn replay_position(&self) -> u64 {
         self.sessions.replay.position

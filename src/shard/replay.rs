@@ -37,6 +37,8 @@ use crate::journal::{Chunk, Gap, GapReason, Part};
 use crate::limits;
 use crate::protocol::SlowPolicy;
 use crate::ring::SlotRef;
+#[cfg(test)]
+use crate::simulation::sabotage::{self, Sabotage};
 use crate::ws::CloseCode;
 
 #[derive(Default)]
@@ -174,21 +176,22 @@ impl Sessions {
         let riders_max = self.rules.replay.sessions.max(1) as usize;
         let mut riders = Vec::new();
         ready.retain(|at| {
-            let Some(next) = next_of(*at) else { return false };
-            let rides = next >= start && next <= head && riders.len() < riders_max;
+            let socket = self.slots.current(*at);
+            let Some(behind) = socket.and_then(|socket| socket.behind.as_mut()) else { return false };
+            if behind.stage != Stage::Ready {
+                return false;
+            }
+            let rides = behind.next >= start && behind.next <= head && riders.len() < riders_max;
             if rides {
-                riders.push((*at, next));
+                behind.stage = Stage::Riding;
+                behind.listed = false;
+                riders.push((*at, behind.next));
             }
             !rides
         });
         self.replay.ready = ready;
         // The lowest may have found no room.
         let Some(position) = riders.iter().map(|(_, next)| *next).min() else { return };
-        for (at, _) in &riders {
-            let behind = self.slots[at.slot].behind.as_mut().expect("it is ready");
-            behind.stage = Stage::Riding;
-            behind.listed = false;
-        }
         let replay = &mut self.replay;
         replay.riders = riders.into_iter().map(|(at, _)| at).collect();
         replay.riding = replay.riders.len();
@@ -263,6 +266,8 @@ impl Sessions {
         if told.to < self.replay.position {
             return 0;
         }
+        // What the disk does not have any more may still wait in the window for this shard, and comes as live events then.
+        let told = Gap { to: told.to.min(self.inbox.seq), ..told };
         let riders = std::mem::take(&mut self.replay.riders);
         let mut deliveries = 0;
         for &at in &riders {
@@ -331,6 +336,10 @@ impl Sessions {
 
     /// Hands an event to a rider. One that can't take it rides no more.
     fn deliver(&mut self, slot: u32, event: &Event, frame: &[u8], seq: u64) {
+        #[cfg(test)]
+        if seq == self.inbox.seq && sabotage::is(Sabotage::DropLastBeforeLive) {
+            return;
+        }
         let rules = self.rules.replay;
         let socket = &mut self.slots[slot];
         let at = socket.at(slot);

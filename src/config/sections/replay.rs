@@ -47,7 +47,7 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "share_percent",
-        about: "The part of a shard's time that serving them takes at most, in percent. The rest is for live events and other programs.",
+        about: "The part of a shard's time that serving them takes at most, in percent. The rest is for live events.",
         wanted: "a number",
         example: "50",
         read: |options, value| {

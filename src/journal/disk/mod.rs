@@ -52,6 +52,8 @@ pub async fn create_anew<D: Disk>(disk: &D, name: &str) -> io::Result<D::File> {
     match disk.create(name).await {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             disk.remove(name).await?;
+            // Else a power cut might leave a later renaming of the new file, and this one under the name.
+            disk.sync_names().await?;
             disk.create(name).await
         }
         other => other,

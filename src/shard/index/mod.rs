@@ -36,7 +36,11 @@ use wallets::{Listed, WalletLists};
 
 pub type AudienceId = u32;
 
+#[cfg(not(test))]
 type Map<K> = HashMap<K, AudienceId, ahash::RandomState>;
+/// Walked in the same order by every run of a seed.
+#[cfg(test)]
+type Map<K> = HashMap<K, AudienceId, std::hash::BuildHasherDefault<std::hash::DefaultHasher>>;
 
 #[derive(Default)]
 pub struct TopicIndex {

@@ -3,7 +3,7 @@
 mod accounts;
 mod channels;
 mod closing;
-mod fake_kernel;
+pub(crate) mod fake_kernel;
 mod fan_out;
 mod full_sockets;
 mod heartbeat;
