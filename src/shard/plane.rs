@@ -132,6 +132,11 @@ impl<S: Sockets> Plane<S> {
         self.sessions.inbox.is_empty()
     }
 
+    /// The number of the event that is to come next.
+    pub fn next_seq(&self) -> u64 {
+        self.sessions.inbox.seq + 1
+    }
+
     /// Where the next batches go, in the order of their numbers.
     pub fn inbox(&mut self) -> &mut impl Extend<Arc<EncodedBatch>> {
         &mut self.sessions.inbox.batches

@@ -66,6 +66,8 @@ pub struct Replay {
     next: usize,
     /// The number after the last one that is at hand.
     frontier: u64,
+    /// Where the newest chunk of it begins.
+    newest_chunk: u64,
     /// The journal was asked for what follows, and has not answered.
     asked: bool,
     /// Bytes handed over since the queue was empty.
@@ -99,7 +101,9 @@ impl Sessions {
     /// is at hand, so that it need not wait. It is asked once.
     pub fn replay_wants(&mut self) -> Option<u64> {
         let replay = &mut self.replay;
-        let is_short = replay.frontier < replay.position + limits::REPLAY_AHEAD_EVENTS;
+        // No more than a chunk ahead, however long its events are.
+        let is_short =
+            replay.frontier < replay.position + limits::REPLAY_AHEAD_EVENTS && replay.position >= replay.newest_chunk;
         let wants = replay.rides && !replay.asked && is_short && replay.frontier <= self.inbox.seq;
         replay.asked |= wants;
         wants.then_some(replay.frontier)
@@ -113,7 +117,7 @@ impl Sessions {
             Some(chunk) if chunk.from != self.replay.frontier || !self.replay.rides => {}
             Some(chunk) if chunk.next > chunk.from => {
                 self.replay.parts.extend(chunk.parts);
-                self.replay.frontier = chunk.next;
+                (self.replay.newest_chunk, self.replay.frontier) = (chunk.from, chunk.next);
             }
             _ => self.journal_is_unreadable(),
         }
@@ -197,6 +201,7 @@ impl Sessions {
         replay.riding = replay.riders.len();
         replay.position = position;
         replay.frontier = position;
+        replay.newest_chunk = position;
         replay.is_far = is_far;
         replay.rides = true;
         replay.passed = 0;

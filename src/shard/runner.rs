@@ -122,7 +122,8 @@ impl Shard {
         stopping: Rc<Cell<bool>>,
         plane: Rc<RefCell<Plane<SocketRing>>>,
     ) -> Self {
-        let position = journal.visible();
+        // Not what is newest by now: the other shards serve already, and what came meanwhile is for this one, too.
+        let position = plane.borrow().next_seq();
         Self {
             index,
             handle,
