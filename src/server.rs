@@ -27,7 +27,7 @@ use crate::protocol::SessionRules;
 use crate::ring::probe::Unsupported;
 use crate::ring::{self, RingOptions, SocketRing};
 use crate::shard::{
-    Plane, SessionParts, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram,
+    Neighbours, Plane, SessionParts, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram,
 };
 use crate::tokens::{KeyError, TokenSettings, Verifier};
 use crate::watchman::Watchman;
@@ -343,7 +343,9 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
     let _ = outcome.send(Ok(()));
     let pulse = handle.pulse.clone();
-    Shard::new(index, handle, parts.window, parts.history, parts.directory, answers, stopping, plane).run().await;
+    let neighbours =
+        Neighbours { window: parts.window, history: parts.history, directory: parts.directory, answers, stopping };
+    Shard::new(index, handle, neighbours, plane).run().await;
     pulse.rest();
 }
 

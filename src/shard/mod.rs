@@ -38,7 +38,7 @@ pub(crate) mod tests;
 mod wheel;
 
 pub use plane::{EnterError, Plane};
-pub use runner::{Arrival, Seat, Shard, ShardHandle, ShardMail};
+pub use runner::{Arrival, Neighbours, Seat, Shard, ShardHandle, ShardMail};
 pub use sessions::{SessionParts, Sessions, ShardSizes};
 pub use sockets::Sockets;
 pub use stats::{ShardStats, new_histogram};

@@ -85,6 +85,19 @@ impl Drop for Seat {
     }
 }
 
+/// What a shard works with beside its own sockets.
+pub struct Neighbours {
+    /// The newest events.
+    pub window: Arc<Window>,
+    /// The journal on the disk.
+    pub history: JournalHandle,
+    pub directory: Arc<Directory>,
+    /// Where the desk's requests wait for their answers.
+    pub answers: Rc<crate::desk::Answers>,
+    /// Set when the shard begins to stop, for its desk to see.
+    pub stopping: Rc<Cell<bool>>,
+}
+
 /// What a client reads beside 1012.
 const SHUTTING_DOWN: &str = "the server is shutting down";
 
@@ -115,13 +128,10 @@ impl Shard {
     pub fn new(
         index: usize,
         handle: ShardHandle,
-        journal: Arc<Window>,
-        history: JournalHandle,
-        directory: Arc<Directory>,
-        answers: Rc<crate::desk::Answers>,
-        stopping: Rc<Cell<bool>>,
+        neighbours: Neighbours,
         plane: Rc<RefCell<Plane<SocketRing>>>,
     ) -> Self {
+        let Neighbours { window: journal, history, directory, answers, stopping } = neighbours;
         // Not what is newest by now: the other shards serve already, and what came meanwhile is for this one, too.
         let position = plane.borrow().next_seq();
         Self {
