@@ -84,6 +84,9 @@ pub const REPLAY_SESSION_BYTES_MAX: usize = 32 << 10;
 pub const REPLAY_STEP_EVENTS_MAX: usize = 512;
 pub const REPLAY_STEP_LOOKS_MAX: usize = 2_000;
 
+/// Sessions behind that are passed over in the time that a look at one takes.
+pub const REPLAY_PASSED_OVER_A_LOOK: usize = 16;
+
 /// Sends of a batch to sessions that are behind: a live event that comes meanwhile waits for no more than half a millisecond.
 pub const REPLAY_SENDS_MAX: usize = 32;
 
@@ -94,8 +97,8 @@ pub const REPLAY_ROUND_EVENTS: u64 = 200_000;
 /// Conflation keys whose newest event a shard remembers, in each of two generations: 4 MiB each.
 pub const NEWEST_KEYS_MAX: usize = 1 << 16;
 
-/// The same of all sessions of a shard together, before those that take bytes have to be sent what they have: enough for twenty
-/// events in each send when ten thousand come back at once.
+/// The same of all sessions of a shard together, before those that take bytes have to be sent what they have: a hundred events
+/// in each send to two thousand sessions.
 pub const REPLAY_UNSENT_BYTES_MAX: usize = 64 << 20;
 
 /// Emptied backlogs that a shard keeps for the next socket that needs one.
@@ -303,7 +306,7 @@ pub const REPLAY_BYTES_PER_SECOND: u64 = 16 << 20;
 
 /// Sessions of a shard that are replayed to at once: the others of a reconnect storm wait for their turn, and cost nothing
 /// meanwhile.
-pub const REPLAY_SESSIONS: u32 = 20_000;
+pub const REPLAY_SESSIONS: u32 = 2_000;
 
 /// What a start reads of the journal for the ids that publishers may repeat, at most, and for the newest alerts, at least: a
 /// second of work, and a few milliseconds.
@@ -816,6 +819,10 @@ pub const JOURNAL_TAIL_MS: u64 = 100;
 
 /// What `stentor backup` copies at a time.
 pub const BACKUP_STEP_BYTES: usize = 1 << 20;
+
+/// How often, and how soon again, a backup looks at a record that seems broken: a running server may be writing it.
+pub const BACKUP_LOOKS_MAX: u32 = 20;
+pub const BACKUP_LOOK_AGAIN_MS: u64 = 50;
 
 /// A backup's list of its files: a hundred bytes each, for a journal of a hundred thousand segments.
 pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 16 << 20;

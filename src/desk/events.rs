@@ -32,6 +32,9 @@ pub async fn poll(desk: &Desk, request: &Request<Incoming>) -> Result<Reply, Res
     let topics = listener.topics(request.uri(), &desk.rules)?;
     let limit = query::limit(request.uri(), EVENTS_DEFAULT, EVENTS_MAX)?;
     let since = terms::since(request.uri(), desk.hub.last_seq())?;
+    // What a poll may hold: those of all clients together are bounded as bodies are.
+    let mut share = desk.bodies.share();
+    share.grow(REPLAY_CHUNK_BYTES + EVENTS_ANSWER_BYTES_MAX)?;
     let mut page = Page::new(since.map_or(desk.window.visible(), |since| since + 1), limit);
     page.fill(desk, &listener.into_filter(topics)).await?;
     let mut reply = Response::new(Full::new(Bytes::from(page.answer(desk.window.visible() - 1))));

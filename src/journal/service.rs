@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use glommio::ExecutorJoinHandle;
@@ -140,10 +140,16 @@ impl JournalService {
 
     /// Waits for the end that [`JournalHandle::stop`] has asked for.
     pub fn finish(self) -> Result<(), StopError> {
-        let end = self.end.recv();
+        let patience = Duration::from_millis(2 * limits::JOURNAL_STOP_MS);
+        let end = match self.end.recv_timeout(patience) {
+            // It hangs in the disk, and the process ends without it: the lease says that it was not orderly.
+            Err(RecvTimeoutError::Timeout) => return Err(StopError::Disk(io::ErrorKind::TimedOut.into())),
+            Err(RecvTimeoutError::Disconnected) => Err(StopError::Died),
+            Ok(end) => end.map_err(StopError::Disk),
+        };
         // How it ended has been told, or a panic was.
         let _ = self.thread.join();
-        end.map_err(|_| StopError::Died)?.map_err(StopError::Disk)
+        end
     }
 }
 
@@ -273,7 +279,6 @@ async fn sleep_ms(ms: u64) {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::mpsc::RecvTimeoutError;
 
     use futures_lite::future::block_on;
 

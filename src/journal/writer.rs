@@ -180,6 +180,8 @@ impl<D: Disk, C: Clock> Writer<D, C> {
     /// While a failure is waited out, the segment that there is still takes what fits.
     async fn work(&mut self, may_retry: bool) -> io::Result<()> {
         if may_retry {
+            // First of all: on a full disk it may be what makes room for the rest.
+            self.retain().await;
             self.renew_lease().await?;
         }
         self.write(may_retry).await?;

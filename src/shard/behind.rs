@@ -93,7 +93,7 @@ impl Behind {
     }
 
     /// Raises what it gets of an audience to the events from a number on.
-    fn raise(&mut self, audience: AudienceId, from: u64) {
+    pub fn raise(&mut self, audience: AudienceId, from: u64) {
         match self.floors.iter_mut().find(|(floored, _)| *floored == audience) {
             Some((_, floor)) => *floor = from.max(*floor),
             None => self.floors.push((audience, from)),

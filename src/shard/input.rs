@@ -73,6 +73,7 @@ impl Sessions {
 
     /// Closes because of what the peer sent. What it sent before that is still answered; events that wait are dropped.
     pub(super) fn close_behind_answers(&mut self, slot: u32, close_frame: &[u8]) {
+        // Those that follow events which it was not handed are dropped with them: they carry later numbers.
         let mut last = self.slots[slot].output.waiting_answers();
         last.extend_from_slice(close_frame);
         self.close_with(slot, last.into(), limits::CLOSE_DRAIN_MS);

@@ -82,10 +82,7 @@ impl Sessions {
     pub(super) fn unsubscribe(&mut self, slot: u32, topic: &str) {
         if let Some(at) = self.subscription(slot, topic) {
             // The journal could not tell any more which of the events in the log were for it.
-            let output = &mut self.slots[slot].output;
-            if output.log_bytes() <= limits::EVENTS_UNSENT_BYTES_MAX {
-                output.keep(&self.log, &mut self.pool);
-            }
+            self.keep_events(slot);
             let dialogue = self.slots[slot].dialogue();
             let Subscription { membership, .. } = dialogue.subscriptions.remove(at);
             dialogue.names_bytes -= topic.len();
@@ -95,6 +92,15 @@ impl Sessions {
                 behind.forget(membership.audience);
             }
             self.leave(membership);
+        }
+    }
+
+    /// Copies out of the log what a session has not been sent, where that is not too much, so that it gets it whatever it
+    /// receives from now on.
+    pub(super) fn keep_events(&mut self, slot: u32) {
+        let output = &mut self.slots[slot].output;
+        if output.unsent_events() <= limits::EVENTS_UNSENT_BYTES_MAX {
+            output.keep(&self.log, &mut self.pool);
         }
     }
 

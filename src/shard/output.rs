@@ -125,6 +125,11 @@ impl Output {
         }
     }
 
+    /// Bytes of events that have not been sent, wherever they are.
+    pub fn unsent_events(&self) -> u64 {
+        self.log_bytes() + self.replayed_bytes() as u64
+    }
+
     /// The lowest log offset that is still needed.
     pub fn oldest(&self) -> Option<u64> {
         match self {

@@ -54,6 +54,9 @@ pub struct Replay {
     /// Those who rode along when the round began, and how many of them still do.
     riders: Vec<SlotRef>,
     pub riding: usize,
+    /// A bit for each slot of those who rode along when the round began: so that the others, who may be ten times as many, cost
+    /// no look at their sockets.
+    aboard: Vec<u64>,
     /// A round is under way.
     rides: bool,
     /// It is one of those that are far from the present.
@@ -68,8 +71,8 @@ pub struct Replay {
     frontier: u64,
     /// Where the newest chunk of it begins.
     newest_chunk: u64,
-    /// The journal was asked for what follows, and has not answered.
-    asked: bool,
+    /// The number from which on the journal was asked, and has not answered.
+    asked: Option<u64>,
     /// Bytes handed over since the queue was empty.
     unsent_bytes: usize,
     /// Riders have as much unsent as they may, each or together, although the kernel takes it: the queue has to be visited first.
@@ -90,9 +93,14 @@ impl Replay {
         self.rides || self.stirred || !self.queue.is_empty() || !self.paused.is_empty()
     }
 
+    fn is_aboard(&self, slot: u32) -> bool {
+        self.aboard.get(slot as usize / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
+    }
+
     /// Whether it can go on without an answer or a tick.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || self.stirred || (self.rides && (!self.asked || !self.parts.is_empty()))
+        let may_go_on = self.asked.is_none() || !self.parts.is_empty();
+        !self.queue.is_empty() || (self.stirred && !self.rides) || (self.rides && may_go_on)
     }
 }
 
@@ -104,17 +112,21 @@ impl Sessions {
         // No more than a chunk ahead, however long its events are.
         let is_short =
             replay.frontier < replay.position + limits::REPLAY_AHEAD_EVENTS && replay.position >= replay.newest_chunk;
-        let wants = replay.rides && !replay.asked && is_short && replay.frontier <= self.inbox.seq;
-        replay.asked |= wants;
+        let wants = replay.rides && replay.asked.is_none() && is_short && replay.frontier <= self.inbox.seq;
+        if wants {
+            replay.asked = Some(replay.frontier);
+        }
         wants.then_some(replay.frontier)
     }
 
     /// The journal's answer; none where it can't be read.
     pub fn replayed(&mut self, chunk: Option<Chunk>) {
-        self.replay.asked = false;
+        let asked = self.replay.asked.take();
+        let is_for_this = self.replay.rides && asked == Some(self.replay.frontier);
         match chunk {
             // For a round that is over.
-            Some(chunk) if chunk.from != self.replay.frontier || !self.replay.rides => {}
+            _ if !is_for_this => {}
+            Some(chunk) if chunk.from != self.replay.frontier => {}
             Some(chunk) if chunk.next > chunk.from => {
                 self.replay.parts.extend(chunk.parts);
                 (self.replay.newest_chunk, self.replay.frontier) = (chunk.from, chunk.next);
@@ -147,7 +159,9 @@ impl Sessions {
                 Part::Events(batch) => self.pass_event(&batch),
             };
             budget = budget.saturating_sub(looks);
-            if self.replay.riding == 0 || (self.replay.is_far && self.replay.passed >= limits::REPLAY_ROUND_EVENTS) {
+            // A round of those near the present may meet events that come as fast as it goes.
+            let longest = limits::REPLAY_ROUND_EVENTS * if self.replay.is_far { 1 } else { 2 };
+            if self.replay.riding == 0 || self.replay.passed >= longest {
                 return self.end_round();
             }
         }
@@ -199,6 +213,14 @@ impl Sessions {
         let replay = &mut self.replay;
         replay.riders = riders.into_iter().map(|(at, _)| at).collect();
         replay.riding = replay.riders.len();
+        replay.aboard.clear();
+        for rider in &replay.riders {
+            let word = rider.slot as usize / 64;
+            if word >= replay.aboard.len() {
+                replay.aboard.resize(word + 1, 0);
+            }
+            replay.aboard[word] |= 1 << (rider.slot % 64);
+        }
         replay.position = position;
         replay.frontier = position;
         replay.newest_chunk = position;
@@ -272,7 +294,14 @@ impl Sessions {
             return 0;
         }
         // What the disk does not have any more may still wait in the window for this shard, and comes as live events then.
-        let told = Gap { to: told.to.min(self.inbox.seq), ..told };
+        let told = if told.to > self.inbox.seq {
+            self.replay.parts.clear();
+            self.replay.frontier = self.inbox.seq + 1;
+            self.replay.newest_chunk = self.inbox.seq + 1;
+            Gap { to: self.inbox.seq, ..told }
+        } else {
+            told
+        };
         let riders = std::mem::take(&mut self.replay.riders);
         let mut deliveries = 0;
         for &at in &riders {
@@ -324,12 +353,16 @@ impl Sessions {
                 let members = std::mem::take(&mut self.index.audience(id).members);
                 let live = self.index.audience(id).live as usize;
                 for &slot in &members[live..] {
+                    if !self.replay.is_aboard(slot) {
+                        continue;
+                    }
+                    looks += 1;
                     let wants = self.slots[slot].behind.as_ref().is_some_and(|behind| behind.wants(id, seq));
                     if wants {
                         self.deliver(slot, &batch.events()[event], frame, seq);
                     }
                 }
-                looks += members.len() - live;
+                looks += (members.len() - live) / limits::REPLAY_PASSED_OVER_A_LOOK;
                 self.index.audience(id).members = members;
             }
             self.replay.room = room;
@@ -409,8 +442,14 @@ impl Sessions {
     /// Whoever needs it can't be served, and must not believe that nothing was published.
     fn journal_is_unreadable(&mut self) {
         for at in std::mem::take(&mut self.replay.riders) {
-            if self.rider(at).is_some() {
-                self.close(at.slot, CloseCode::INTERNAL_ERROR, "the journal can't be read");
+            // Those who are past the place are not concerned.
+            let frontier = self.replay.frontier;
+            match self.rider(at).map(|behind| behind.next) {
+                Some(next) if next <= frontier => {
+                    self.close(at.slot, CloseCode::INTERNAL_ERROR, "the journal can't be read");
+                }
+                Some(_) => self.replay.riders.push(at),
+                None => {}
             }
         }
         self.end_round();

@@ -7,18 +7,21 @@
 pub(super) mod manifest;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use futures_lite::future::block_on;
 use indicatif::HumanBytes;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Failure;
 use super::console::Console;
 use super::journal::JOURNAL_DIR;
-use crate::journal::{lease, segment};
-use crate::limits::STORE_BUSY_TIMEOUT_MS;
+use crate::journal::disk::{BlockingDisk, Disk, DiskFile};
+use crate::journal::record::Found;
+use crate::journal::{Scan, lease, segment};
+use crate::limits::{BACKUP_LOOK_AGAIN_MS, BACKUP_LOOKS_MAX, STORE_BUSY_TIMEOUT_MS};
 use manifest::{Entry, MANIFEST_FILE, Manifest};
 
 /// What SQLite's files are named.
@@ -73,12 +76,40 @@ pub(super) fn make_empty(directory: &Path) -> Result<(), Failure> {
 
 /// Copies a file with its mode. It lasts once its directory is synced.
 pub(super) fn copy_file(from: &Path, to: &Path, path: &str) -> io::Result<Entry> {
-    let mut source = File::open(from.join(path))?;
+    copy_file_to(from, to, path, u64::MAX)
+}
+
+/// The same of no more than its first `end` bytes.
+fn copy_file_to(from: &Path, to: &Path, path: &str, end: u64) -> io::Result<Entry> {
+    let source = File::open(from.join(path))?;
     let mode = source.metadata()?.permissions().mode() & 0o777;
     let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(to.join(path))?;
-    let entry = Entry::of_copy(path, &mut source, &mut target)?;
+    let entry = Entry::of_copy(path, &mut source.take(end), &mut target)?;
     target.sync_all()?;
     Ok(entry)
+}
+
+/// Where the whole records of a segment end that may be written meanwhile; none where it is damaged, and to be copied as it is.
+fn whole_records(directory: &Path, name: &str) -> io::Result<Option<u64>> {
+    let file = block_on(BlockingDisk::new(directory.to_owned()).open(name))?;
+    let mut scan = Scan::new(&file, segment::HEADER_BYTES, block_on(file.size())?);
+    let mut looks = 0;
+    loop {
+        match block_on(scan.look())? {
+            Found::Record(record) => {
+                let bytes = record.bytes;
+                scan.pass(bytes);
+            }
+            Found::End | Found::Partial(_) => return Ok(Some(scan.offset())),
+            // A record that is being written looks like a broken one for a moment.
+            Found::Broken(_) if looks < BACKUP_LOOKS_MAX => {
+                looks += 1;
+                std::thread::sleep(std::time::Duration::from_millis(BACKUP_LOOK_AGAIN_MS));
+                scan.refresh();
+            }
+            Found::Broken(_) => return Ok(None),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +186,9 @@ impl Copy<'_> {
         for (nth, name) in segments.iter().enumerate() {
             console.say(format_args!("copying {name} ({} of {})", nth + 1, segments.len()));
             let path = format!("{JOURNAL_DIR}/{name}");
-            match copy_file(self.from, self.to, &path) {
+            // The newest one grows while it is copied, and what is read of it late must not rest on what was read too early.
+            let end = if nth + 1 == segments.len() { whole_records(&directory, name) } else { Ok(None) };
+            match end.and_then(|end| copy_file_to(self.from, self.to, &path, end.unwrap_or(u64::MAX))) {
                 Ok(entry) => self.entries.push(entry),
                 // Retention took it, and with it all that are older.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {

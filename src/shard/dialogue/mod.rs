@@ -180,9 +180,11 @@ impl Sessions {
         let socket = &self.slots[slot];
         let is_even = || {
             let holds_answers = socket.behind.as_ref().is_some_and(|behind| behind.holds_answers());
-            !holds_answers && socket.output.log_bytes() <= limits::EVENTS_UNSENT_BYTES_MAX
+            !holds_answers && socket.output.unsent_events() <= limits::EVENTS_UNSENT_BYTES_MAX
         };
-        self.unsent_answers(slot) < limits::ANSWERS_UNSENT_BYTES_MAX && (!text.contains("unsubscribe") || is_even())
+        // A word may be written with escapes.
+        let may_end = text.contains("unsubscribe") || text.contains('\\');
+        self.unsent_answers(slot) < limits::ANSWERS_UNSENT_BYTES_MAX && (!may_end || is_even())
     }
 
     fn carry_out(&mut self, slot: u32, text: &str) {

@@ -130,13 +130,20 @@ impl Sessions {
             guest.warns = Some(warning_before(expires));
         }
         if guest.admin.map(|admin| admin.level) != claims.admin_level {
-            if let Some(admin) = guest.admin.take() {
+            let former = guest.admin.take();
+            self.keep_events(slot);
+            let floor = self.slots[slot].behind.as_ref().map(|behind| behind.settled());
+            if let Some(admin) = former {
                 if let Some(behind) = &mut self.slots[slot].behind {
                     behind.forget(admin.membership.audience);
                 }
                 self.leave(admin.membership);
             }
             let admin = claims.admin_level.map(|level| self.join_admin(slot, level));
+            if let (Some(admin), Some(floor), Some(behind)) = (&admin, floor, &mut self.slots[slot].behind) {
+                // What it had as another level's is not sent again.
+                behind.raise(admin.membership.audience, floor);
+            }
             self.guest(slot)?.admin = admin;
         }
         if let (Some(since), Some(home)) = (since, self.slots[slot].home) {
