@@ -13,6 +13,7 @@
 //!   before it.
 //! * After a failed write or sync nobody knows what the segment's file holds behind its synced end. It is never written again:
 //!   a new segment begins with the first number that was not synced, and everything from there on comes from the window again.
+//!   A failed write is followed by a sync of what was there before it, so that of that a killed process loses nothing.
 //!
 //! Nothing here knows of a thread or an executor. A simulation polls a turn as far as it likes and takes any await as a crash.
 
@@ -230,6 +231,8 @@ impl<D: Disk, C: Clock> Writer<D, C> {
         let mut bytes = Some(bytes);
         let bytes = || bytes.take().unwrap_or_else(|| Records::of(batches, synced, u64::MAX).bytes);
         if let Err(error) = disk::write_all(&segment.file, bytes, segment.end).await {
+            // What stood there before is as good as it was. It has to come again only where it can't be synced, either.
+            let _ = self.sync().await;
             self.give_up().await;
             return Err(error);
         }

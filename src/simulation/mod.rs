@@ -527,7 +527,7 @@ impl World {
         self.count_fallen();
         let head = self.server.window.head();
         let (synced, kept) = (self.server.status.synced(), self.server.kept());
-        let had_faults = self.server.had_faults;
+        let synced_well = self.disk.failed_syncs() == 0;
         for number in 0..self.clients.len() {
             // What the kernel has taken may still arrive.
             if self.rng.bool() {
@@ -569,7 +569,7 @@ impl World {
         let seed = self.rng.u64(..);
         self.server = Server::start(&self.setting, &self.disk, recovered, seed, hear);
         self.noted = self.server.window.head();
-        self.check_what_is_gone(end, &found, synced, kept, had_faults);
+        self.check_what_is_gone(end, &found, synced, kept, synced_well);
         self.life += 1;
         self.tally.lives += 1;
     }
@@ -580,7 +580,7 @@ impl World {
     }
 
     /// Of what is not there nothing was promised, or it was retained for long enough.
-    fn check_what_is_gone(&mut self, end: End, found: &[u64], synced: u64, kept: u64, had_faults: bool) {
+    fn check_what_is_gone(&mut self, end: End, found: &[u64], synced: u64, kept: u64, synced_well: bool) {
         let always = self.setting.journal.sync == SyncPolicy::Always;
         let numbers: Vec<u64> = self.history.entries().map(|(seq, _)| seq).collect();
         let mut found = found.iter().copied().peekable();
@@ -595,8 +595,8 @@ impl World {
             }
             let must_last = match end {
                 End::Stop => true,
-                // What only the kernel had may have been under way to another segment.
-                End::Kill if !had_faults => entry.promised || seq < kept,
+                // After a failed sync, what only the kernel had may have been under way to another segment.
+                End::Kill if synced_well => entry.promised || seq < kept,
                 End::Kill | End::PowerCut => (always && entry.promised) || seq < synced,
             };
             assert!(!must_last && !entry.lasting, "event {seq} is gone after {end:?}, and was promised to last");

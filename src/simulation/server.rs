@@ -55,7 +55,6 @@ pub struct Server {
     /// Below this number everything was told to be kept.
     pub kept: Arc<AtomicU64>,
     pub catalogue: Rc<RefCell<Catalogue>>,
-    pub had_faults: bool,
     woken: Arc<AtomicBool>,
     stops: Rc<Cell<bool>>,
     begun: Rc<Cell<bool>>,
@@ -181,7 +180,6 @@ impl Server {
             gate,
             kept,
             catalogue,
-            had_faults: false,
             woken,
             stops,
             begun,
@@ -208,7 +206,6 @@ impl Server {
         if ended {
             self.writer = None;
         }
-        self.had_faults |= self.status.fault().is_some();
         ended
     }
 

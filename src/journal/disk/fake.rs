@@ -50,6 +50,7 @@ struct State {
     /// What leads from the lasting names to the names.
     name_changes: Vec<NameChange>,
     syncs: u64,
+    failed_syncs: u64,
 }
 
 /// A file's bytes, as they are and as they are known to last.
@@ -88,6 +89,7 @@ impl FakeDisk {
             names,
             name_changes: Vec::new(),
             syncs: 0,
+            failed_syncs: 0,
         })))
     }
 
@@ -98,6 +100,11 @@ impl FakeDisk {
     /// How often a file was synced.
     pub fn syncs(&self) -> u64 {
         self.0.borrow().syncs
+    }
+
+    /// How often the sync of a file has failed.
+    pub fn failed_syncs(&self) -> u64 {
+        self.0.borrow().failed_syncs
     }
 
     /// The seed's own chance, for whoever drives the simulation.
@@ -387,8 +394,9 @@ impl DiskFile for FakeFile {
         let sync = |state: &mut State| {
             state.syncs += 1;
             let fails = state.happens(state.faults.sync_errors);
-            let State { files, rng, .. } = state;
+            let State { files, rng, failed_syncs, .. } = state;
             if fails {
+                *failed_syncs += 1;
                 files[self.number].fail_to_sync(rng);
                 return Err(failed());
             }
