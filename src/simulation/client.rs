@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::Value;
 
 use super::cast::{self, Kind, Mask, TOPICS};
+use super::diary::note;
 use super::history::History;
-use super::note;
 use crate::journal::{Gap, GapReason};
 use crate::protocol::SlowPolicy;
 use crate::shard::tests::fake_kernel::FakeClient;

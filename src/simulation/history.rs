@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cast::{self, Mask};
 use crate::event::Event;
 use crate::hub::EncodedBatch;
-use crate::journal::{Gap, GapReason};
+use crate::journal::{Catalogue, Gap, GapReason};
 
 #[derive(Default)]
 pub struct History {
@@ -69,6 +69,13 @@ impl History {
             if let Some(id) = &event.id {
                 self.ids.insert((batch.origin().publisher, id.clone()), seq);
             }
+        }
+    }
+
+    /// What is older than the catalogue's oldest segment may be gone.
+    pub fn follow_retention(&mut self, catalogue: &Catalogue) {
+        if let Some(oldest) = catalogue.segments().next() {
+            self.retained_from = self.retained_from.max(oldest.first_seq());
         }
     }
 

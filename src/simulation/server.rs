@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::cast;
 use super::sabotage::{self, Sabotage};
+use super::setting::Setting;
 use crate::clock::{self, Nanos};
 use crate::gate::{Gate, Policy};
 use crate::hub::by_hand::ByHand;
@@ -17,30 +18,13 @@ use crate::hub::{EncodedBatch, Hub, HubHandle, Keeper};
 use crate::journal::disk::fake::{FakeDisk, run};
 use crate::journal::recovery::Recovered;
 use crate::journal::writer::{Clock, Origin, Writer};
-use crate::journal::{
-    Catalogue, Chunk, Journal, JournalError, JournalFault, JournalOptions, JournalStatus, Part, Reader, Window,
-};
+use crate::journal::{Catalogue, Chunk, Journal, JournalError, JournalFault, JournalStatus, Part, Reader, Window};
 use crate::limits;
-use crate::protocol::{ReplayRules, SessionRules};
+use crate::protocol::SessionRules;
 use crate::shard::tests::fake_kernel::FakeKernel;
 use crate::shard::{Plane, SessionParts, Sessions, ShardSizes, ShardStats, Tick};
 use crate::tokens::{KeySource, TokenSettings, Verifier};
 use crate::ws::CloseCode;
-
-/// What a seed decides of a server, for all its lives.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    pub journal: JournalOptions,
-    pub replay: ReplayRules,
-    pub shards: usize,
-    pub lag_bytes_max: usize,
-    pub kept_bytes: usize,
-    pub chunk_bytes: usize,
-    pub inbox_bytes: usize,
-    pub send_batch_max: usize,
-    pub writes_short: bool,
-    pub answers_late: bool,
-}
 
 /// Room for few events, so that it wraps often; sixteen frames of the longest.
 const LOG_BYTES: usize = 64 << 10;

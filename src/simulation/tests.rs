@@ -5,8 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::diary::{last_steps, tell};
 use super::sabotage::{self, Sabotage};
-use super::{TELLS, Tally, last_steps, simulate};
+use super::simulate;
+use super::tally::Tally;
 use crate::clock;
 
 /// As many take some seconds in a debug build.
@@ -50,9 +52,9 @@ fn nobody_misses_an_event_whatever_happens() {
             match attempt(seed) {
                 Ok(tally) => total.lock().expect("no holder panics").add(tally),
                 Err(told) => {
-                    TELLS.set(true);
+                    tell(true);
                     assert_eq!(attempt(seed).err().as_ref(), Some(&told), "a seed repeats itself");
-                    TELLS.set(false);
+                    tell(false);
                     let steps = last_steps().join("\n  ");
                     eprintln!("the last steps of STENTOR_SEED={seed}:\n  {steps}\nSTENTOR_SEED={seed}: {told}");
                     failures.lock().expect("no holder panics").push((seed, told));
@@ -106,17 +108,4 @@ bugs! {
     a_lost_half_of_a_frame_is_found: DropHalfSentFrame,
     an_event_lost_before_going_live_is_found: DropLastBeforeLive,
     forgotten_ids_are_found: ForgetIds,
-}
-
-impl Tally {
-    fn add(&mut self, other: Self) {
-        let Self { lives, events, lost, delivered, acknowledged, sessions, fell_behind } = other;
-        self.lives += lives;
-        self.events += events;
-        self.lost += lost;
-        self.delivered += delivered;
-        self.acknowledged += acknowledged;
-        self.sessions += sessions;
-        self.fell_behind += fell_behind;
-    }
 }
