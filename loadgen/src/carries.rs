@@ -4,9 +4,6 @@ use std::borrow::Cow;
 
 use ahash::AHashMap;
 
-use crate::handshake::{Verdict, read_upgrade};
-use crate::listener::Notice;
-
 #[derive(Default)]
 pub struct Carries(AHashMap<u32, Vec<u8>>);
 
@@ -16,7 +13,7 @@ impl Carries {
         if !carrying {
             return Cow::Borrowed(bytes);
         }
-        let mut all = self.0.remove(&socket).unwrap_or_default();
+        let mut all = self.take(socket);
         all.extend_from_slice(bytes);
         Cow::Owned(all)
     }
@@ -41,18 +38,8 @@ impl Carries {
         self.0.get(&socket).map_or(&[], Vec::as_slice)
     }
 
-    pub fn forget(&mut self, socket: u32) {
-        self.0.remove(&socket);
-    }
-
-    /// What an answer to the handshake was that ended with the connection.
-    pub fn cut_off(&mut self, socket: u32, accept: &str) -> Notice {
-        let kept = self.0.remove(&socket).unwrap_or_default();
-        match read_upgrade(&kept, true, accept) {
-            Verdict::Refused(answer) => Notice::Refused(answer),
-            Verdict::Nonsense(what) => Notice::Nonsense(what),
-            Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),
-        }
+    pub fn take(&mut self, socket: u32) -> Vec<u8> {
+        self.0.remove(&socket).unwrap_or_default()
     }
 
     #[cfg(test)]

@@ -11,6 +11,12 @@ use crate::limits::EVENT_BYTES_MAX;
 /// What an event's index stands behind in the text that clients get.
 pub const INDEX_MARK: &[u8] = b"\"n\":";
 
+/// What stands before the number that the server gave an event.
+pub const SEQ_MARK: &[u8] = b"\"seq\":";
+
+/// What stands in the server's word on numbers that a socket will not get.
+pub const GAP_MARK: &[u8] = b"\"type\":\"gap\"";
+
 /// Where a publisher's events come from.
 pub trait EventSource: Send {
     /// Appends event `index` of the run as a publisher writes it: one JSON object.

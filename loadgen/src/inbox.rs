@@ -16,14 +16,11 @@ use memchr::memmem::{Finder, find};
 
 use crate::carries::Carries;
 use crate::catalogue::Catalogue;
-use crate::event::{INDEX_MARK, index_in, number_behind};
-use crate::frame::{
-    Frame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control,
-    first_frame,
-};
-use crate::handshake::{Upgrade, Verdict, read_upgrade};
+use crate::event::{GAP_MARK, INDEX_MARK, index_in, number_behind};
+use crate::frame::{Frame, OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control};
+use crate::handshake::Upgrade;
 use crate::latency::Recorder;
-use crate::listener::{Listener, Notice, Phase};
+use crate::listener::{Listener, Notice, Phase, Stream};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::Timetable;
 use crate::stall::{Stall, StallEnd, StallPlan};
@@ -33,10 +30,8 @@ struct Socket {
     latency_sum_ns: u64,
     /// The event that must come next.
     expected: u32,
-    phase: Phase,
+    stream: Stream,
     reading: Reading,
-    /// Whether `carries` holds the start of something incomplete.
-    carrying: bool,
 }
 
 /// How a socket reads.
@@ -49,8 +44,7 @@ enum Reading {
     Stalled,
 }
 
-/// What the server says of numbers that a socket will not get.
-const GAP_MARK: &[u8] = br#""type":"gap""#;
+/// The first and the last number of a gap.
 const GAP_FROM_MARK: &[u8] = br#""from":"#;
 const GAP_TO_MARK: &[u8] = br#""to":"#;
 
@@ -129,28 +123,59 @@ impl Listener for Inbox {
         Cow::Borrowed(&self.upgrade.request)
     }
 
+    fn accept(&self, _socket: u32) -> &str {
+        &self.upgrade.accept
+    }
+
     fn phase(&self, socket: u32) -> Phase {
-        self.sockets[socket as usize].phase
+        self.sockets[socket as usize].stream.phase
     }
 
-    fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
-        let carrying = self.sockets[socket as usize].carrying;
-        let all = self.carries.join(socket, carrying, bytes);
-        let used = self.consume(socket, &all, now_ns, notices);
-        self.sockets[socket as usize].carrying = self.carries.keep(socket, all, used);
+    fn stream(&mut self, socket: u32) -> &mut Stream {
+        &mut self.sockets[socket as usize].stream
     }
 
-    fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
-        match self.phase(socket) {
-            Phase::Upgrading => notices.push(self.carries.cut_off(socket, &self.upgrade.accept)),
-            Phase::Open => notices.push(Notice::Ended { socket, why: why.to_owned() }),
-            Phase::Ended => {}
+    fn carries(&mut self) -> &mut Carries {
+        &mut self.carries
+    }
+
+    fn opened(&mut self, _socket: u32, _now_ns: u64, notices: &mut Vec<Notice>) {
+        notices.push(Notice::Opened);
+    }
+
+    #[inline]
+    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let state = &mut self.sockets[socket as usize];
+        let mut rest = bytes;
+        while let Some(after) = self.catalogue.frame(state.expected).and_then(|frame| rest.strip_prefix(frame)) {
+            let event = state.expected;
+            state.expected += 1;
+            rest = after;
+            if state.reading == Reading::Always {
+                state.latency_sum_ns += self.recorder.delivered(event, now_ns);
+            } else {
+                self.stalled_recorder.delivered(event, now_ns);
+                state.read_on(&mut self.stall, self.timetable.intended_ns(event), now_ns);
+            }
         }
-        self.forget(socket);
+        bytes.len() - rest.len()
     }
 
-    fn leave(&mut self, socket: u32) {
-        self.forget(socket);
+    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
+        match frame.opcode {
+            OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.finder, frame.payload) {
+                Some(event) if event < self.recorder.events() => self.take_event(socket, event, frame.whole, now_ns),
+                _ if find(frame.payload, GAP_MARK).is_some() => self.take_gap(frame.payload),
+                _ => self.other_messages += 1,
+            },
+            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
+            OPCODE_PONG | OPCODE_CONTINUATION => {}
+            other => unreachable!("no opcode {other} is let through"),
+        }
+    }
+
+    fn tell_end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+        notices.push(Notice::Ended { socket, why: why.to_owned() });
     }
 
     fn end_batch(&mut self, now_ns: u64) -> u64 {
@@ -170,9 +195,8 @@ impl Inbox {
         let fresh = |socket| Socket {
             latency_sum_ns: 0,
             expected: 0,
-            phase: Phase::Upgrading,
+            stream: Stream::FRESH,
             reading: if stall.is_some_and(|plan| plan.stalls(socket)) { Reading::Stalls } else { Reading::Always },
-            carrying: false,
         };
         Self {
             sockets: (0..sockets).map(fresh).collect(),
@@ -219,84 +243,6 @@ impl Inbox {
         }
     }
 
-    /// Reads as much as is complete; returns how many bytes that was.
-    fn consume(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) -> usize {
-        let mut used = 0;
-        loop {
-            let rest = &bytes[used..];
-            if rest.is_empty() {
-                return used;
-            }
-            match self.phase(socket) {
-                Phase::Open => {}
-                Phase::Ended => return bytes.len(),
-                Phase::Upgrading => match read_upgrade(rest, false, &self.upgrade.accept) {
-                    Verdict::Partial => return used,
-                    Verdict::Upgraded { consumed } => {
-                        self.sockets[socket as usize].phase = Phase::Open;
-                        notices.push(Notice::Opened);
-                        used += consumed;
-                        continue;
-                    }
-                    Verdict::Refused(answer) => return self.give_up(socket, Notice::Refused(answer), bytes, notices),
-                    Verdict::Nonsense(what) => return self.give_up(socket, Notice::Nonsense(what), bytes, notices),
-                },
-            }
-            used += self.take_awaited(socket, rest, now_ns);
-            match first_frame(&bytes[used..]) {
-                Ok(None) => return used,
-                Ok(Some(frame)) => {
-                    used += frame.whole.len();
-                    self.take_frame(socket, frame, now_ns, notices);
-                }
-                Err(fault) => {
-                    let notice = Notice::Ended { socket, why: fault.to_string() };
-                    return self.give_up(socket, notice, bytes, notices);
-                }
-            }
-        }
-    }
-
-    /// The common case: the bytes begin with exactly the frames that this socket has to get next.
-    #[inline]
-    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
-        let state = &mut self.sockets[socket as usize];
-        let mut rest = bytes;
-        while let Some(after) = self.catalogue.frame(state.expected).and_then(|frame| rest.strip_prefix(frame)) {
-            let event = state.expected;
-            state.expected += 1;
-            rest = after;
-            if state.reading == Reading::Always {
-                state.latency_sum_ns += self.recorder.delivered(event, now_ns);
-            } else {
-                self.stalled_recorder.delivered(event, now_ns);
-                state.read_on(&mut self.stall, self.timetable.intended_ns(event), now_ns);
-            }
-        }
-        bytes.len() - rest.len()
-    }
-
-    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
-        match frame.opcode {
-            OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.finder, frame.payload) {
-                Some(event) if event < self.recorder.events() => self.take_event(socket, event, frame.whole, now_ns),
-                _ if find(frame.payload, GAP_MARK).is_some() => self.take_gap(frame.payload),
-                _ => self.other_messages += 1,
-            },
-            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
-            OPCODE_CLOSE => {
-                let (code, reason) = frame.payload.split_at_checked(2).unwrap_or((&[], &[]));
-                notices.push(Notice::Reply { socket, frame: client_control(OPCODE_CLOSE, code) });
-                let code = code.try_into().map(u16::from_be_bytes).map_or("none".to_owned(), |code| code.to_string());
-                let reason = String::from_utf8_lossy(reason);
-                notices.push(Notice::Ended { socket, why: format!("the server closed it (code {code}) {reason}") });
-                self.sockets[socket as usize].phase = Phase::Ended;
-            }
-            OPCODE_PONG | OPCODE_CONTINUATION => {}
-            other => unreachable!("first_frame lets no opcode {other} through"),
-        }
-    }
-
     fn take_event(&mut self, socket: u32, event: u32, whole: &[u8], now_ns: u64) {
         match self.catalogue.frame(event) {
             Some(known) if known != whole => self.damaged += 1,
@@ -320,19 +266,6 @@ impl Inbox {
         self.gaps.told += 1;
         self.gaps.numbers += numbers.map_or(1, |between| between.saturating_add(1));
     }
-
-    fn give_up(&mut self, socket: u32, notice: Notice, bytes: &[u8], notices: &mut Vec<Notice>) -> usize {
-        notices.push(notice);
-        self.sockets[socket as usize].phase = Phase::Ended;
-        bytes.len()
-    }
-
-    fn forget(&mut self, socket: u32) {
-        let state = &mut self.sockets[socket as usize];
-        state.phase = Phase::Ended;
-        state.carrying = false;
-        self.carries.forget(socket);
-    }
 }
 
 impl Socket {
@@ -349,6 +282,7 @@ impl Socket {
 mod tests {
     use super::*;
     use crate::event::EventWriter;
+    use crate::frame::OPCODE_CLOSE;
     use crate::handshake::accept_upgrade;
     use crate::schedule::Schedule;
 
@@ -416,7 +350,7 @@ mod tests {
         let mut bench = Bench::new(1);
         let mut bytes = accept_upgrade(REQUEST).unwrap();
         bytes.extend(bench.frames(0..2));
-        bench.inbox.sockets[0].phase = Phase::Upgrading;
+        bench.inbox.sockets[0].stream.phase = Phase::Upgrading;
         bench.receive(0, &bytes);
         assert_eq!(bench.notices, [Notice::Opened]);
         assert_eq!(bench.harvest().0, 2);
@@ -487,7 +421,7 @@ mod tests {
             (b"HTTP/1.1 401 Unauthorized\r\n\r\nbad key", true),
         ] {
             let mut bench = Bench::new(1);
-            bench.inbox.sockets[0].phase = Phase::Upgrading;
+            bench.inbox.sockets[0].stream.phase = Phase::Upgrading;
             bench.receive(0, bytes);
             if ends {
                 bench.inbox.ended(0, "end of stream", &mut bench.notices);

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::handshake::Answer;
+use crate::carries::Carries;
+use crate::frame::{Frame, OPCODE_CLOSE, client_control, first_frame};
+use crate::handshake::{Answer, Verdict, read_upgrade};
 
 /// Where a socket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +47,47 @@ pub enum Notice {
     },
 }
 
-/// The receiving side of a crowd, whose sockets are numbered from 0.
+/// One socket's stream of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    pub phase: Phase,
+    /// Whether the [`Carries`] hold the start of something incomplete.
+    pub carrying: bool,
+}
+
+impl Stream {
+    /// Before the upgrade is answered.
+    pub const FRESH: Self = Self { phase: Phase::Upgrading, carrying: false };
+}
+
+/// The receiving side of a crowd, whose sockets are numbered from 0. How bytes become frames is the same for all crowds; what
+/// a frame means is the implementor's.
 pub trait Listener {
     /// The upgrade request of `socket`.
     fn upgrade(&self, socket: u32) -> Cow<'_, [u8]>;
 
+    /// What the answer to that request has to prove that it was read.
+    fn accept(&self, socket: u32) -> &str;
+
     fn phase(&self, socket: u32) -> Phase;
 
-    /// Takes what the kernel handed over for `socket` at `now_ns`.
-    fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>);
+    fn stream(&mut self, socket: u32) -> &mut Stream;
 
-    /// The stream of `socket` ended, by `why`.
-    fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>);
+    /// What came of all sockets' incomplete frames and answers.
+    fn carries(&mut self) -> &mut Carries;
 
-    /// Marks a socket as ended by us: what comes after is not read.
-    fn leave(&mut self, socket: u32);
+    /// The upgrade of `socket` was answered.
+    fn opened(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>);
+
+    /// The common case, for as long as it lasts: the bytes begin with exactly the frames that `socket` has to get next.
+    /// Returns how many bytes those were.
+    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize;
+
+    /// Takes any other frame but a close.
+    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>);
+
+    /// Tells that the open stream of `socket` ended, by `why`.
+    fn tell_end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>);
 
     /// Ends the batch that came out of the kernel at `now_ns`; returns the deliveries in it.
     fn end_batch(&mut self, now_ns: u64) -> u64;
@@ -67,4 +95,102 @@ pub trait Listener {
     /// Has sockets say what they say by themselves, unasked, where `now_ns` is the time for it. It is asked for only where
     /// it is needed: most crowds only listen.
     fn tend(&mut self, _now_ns: impl FnOnce() -> u64, _notices: &mut Vec<Notice>) {}
+
+    /// Marks a socket as ended by us: what comes after is not read.
+    fn leave(&mut self, socket: u32) {
+        *self.stream(socket) = Stream { phase: Phase::Ended, carrying: false };
+        self.carries().take(socket);
+    }
+
+    /// Takes what the kernel handed over for `socket` at `now_ns`.
+    fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
+        let carrying = self.stream(socket).carrying;
+        let all = self.carries().join(socket, carrying, bytes);
+        let used = read(self, socket, &all, now_ns, notices);
+        self.stream(socket).carrying = self.carries().keep(socket, all, used);
+    }
+
+    /// The stream of `socket` ended, by `why`.
+    fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+        match self.phase(socket) {
+            Phase::Upgrading => {
+                let kept = self.carries().take(socket);
+                notices.push(cut_off(&kept, self.accept(socket)));
+            }
+            Phase::Open => end(self, socket, why, notices),
+            Phase::Ended => {}
+        }
+        self.leave(socket);
+    }
+}
+
+/// Reads as much as is complete; returns how many bytes that was.
+fn read<L: Listener + ?Sized>(
+    listener: &mut L,
+    socket: u32,
+    bytes: &[u8],
+    now_ns: u64,
+    notices: &mut Vec<Notice>,
+) -> usize {
+    let mut used = 0;
+    loop {
+        let rest = &bytes[used..];
+        if rest.is_empty() {
+            return used;
+        }
+        match listener.phase(socket) {
+            Phase::Open => {}
+            Phase::Ended => return bytes.len(),
+            Phase::Upgrading => {
+                let notice = match read_upgrade(rest, false, listener.accept(socket)) {
+                    Verdict::Partial => return used,
+                    Verdict::Upgraded { consumed } => {
+                        used += consumed;
+                        listener.stream(socket).phase = Phase::Open;
+                        listener.opened(socket, now_ns, notices);
+                        continue;
+                    }
+                    Verdict::Refused(answer) => Notice::Refused(answer),
+                    Verdict::Nonsense(what) => Notice::Nonsense(what),
+                };
+                notices.push(notice);
+                listener.stream(socket).phase = Phase::Ended;
+                return bytes.len();
+            }
+        }
+        used += listener.take_awaited(socket, rest, now_ns);
+        match first_frame(&bytes[used..]) {
+            Ok(None) => return used,
+            Ok(Some(frame)) => {
+                used += frame.whole.len();
+                match frame.opcode {
+                    OPCODE_CLOSE => take_close(listener, socket, frame.payload, notices),
+                    _ => listener.take_frame(socket, frame, now_ns, notices),
+                }
+            }
+            Err(fault) => end(listener, socket, &fault.to_string(), notices),
+        }
+    }
+}
+
+fn take_close<L: Listener + ?Sized>(listener: &mut L, socket: u32, payload: &[u8], notices: &mut Vec<Notice>) {
+    let (code, reason) = payload.split_at_checked(2).unwrap_or((&[], &[]));
+    notices.push(Notice::Reply { socket, frame: client_control(OPCODE_CLOSE, code) });
+    let code = code.try_into().map(u16::from_be_bytes).map_or("none".to_owned(), |code| code.to_string());
+    let reason = String::from_utf8_lossy(reason);
+    end(listener, socket, &format!("the server closed it (code {code}) {reason}"), notices);
+}
+
+fn end<L: Listener + ?Sized>(listener: &mut L, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+    listener.tell_end(socket, why, notices);
+    listener.stream(socket).phase = Phase::Ended;
+}
+
+/// What an answer to the upgrade was that ended with the connection.
+fn cut_off(kept: &[u8], accept: &str) -> Notice {
+    match read_upgrade(kept, true, accept) {
+        Verdict::Refused(answer) => Notice::Refused(answer),
+        Verdict::Nonsense(what) => Notice::Nonsense(what),
+        Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),
+    }
 }

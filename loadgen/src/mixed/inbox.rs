@@ -27,13 +27,10 @@ use super::roster::Roster;
 use super::traffic::Traffic;
 use crate::carries::Carries;
 use crate::catalogue::Catalogue;
-use crate::event::{INDEX_MARK, index_in, number_behind};
-use crate::frame::{
-    Frame, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control, client_text, first_frame,
-};
-use crate::handshake::{Verdict, read_upgrade};
+use crate::event::{INDEX_MARK, SEQ_MARK, index_in, number_behind};
+use crate::frame::{Frame, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control, client_text, first_frame};
 use crate::latency::Recorder;
-use crate::listener::{Listener, Notice, Phase};
+use crate::listener::{Listener, Notice, Phase, Stream};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::Timetable;
 
@@ -53,9 +50,7 @@ struct Socket {
     class: u32,
     /// The place in its class's events of the one that must come next.
     expected: u32,
-    phase: Phase,
-    /// Whether `carries` holds the start of something incomplete.
-    carrying: bool,
+    stream: Stream,
     pings_unanswered: u8,
 }
 
@@ -95,8 +90,7 @@ impl Inbox {
             pinged_ns: 0,
             class: plan.roster.class_of(socket),
             expected: 0,
-            phase: Phase::Upgrading,
-            carrying: false,
+            stream: Stream::FRESH,
             pings_unanswered: 0,
         };
         let events = plan.traffic.events();
@@ -112,91 +106,10 @@ impl Inbox {
             orders,
             recorders: std::array::from_fn(|_| Recorder::new(Arc::clone(timetable))),
             index_finder: Finder::new(INDEX_MARK),
-            seq_finder: Finder::new(b"\"seq\":"),
+            seq_finder: Finder::new(SEQ_MARK),
             book,
             chatter,
             plan,
-        }
-    }
-
-    /// Reads as much as is complete; returns how many bytes that was.
-    fn consume(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) -> usize {
-        let mut used = 0;
-        loop {
-            let rest = &bytes[used..];
-            if rest.is_empty() {
-                return used;
-            }
-            match self.phase(socket) {
-                Phase::Open => {}
-                Phase::Ended => return bytes.len(),
-                Phase::Upgrading => {
-                    let notice = match read_upgrade(rest, false, &self.accept) {
-                        Verdict::Partial => return used,
-                        Verdict::Upgraded { consumed } => {
-                            used += consumed;
-                            self.begin_dialogue(socket, now_ns, notices);
-                            continue;
-                        }
-                        Verdict::Refused(answer) => Notice::Refused(answer),
-                        Verdict::Nonsense(what) => Notice::Nonsense(what),
-                    };
-                    notices.push(notice);
-                    self.sockets[socket as usize].phase = Phase::Ended;
-                    return bytes.len();
-                }
-            }
-            used += self.take_awaited(socket, rest, now_ns);
-            match first_frame(&bytes[used..]) {
-                Ok(None) => return used,
-                Ok(Some(frame)) => {
-                    used += frame.whole.len();
-                    self.take_frame(socket, frame, now_ns, notices);
-                }
-                Err(fault) => self.end(socket, &fault.to_string(), notices),
-            }
-        }
-    }
-
-    /// The common case: the bytes begin with exactly the frames that this socket has to get next.
-    #[inline]
-    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
-        let protocol = Protocol::of_socket(socket);
-        let state = &mut self.sockets[socket as usize];
-        let events = &self.plan.roster.classes[state.class as usize].events;
-        let mut rest = bytes;
-        while let Some(&event) = events.get(state.expected as usize)
-            && self.seqs[event as usize] > state.told_seq
-            && let Some(after) = self.catalogue.frame(event).and_then(|frame| rest.strip_prefix(frame))
-        {
-            self.recorders[protocol as usize].delivered(event, now_ns);
-            state.expected += 1;
-            rest = after;
-        }
-        bytes.len() - rest.len()
-    }
-
-    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
-        let protocol = Protocol::of_socket(socket);
-        match frame.opcode {
-            OPCODE_TEXT => match index_in(&self.index_finder, frame.payload) {
-                Some(event) if event < self.plan.traffic.events() => self.take_event(socket, event, frame, now_ns),
-                _ => self.take_message(socket, frame.payload, now_ns, notices),
-            },
-            OPCODE_PING => {
-                self.chatter[protocol as usize].server_pings += 1;
-                notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) });
-            }
-            OPCODE_CLOSE => {
-                let (code, reason) = frame.payload.split_at_checked(2).unwrap_or((&[], &[]));
-                notices.push(Notice::Reply { socket, frame: client_control(OPCODE_CLOSE, code) });
-                let code = code.try_into().map(u16::from_be_bytes).map_or("none".to_owned(), |code| code.to_string());
-                let reason = String::from_utf8_lossy(reason);
-                self.end(socket, &format!("the server closed it (code {code}) {reason}"), notices);
-            }
-            opcode => self.book.enter(protocol, Fault::Unexpected, || {
-                format!("socket {socket} got a frame of opcode {opcode:#x}: {}", Shown(frame.payload))
-            }),
         }
     }
 
@@ -290,13 +203,6 @@ impl Inbox {
         *told = (*told).max(seq.unwrap_or(0));
     }
 
-    fn begin_dialogue(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>) {
-        self.sockets[socket as usize].phase = Phase::Open;
-        let Plan { roster, credentials, .. } = &*self.plan;
-        self.dialogues.insert(socket, credentials.dialogue(roster, &roster.member(socket)));
-        self.speak(socket, now_ns, notices);
-    }
-
     /// Says all that can be said before the next answer; a socket with nothing left to say or to hear is ready.
     fn speak(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>) {
         let Some(steps) = self.dialogues.get_mut(&socket) else { return };
@@ -314,17 +220,6 @@ impl Inbox {
             self.heartbeats.begin(socket, now_ns);
         }
     }
-
-    fn end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
-        let protocol = Protocol::of_socket(socket);
-        if self.dialogues.contains_key(&socket) {
-            notices.push(Notice::Astray(format!("socket {socket} ({}) ended: {why}", protocol.name())));
-        } else {
-            self.book.enter(protocol, Fault::Ended, || format!("socket {socket}: {why}"));
-            notices.push(Notice::Ended { socket, why: format!("{} socket {socket}: {why}", protocol.name()) });
-        }
-        self.sockets[socket as usize].phase = Phase::Ended;
-    }
 }
 
 impl Listener for Inbox {
@@ -333,38 +228,83 @@ impl Listener for Inbox {
         Cow::Owned(credentials.upgrade(roster, &roster.member(socket)).request)
     }
 
+    fn accept(&self, _socket: u32) -> &str {
+        &self.accept
+    }
+
     fn phase(&self, socket: u32) -> Phase {
-        self.sockets[socket as usize].phase
+        self.sockets[socket as usize].stream.phase
     }
 
-    fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
-        let carrying = self.sockets[socket as usize].carrying;
-        let all = self.carries.join(socket, carrying, bytes);
-        let used = self.consume(socket, &all, now_ns, notices);
-        self.sockets[socket as usize].carrying = self.carries.keep(socket, all, used);
+    fn stream(&mut self, socket: u32) -> &mut Stream {
+        &mut self.sockets[socket as usize].stream
     }
 
-    fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
-        match self.phase(socket) {
-            Phase::Upgrading => notices.push(self.carries.cut_off(socket, &self.accept)),
-            Phase::Open => self.end(socket, why, notices),
-            Phase::Ended => {}
+    fn carries(&mut self) -> &mut Carries {
+        &mut self.carries
+    }
+
+    fn opened(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>) {
+        let Plan { roster, credentials, .. } = &*self.plan;
+        self.dialogues.insert(socket, credentials.dialogue(roster, &roster.member(socket)));
+        self.speak(socket, now_ns, notices);
+    }
+
+    #[inline]
+    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let protocol = Protocol::of_socket(socket);
+        let state = &mut self.sockets[socket as usize];
+        let events = &self.plan.roster.classes[state.class as usize].events;
+        let mut rest = bytes;
+        while let Some(&event) = events.get(state.expected as usize)
+            && self.seqs[event as usize] > state.told_seq
+            && let Some(after) = self.catalogue.frame(event).and_then(|frame| rest.strip_prefix(frame))
+        {
+            self.recorders[protocol as usize].delivered(event, now_ns);
+            state.expected += 1;
+            rest = after;
         }
-        self.leave(socket);
+        bytes.len() - rest.len()
+    }
+
+    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
+        let protocol = Protocol::of_socket(socket);
+        match frame.opcode {
+            OPCODE_TEXT => match index_in(&self.index_finder, frame.payload) {
+                Some(event) if event < self.plan.traffic.events() => self.take_event(socket, event, frame, now_ns),
+                _ => self.take_message(socket, frame.payload, now_ns, notices),
+            },
+            OPCODE_PING => {
+                self.chatter[protocol as usize].server_pings += 1;
+                notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) });
+            }
+            opcode => self.book.enter(protocol, Fault::Unexpected, || {
+                format!("socket {socket} got a frame of opcode {opcode:#x}: {}", Shown(frame.payload))
+            }),
+        }
+    }
+
+    fn tell_end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+        let protocol = Protocol::of_socket(socket);
+        if self.dialogues.contains_key(&socket) {
+            notices.push(Notice::Astray(format!("socket {socket} ({}) ended: {why}", protocol.name())));
+        } else {
+            self.book.enter(protocol, Fault::Ended, || format!("socket {socket}: {why}"));
+            notices.push(Notice::Ended { socket, why: format!("{} socket {socket}: {why}", protocol.name()) });
+        }
     }
 
     fn leave(&mut self, socket: u32) {
         let state = &mut self.sockets[socket as usize];
-        if state.carrying && state.phase == Phase::Open {
+        if state.stream.carrying && state.stream.phase == Phase::Open {
             // Half a frame at the end is not nothing.
             let left = self.carries.of(socket);
             self.book.enter(Protocol::of_socket(socket), Fault::Unexpected, || {
                 format!("socket {socket} got the beginning of a frame and not its end: {}", Shown(left))
             });
         }
-        state.phase = Phase::Ended;
-        state.carrying = false;
-        self.carries.forget(socket);
+        state.stream = Stream { phase: Phase::Ended, carrying: false };
+        self.carries.take(socket);
     }
 
     fn end_batch(&mut self, now_ns: u64) -> u64 {
@@ -379,7 +319,7 @@ impl Listener for Inbox {
         let now_ns = now_ns();
         while let Some((socket, text)) = self.heartbeats.next_due(now_ns) {
             let state = &mut self.sockets[socket as usize];
-            if state.phase == Phase::Open {
+            if state.stream.phase == Phase::Open {
                 notices.push(Notice::Reply { socket, frame: client_text(text) });
                 state.pings_unanswered = state.pings_unanswered.saturating_add(1);
                 state.pinged_ns = now_ns;

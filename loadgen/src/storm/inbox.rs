@@ -18,18 +18,12 @@ use super::role::Role;
 use super::traffic::Traffic;
 use crate::carries::Carries;
 use crate::catalogue::Catalogue;
-use crate::event::{INDEX_MARK, index_in, number_behind};
-use crate::frame::{
-    Frame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control,
-    first_frame,
-};
-use crate::handshake::{Upgrade, Verdict, read_upgrade};
-use crate::listener::{Listener, Notice, Phase};
+use crate::event::{GAP_MARK, INDEX_MARK, SEQ_MARK, index_in, number_behind};
+use crate::frame::{Frame, OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control};
+use crate::handshake::Upgrade;
+use crate::listener::{Listener, Notice, Phase, Stream};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::{Timetable, UNTIMED};
-
-const SEQ_MARK: &[u8] = br#""seq":"#;
-const GAP_MARK: &[u8] = br#""type":"gap""#;
 
 /// What all crowds of a run share.
 #[derive(Debug)]
@@ -45,11 +39,9 @@ struct Socket {
     opened_ns: u64,
     /// The place in its class's list of the event that must come next.
     expected: u32,
-    phase: Phase,
+    stream: Stream,
     /// Whether it has had an event that was published after it had opened.
     live: bool,
-    /// Whether `carries` holds the start of something incomplete.
-    carrying: bool,
 }
 
 /// The receiving side of a crowd.
@@ -105,7 +97,7 @@ impl Faults {
 
 impl Inbox {
     pub fn new(plan: Arc<Plan>, classes: Vec<(u32, Upgrade)>, sockets: u32, role: Role) -> Self {
-        let fresh = |_| Socket { opened_ns: 0, expected: 0, phase: Phase::Upgrading, live: false, carrying: false };
+        let fresh = |_| Socket { opened_ns: 0, expected: 0, stream: Stream::FRESH, live: false };
         let events = plan.traffic.events();
         Self {
             classes,
@@ -153,69 +145,6 @@ impl Inbox {
         &self.classes[socket as usize % self.classes.len()].1
     }
 
-    /// Reads as much as is complete; returns how many bytes that was.
-    fn consume(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) -> usize {
-        let mut used = 0;
-        loop {
-            let rest = &bytes[used..];
-            if rest.is_empty() {
-                return used;
-            }
-            match self.phase(socket) {
-                Phase::Open => {}
-                Phase::Ended => return bytes.len(),
-                Phase::Upgrading => match read_upgrade(rest, false, &self.upgrade_of(socket).accept) {
-                    Verdict::Partial => return used,
-                    Verdict::Upgraded { consumed } => {
-                        self.open(socket, now_ns);
-                        notices.push(Notice::Opened);
-                        used += consumed;
-                        continue;
-                    }
-                    Verdict::Refused(answer) => return self.give_up(socket, Notice::Refused(answer), bytes, notices),
-                    Verdict::Nonsense(what) => return self.give_up(socket, Notice::Nonsense(what), bytes, notices),
-                },
-            }
-            used += self.take_awaited(socket, rest, now_ns);
-            match first_frame(&bytes[used..]) {
-                Ok(None) => return used,
-                Ok(Some(frame)) => {
-                    used += frame.whole.len();
-                    self.take_frame(socket, frame, now_ns, notices);
-                }
-                Err(fault) => {
-                    let notice = Notice::Ended { socket, why: fault.to_string() };
-                    return self.give_up(socket, notice, bytes, notices);
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, socket: u32, now_ns: u64) {
-        let state = &mut self.sockets[socket as usize];
-        state.phase = Phase::Open;
-        state.opened_ns = now_ns;
-        if let Role::Resuming(resuming) = &mut self.role {
-            resuming.opened(now_ns);
-        }
-    }
-
-    /// The common case: the bytes begin with exactly the frames that this socket has to get next.
-    #[inline]
-    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
-        let plan = Arc::clone(&self.plan);
-        let list = &plan.matching[self.class_of(socket) as usize];
-        let mut rest = bytes;
-        while let Some(event) = list.get(self.sockets[socket as usize].expected as usize)
-            && let Some(after) = self.catalogue.frame(*event).and_then(|frame| rest.strip_prefix(frame))
-        {
-            self.sockets[socket as usize].expected += 1;
-            rest = after;
-            self.delivered(socket, *event, now_ns);
-        }
-        bytes.len() - rest.len()
-    }
-
     fn delivered(&mut self, socket: u32, event: u32, now_ns: u64) {
         self.batch += 1;
         let Some(step) = event.checked_sub(self.plan.traffic.history()) else { return };
@@ -231,27 +160,6 @@ impl Inbox {
                 }
             }
             Role::Live(_) => {}
-        }
-    }
-
-    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
-        match frame.opcode {
-            OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.index_finder, frame.payload) {
-                Some(event) if event < self.plan.traffic.events() => self.take_event(socket, event, frame, now_ns),
-                _ if find(frame.payload, GAP_MARK).is_some() => self.faults.gaps += 1,
-                _ => self.faults.other_messages += 1,
-            },
-            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
-            OPCODE_CLOSE => {
-                let (code, reason) = frame.payload.split_at_checked(2).unwrap_or((&[], &[]));
-                notices.push(Notice::Reply { socket, frame: client_control(OPCODE_CLOSE, code) });
-                let code = code.try_into().map(u16::from_be_bytes).map_or("none".to_owned(), |code| code.to_string());
-                let reason = String::from_utf8_lossy(reason);
-                notices.push(Notice::Ended { socket, why: format!("the server closed it (code {code}) {reason}") });
-                self.sockets[socket as usize].phase = Phase::Ended;
-            }
-            OPCODE_PONG | OPCODE_CONTINUATION => {}
-            other => unreachable!("first_frame lets no opcode {other} through"),
         }
     }
 
@@ -280,19 +188,6 @@ impl Inbox {
         self.seqs[event as usize] = seq;
         self.catalogue.learn(event, frame.whole);
     }
-
-    fn give_up(&mut self, socket: u32, notice: Notice, bytes: &[u8], notices: &mut Vec<Notice>) -> usize {
-        notices.push(notice);
-        self.sockets[socket as usize].phase = Phase::Ended;
-        bytes.len()
-    }
-
-    fn forget(&mut self, socket: u32) {
-        let state = &mut self.sockets[socket as usize];
-        state.phase = Phase::Ended;
-        state.carrying = false;
-        self.carries.forget(socket);
-    }
 }
 
 impl Listener for Inbox {
@@ -300,31 +195,60 @@ impl Listener for Inbox {
         Cow::Borrowed(&self.upgrade_of(socket).request)
     }
 
+    fn accept(&self, socket: u32) -> &str {
+        &self.upgrade_of(socket).accept
+    }
+
     fn phase(&self, socket: u32) -> Phase {
-        self.sockets[socket as usize].phase
+        self.sockets[socket as usize].stream.phase
     }
 
-    fn receive(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
-        let carrying = self.sockets[socket as usize].carrying;
-        let all = self.carries.join(socket, carrying, bytes);
-        let used = self.consume(socket, &all, now_ns, notices);
-        self.sockets[socket as usize].carrying = self.carries.keep(socket, all, used);
+    fn stream(&mut self, socket: u32) -> &mut Stream {
+        &mut self.sockets[socket as usize].stream
     }
 
-    fn ended(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
-        match self.phase(socket) {
-            Phase::Upgrading => {
-                let accept = self.upgrade_of(socket).accept.clone();
-                notices.push(self.carries.cut_off(socket, &accept));
-            }
-            Phase::Open => notices.push(Notice::Ended { socket, why: why.to_owned() }),
-            Phase::Ended => {}
+    fn carries(&mut self) -> &mut Carries {
+        &mut self.carries
+    }
+
+    fn opened(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>) {
+        self.sockets[socket as usize].opened_ns = now_ns;
+        if let Role::Resuming(resuming) = &mut self.role {
+            resuming.opened(now_ns);
         }
-        self.forget(socket);
+        notices.push(Notice::Opened);
     }
 
-    fn leave(&mut self, socket: u32) {
-        self.forget(socket);
+    #[inline]
+    fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let plan = Arc::clone(&self.plan);
+        let list = &plan.matching[self.class_of(socket) as usize];
+        let mut rest = bytes;
+        while let Some(event) = list.get(self.sockets[socket as usize].expected as usize)
+            && let Some(after) = self.catalogue.frame(*event).and_then(|frame| rest.strip_prefix(frame))
+        {
+            self.sockets[socket as usize].expected += 1;
+            rest = after;
+            self.delivered(socket, *event, now_ns);
+        }
+        bytes.len() - rest.len()
+    }
+
+    fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
+        match frame.opcode {
+            OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.index_finder, frame.payload) {
+                Some(event) if event < self.plan.traffic.events() => self.take_event(socket, event, frame, now_ns),
+                _ if find(frame.payload, GAP_MARK).is_some() => self.faults.gaps += 1,
+                _ => self.faults.other_messages += 1,
+            },
+            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
+            OPCODE_PONG | OPCODE_CONTINUATION => {}
+            other => unreachable!("no opcode {other} is let through"),
+        }
+    }
+
+    fn tell_end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>) {
+        notices.push(Notice::Ended { socket, why: why.to_owned() });
     }
 
     fn end_batch(&mut self, _now_ns: u64) -> u64 {

@@ -44,7 +44,7 @@ impl Bench {
     /// Sockets that are ready.
     fn ready() -> Self {
         let mut bench = Self::upgrading();
-        bench.inbox.sockets.iter_mut().for_each(|socket| socket.phase = Phase::Open);
+        bench.inbox.sockets.iter_mut().for_each(|socket| socket.stream.phase = Phase::Open);
         bench
     }
 
