@@ -65,10 +65,15 @@ impl Sources {
     }
 }
 
+/// The ports that a run on this machine may take.
+pub fn ports_here() -> RangeInclusive<u16> {
+    usable_ports(&std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default())
+}
+
 /// The ports that a run may take of the kernel's own range: all but the last [`PORTS_LEFT`]. A port that is bound with
 /// any source address is passed over when the kernel chooses one, so taking them all would leave every other program
 /// of the machine, and our own publisher, unable to connect (`EADDRNOTAVAIL`).
-pub fn usable_ports(port_range: &str) -> RangeInclusive<u16> {
+fn usable_ports(port_range: &str) -> RangeInclusive<u16> {
     let ports = parse_port_range(port_range).unwrap_or(STOCK_PORTS);
     let left = PORTS_LEFT.min((*ports.end() - *ports.start()) / 2);
     *ports.start()..=*ports.end() - left

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::addresses::usable_ports;
+use crate::addresses::ports_here;
 use crate::cpu;
 use crate::event::{EventError, EventWriter};
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
@@ -264,8 +264,7 @@ impl LoadArguments {
             return Err(UsageError::Sockets(self.sockets));
         }
         let schedule = self.schedule(sides)?;
-        let allowed =
-            cpu::allowed().map_err(|error| UsageError::Cpu(format!("can't read this process's CPUs: {error}")))?;
+        let allowed = allowed_cpus()?;
         let known = |cpu: usize| {
             let unknown = || UsageError::Cpu(format!("CPU {cpu} is not one that this process may use ({allowed:?})"));
             allowed.contains(&cpu).then_some(cpu).ok_or_else(unknown)
@@ -276,7 +275,6 @@ impl LoadArguments {
             None => vec![last],
         };
         client_cpus.iter().try_for_each(|cpu| known(*cpu).map(drop))?;
-        let port_range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
         Ok(Load {
             sockets: self.sockets,
             events: EventWriter::new(&self.owner, self.payload, schedule.events())?,
@@ -288,7 +286,7 @@ impl LoadArguments {
             server_cpu: known(floor.server_cpu.unwrap_or(first))?,
             floor_coalesces: floor.floor_coalesces,
             stall: None,
-            ports: usable_ports(&port_range),
+            ports: ports_here(),
             linger: self.linger,
             settle: self.settle,
             drain: self.drain,
@@ -301,8 +299,7 @@ impl LoadArguments {
         let burst = self.burst.unwrap_or(1);
         let rounds = self.rounds.unwrap_or(if sides > 1 { 5 } else { 1 }).min(steps);
         let interval_ns = match self.rate {
-            Some(rate) if !(0.001..=1e6).contains(&rate) => return Err(UsageError::Rate(rate)),
-            Some(rate) => (f64::from(burst) * 1e9 / rate) as u64,
+            Some(rate) => (f64::from(burst) * 1e9 / check_rate(rate)?) as u64,
             None => self.interval.as_nanos() as u64,
         };
         let timed_steps = steps.div_ceil(rounds);
@@ -313,6 +310,16 @@ impl LoadArguments {
         }
         Ok(schedule)
     }
+}
+
+/// The CPUs that this process may use, ascending.
+pub fn allowed_cpus() -> Result<Vec<usize>, UsageError> {
+    cpu::allowed().map_err(|error| UsageError::Cpu(format!("can't read this process's CPUs: {error}")))
+}
+
+/// Events per second that a schedule can keep.
+pub fn check_rate(rate: f64) -> Result<f64, UsageError> {
+    if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err(UsageError::Rate(rate)) }
 }
 
 /// Some of the sockets.

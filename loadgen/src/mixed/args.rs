@@ -8,9 +8,8 @@ use clap::Args;
 
 use super::dialogue::Credentials;
 use super::roster::SubscriberKey;
-use crate::addresses::usable_ports;
-use crate::args::{UsageError, parse_duration};
-use crate::cpu;
+use crate::addresses::ports_here;
+use crate::args::{UsageError, allowed_cpus, check_rate, parse_duration};
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
 use crate::schedule::Schedule;
 use crate::target::Target;
@@ -94,9 +93,7 @@ impl MixedArguments {
         server.check_local(self.allow_remote)?;
         let keys = self.keys()?;
         let schedule = self.schedule()?;
-        let allowed =
-            cpu::allowed().map_err(|error| UsageError::Cpu(format!("can't read this process's CPUs: {error}")))?;
-        let port_range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+        let allowed = allowed_cpus()?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         Ok(MixedLoad {
             publish: Target { path: "/api/events".into(), ..server.clone() },
@@ -108,7 +105,7 @@ impl MixedArguments {
             seed: self.seed,
             server_pid: self.server_pid,
             cpu: allowed[allowed.len() - 1],
-            ports: usable_ports(&port_range),
+            ports: ports_here(),
             settle: self.settle,
             drain: self.drain,
             timeout: self.timeout,
@@ -135,9 +132,7 @@ impl MixedArguments {
     }
 
     fn schedule(&self) -> Result<Schedule, UsageError> {
-        if !(0.001..=1e6).contains(&self.rate) {
-            return Err(UsageError::Rate(self.rate));
-        }
+        check_rate(self.rate)?;
         let interval_ns = (f64::from(self.burst) * 1e9 / self.rate) as u64;
         let steps = (self.duration.as_nanos() / u128::from(interval_ns.max(1))).max(1);
         let events = steps.saturating_mul(u128::from(self.burst));

@@ -7,9 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::traffic::Shape;
-use crate::addresses::usable_ports;
-use crate::args::{UsageError, parse_duration};
-use crate::cpu;
+use crate::addresses::ports_here;
+use crate::args::{UsageError, allowed_cpus, check_rate, parse_duration};
 use crate::limits::{EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
 use crate::schedule::Schedule;
 use crate::target::Target;
@@ -109,9 +108,7 @@ impl StormArguments {
         if resuming_keys.len() >= SUBSCRIBER_KEYS_MAX {
             return Err(UsageError::Keys(self.subscriber_keys.len()));
         }
-        if !(0.001..=1e6).contains(&self.rate) {
-            return Err(UsageError::Rate(self.rate));
-        }
+        check_rate(self.rate)?;
         let markers_per_second = resuming_keys.len() as f64 / self.marker_every.as_secs_f64().max(1e-3);
         let events_per_second = self.rate + markers_per_second;
         // Publishing goes on for a second and a marker's round after the last socket has connected, whenever that is.
@@ -127,9 +124,7 @@ impl StormArguments {
             warmup_steps: 0,
             timed_steps: steps as u32,
         };
-        let allowed =
-            cpu::allowed().map_err(|error| UsageError::Cpu(format!("can't read this process's CPUs: {error}")))?;
-        let port_range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+        let allowed = allowed_cpus()?;
         Ok(StormLoad {
             server,
             publisher_key: self.publisher_key.clone(),
@@ -152,7 +147,7 @@ impl StormArguments {
             patience: self.patience,
             server_pid: self.server_pid,
             cpu: allowed[allowed.len() - 1],
-            ports: usable_ports(&port_range),
+            ports: ports_here(),
             settle: self.settle,
             drain: self.drain,
         })
