@@ -1,12 +1,18 @@
 //! `loadgen fanout` against a small server that can be told to misbehave: what is measured, what is found out, and the
 //! exit codes.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod http;
+mod outcome;
+mod websocket;
+
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use tungstenite::handshake::derive_accept_key;
+use http::{header, ok, read_head};
+use outcome::{assert_code, said};
+use websocket::{text_frame, upgraded};
 
 /// How the server treats one socket's copy of one event.
 #[derive(Clone, Copy, PartialEq)]
@@ -67,11 +73,7 @@ impl Server {
             return;
         }
         let key = header(&head, "Sec-WebSocket-Key").unwrap();
-        let accept = derive_accept_key(key.as_bytes());
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-        );
-        stream.write_all(answer.as_bytes()).unwrap();
+        stream.write_all(upgraded(key).as_bytes()).unwrap();
         // A ping in the same breath, so that every run sees one.
         stream.write_all(b"\x89\x01!").unwrap();
         self.sockets.lock().unwrap().push(reader.into_inner());
@@ -93,8 +95,7 @@ impl Server {
                 lines.len(),
                 first + lines.len() as u64 - 1
             );
-            let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
-            let _ = reader.get_mut().write_all(response.as_bytes());
+            let _ = reader.get_mut().write_all(ok(&answer).as_bytes());
             match read_head(&mut reader) {
                 Some(next) => head = next,
                 None => return,
@@ -108,8 +109,7 @@ impl Server {
         let text = format!(r#"{{"type":"trade","seq":{seq},"data":{{{data},"tradeType":"open"}}}}"#);
         let index = *seq - 7;
         *seq += 1;
-        let mut frame = vec![0x81, 126, (text.len() >> 8) as u8, text.len() as u8];
-        frame.extend(text.bytes());
+        let frame = text_frame(&text);
         for (number, mut socket) in self.sockets.lock().unwrap().iter().enumerate() {
             let bytes = if number == 3 { self.spoil(index, &frame) } else { frame.clone() };
             let _ = socket.write_all(&bytes);
@@ -119,10 +119,7 @@ impl Server {
     fn spoil(&self, index: u64, frame: &[u8]) -> Vec<u8> {
         match (self.fault, index) {
             (Fault::Lose, 2) => Vec::new(),
-            (Fault::Gap, 2) => {
-                let text = br#"{"type":"gap","from":9,"to":9,"reason":"retention"}"#;
-                [&[0x81, text.len() as u8], &text[..]].concat()
-            }
+            (Fault::Gap, 2) => text_frame(r#"{"type":"gap","from":9,"to":9,"reason":"retention"}"#),
             (Fault::Repeat, 2) => [frame, frame].concat(),
             (Fault::Damage, 2) => frame.iter().map(|byte| if *byte == b'S' { b'T' } else { *byte }).collect(),
             (Fault::Close, 2) => b"\x88\x06\x11\x39slow".to_vec(),
@@ -135,20 +132,6 @@ impl Server {
             _ => frame.to_vec(),
         }
     }
-}
-
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    Some(head)
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn loadgen(port: u16, more: &str) -> Output {
@@ -164,14 +147,6 @@ fn limited(port: u16, more: &str, files: Option<u32>) -> Output {
         env!("CARGO_BIN_EXE_loadgen")
     );
     Command::new("sh").args(["-c", &line]).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 
 #[test]

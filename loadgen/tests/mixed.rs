@@ -1,16 +1,22 @@
 //! `loadgen mixed` against a small server of all four protocols that can be told to misbehave: what a faithful one does
 //! passes, what an unfaithful one does to a single socket is found, and the exit codes tell which it was.
 
+mod http;
+mod outcome;
+mod websocket;
+
 use std::collections::{BTreeSet, HashMap};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{header, ok, read_head};
+use outcome::{assert_code, said};
 use serde_json::{Value, json};
-use tungstenite::handshake::derive_accept_key;
+use websocket::{text_frame, upgraded};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Protocol {
@@ -92,11 +98,7 @@ impl Server {
         let mut reader = BufReader::new(stream);
         while let Some(head) = read_head(&mut reader) {
             if let Some(key) = header(&head, "Sec-WebSocket-Key") {
-                let accept = derive_accept_key(key.as_bytes());
-                let answer = format!(
-                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-                );
-                reader.get_mut().write_all(answer.as_bytes()).unwrap();
+                reader.get_mut().write_all(upgraded(key).as_bytes()).unwrap();
                 return self.socket(&head, reader);
             }
             let mut body = vec![0; header(&head, "Content-Length").unwrap().parse().unwrap()];
@@ -111,9 +113,7 @@ impl Server {
                 }
                 _ => json!({ "success": true, "owners": self.watchlists.lock().unwrap()[&key] }),
             };
-            let text = answer.to_string();
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-            reader.get_mut().write_all(answer.as_bytes()).unwrap();
+            reader.get_mut().write_all(ok(&answer.to_string()).as_bytes()).unwrap();
         }
     }
 
@@ -325,19 +325,6 @@ impl Client {
     }
 }
 
-fn text_frame(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match text.len() {
-        short @ 0..=125 => frame.push(short as u8),
-        long => {
-            frame.push(126);
-            frame.extend((long as u16).to_be_bytes());
-        }
-    }
-    frame.extend(text.bytes());
-    frame
-}
-
 /// A client's frame: opcode and unmasked payload.
 fn read_frame(reader: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     let mut head = [0; 2];
@@ -356,20 +343,6 @@ fn read_frame(reader: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     Some((head[0] & 0x0F, payload))
 }
 
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    Some(head)
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-}
-
 /// Runs a mix of 20 sockets a protocol and 2,000 events.
 fn loadgen(port: u16, more: &str) -> Output {
     let secret = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("secret-{port}"));
@@ -382,14 +355,6 @@ fn loadgen(port: u16, more: &str) -> Output {
     let output = command.args(line.split_whitespace()).arg("--jwt-secret-file").arg(&secret).output().unwrap();
     std::fs::remove_file(secret).unwrap();
     output
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn assert_code(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", said(output));
 }
 
 #[test]

@@ -1,13 +1,19 @@
 //! `loadgen storm` against a small server with a journal in memory that can be told to misbehave.
 
+mod http;
+mod outcome;
+mod websocket;
+
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
+use http::{header, ok, read_head};
+use outcome::{assert_code, said};
 use serde_json::Value;
-use tungstenite::handshake::derive_accept_key;
+use websocket::{text_frame, upgraded};
 
 /// What the first socket that resumes gets instead of its history.
 #[derive(Clone, Copy, PartialEq)]
@@ -68,8 +74,7 @@ impl Server {
                 "POST" => self.publish(std::str::from_utf8(&body).unwrap()),
                 method => self.watchlist(method, header(&head, "X-API-Key").unwrap(), &body),
             };
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
-            if reader.get_mut().write_all((head + &answer).as_bytes()).is_err() {
+            if reader.get_mut().write_all(ok(&answer).as_bytes()).is_err() {
                 return;
             }
         }
@@ -92,7 +97,7 @@ impl Server {
             let data = line.split_once("\"data\":{").unwrap().1.strip_suffix("}}").unwrap();
             let owner = data.split_once("\"owner\":\"").unwrap().1.split_once('"').unwrap().0.to_owned();
             let seq = state.journal.len() + 1 + usize::from(self.fault == Fault::Renumber);
-            let frame = text(&format!(r#"{{"type":"trade","seq":{seq},"data":{{{data},"tradeType":"open"}}}}"#));
+            let frame = text_frame(&format!(r#"{{"type":"trade","seq":{seq},"data":{{{data},"tradeType":"open"}}}}"#));
             let State { watchlists, sockets, .. } = &mut *state;
             for (_, socket) in sockets.iter_mut().filter(|(key, _)| watchlists[key].contains(&owner)) {
                 let _ = socket.write_all(&frame);
@@ -105,10 +110,7 @@ impl Server {
 
     /// History and what comes next, without anything in between.
     fn socket(&self, head: &str, line: &str, mut stream: TcpStream) {
-        let accept = derive_accept_key(header(head, "Sec-WebSocket-Key").unwrap().as_bytes());
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-        );
+        let answer = upgraded(header(head, "Sec-WebSocket-Key").unwrap());
         let query = line.split(' ').nth(1).unwrap().split_once('?').unwrap().1;
         let named = |name| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let key = named("apiKey").unwrap().to_owned();
@@ -135,28 +137,8 @@ fn spoil(fault: Fault, frames: &mut Vec<Vec<u8>>) {
         Fault::LoseLast => drop(frames.pop()),
         Fault::RepeatLast => frames.extend(frames.last().cloned()),
         Fault::SwapFirst => frames.swap(0, 1),
-        Fault::Gap => frames.insert(0, text(r#"{"type":"gap","from":1,"to":2,"reason":"retention"}"#)),
+        Fault::Gap => frames.insert(0, text_frame(r#"{"type":"gap","from":1,"to":2,"reason":"retention"}"#)),
     }
-}
-
-fn text(message: &str) -> Vec<u8> {
-    let length = message.len();
-    let head = if length < 126 { vec![0x81, length as u8] } else { vec![0x81, 126, (length >> 8) as u8, length as u8] };
-    [&head, message.as_bytes()].concat()
-}
-
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    Some(head)
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn storm(fault: Fault, more: &str) -> Output {
@@ -169,14 +151,10 @@ fn storm(fault: Fault, more: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_loadgen")).args(line.split_whitespace()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 #[test]
 fn a_faithful_server_brings_every_socket_its_history_and_then_live_events() {
     let output = storm(Fault::None, "");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_code(&output, 0);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let resuming = &report["resuming"];
     assert_eq!((&resuming["live"]["count"], &resuming["never_live"]), (&60.into(), &0.into()));
@@ -195,7 +173,7 @@ fn what_one_socket_of_sixty_misses_or_gets_twice_fails_the_run() {
         (Fault::Gap, "1 gaps told"),
     ] {
         let output = storm(fault, "--patience 2s");
-        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert_code(&output, 3);
         assert!(said(&output).contains(words), "{}", said(&output));
     }
 }
@@ -203,7 +181,7 @@ fn what_one_socket_of_sixty_misses_or_gets_twice_fails_the_run() {
 #[test]
 fn numbers_that_the_publisher_was_not_told_fail_the_run() {
     let output = storm(Fault::Renumber, "--patience 2s");
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert_code(&output, 3);
     assert!(said(&output).contains("under another number"), "{}", said(&output));
 }
 
@@ -211,6 +189,6 @@ fn numbers_that_the_publisher_was_not_told_fail_the_run() {
 fn one_account_is_too_few_for_a_storm() {
     let words = ["storm", "--publisher-key", "p", "--subscriber-key", "s"];
     let output = Command::new(env!("CARGO_BIN_EXE_loadgen")).args(words).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_code(&output, 2);
     assert!(said(&output).contains("too few"), "{}", said(&output));
 }
