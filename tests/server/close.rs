@@ -1,7 +1,6 @@
 //! How a session is refused or ends: the status or close code of each, a clean end of the stream, and the server's own.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use stentor::ws::{CloseCode, Opcode};
@@ -250,13 +249,7 @@ fn a_stopping_server_takes_no_events_that_nobody_would_be_sent() {
     let mut server = Server::start_with(&["--shards", "1"], |_| {});
     let event = trade("trade.open", OWNER).to_string();
     // One whose body the server waits for when it is stopped, as its 100 says.
-    let mut begun = TcpStream::connect(server.address).expect("a connection");
-    let head = format!(
-        "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
-        server.publisher,
-        event.len()
-    );
-    begun.write_all(head.as_bytes()).expect("a head");
+    let mut begun = server.announce_events(event.len());
     let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
     begun.read_exact(&mut go_on).expect("an interim answer");
     assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&go_on));
@@ -270,9 +263,7 @@ fn a_stopping_server_takes_no_events_that_nobody_would_be_sent() {
         assert!(refusal.header("retry-after").is_some());
     }
     // One that is not asked for its body: nothing of it has to be read to know the answer.
-    let mut unasked = TcpStream::connect(server.address).expect("a connection");
-    unasked.write_all(head.as_bytes()).expect("a head");
-    assert_eq!(Reply::read(&mut unasked).status, 503);
+    assert_eq!(Reply::read(&mut server.announce_events(event.len())).status, 503);
     assert_eq!(server.wait_for_exit(Duration::from_secs(20)).code(), Some(0));
 }
 

@@ -1,7 +1,7 @@
 //! A running server, which ends with its guard.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -127,6 +127,17 @@ impl Server {
             .header("Content-Type", content_type)
             .body(body)
             .send(self.address)
+    }
+
+    /// A connection on which so many bytes of events are announced, and sent only when the server asks for them.
+    pub fn announce_events(&self, bytes: usize) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).expect("a connection");
+        let head = format!(
+            "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {}\r\nContent-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n",
+            self.publisher
+        );
+        stream.write_all(head.as_bytes()).expect("a head");
+        stream
     }
 
     /// Publishes events that must be accepted, as NDJSON; returns the first and the last number.

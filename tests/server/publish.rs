@@ -240,14 +240,7 @@ fn a_body_of_ten_megabytes_is_refused_to_a_client_that_sends_all_of_it() {
     bystander.undisturbed();
 
     // One who asks first is told before it has sent anything.
-    let mut asking = TcpStream::connect(server.address).expect("a connection");
-    let head = format!(
-        "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
-        server.publisher,
-        body.len()
-    );
-    asking.write_all(head.as_bytes()).expect("a head");
-    assert_refused("10 MB, announced", &Reply::read(&mut asking), 413, "BODY_TOO_LARGE");
+    assert_refused("10 MB, announced", &Reply::read(&mut server.announce_events(body.len())), 413, "BODY_TOO_LARGE");
     bystander.undisturbed();
 }
 
