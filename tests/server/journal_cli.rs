@@ -326,7 +326,7 @@ fn of_the_newest_segment_a_backup_has_every_whole_record_and_nothing_behind_them
 }
 
 #[test]
-fn every_backup_of_a_journal_that_grows_is_sound_and_has_what_was_kept_before_it() {
+fn a_backup_of_a_journal_that_grows_has_all_that_was_kept_before_it_began() {
     let server = Server::start();
     let place = tempfile::tempdir().expect("a directory");
     let pad = "x".repeat(20_000);
