@@ -347,8 +347,8 @@ pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// A publish request's body: some 30,000 trades.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
 
-/// Bodies of all requests at one desk, with the events that are parsed from them: eight of the largest bodies coming in, or
-/// some three with their events. One that is alone may be larger.
+/// Bodies of all requests at one desk, with the events that are parsed from them, and what polls under way hold: eight of the
+/// largest bodies coming in, or some three with their events, or forty polls. One request that is alone may be larger.
 pub const DESK_BODIES_BYTES_MAX: usize = 64 << 20;
 
 /// A body that is refused is read and thrown away up to here, so that the client sees the answer.

@@ -1,4 +1,4 @@
-//! What the bodies of all requests at one desk, and the events parsed from them, may take in memory.
+//! What the bodies of all requests at one desk, the events parsed from them, and polls under way may take in memory.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ pub struct Share {
 
 /// The others hold too much; retry later.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server is overloaded: other requests take all the memory that there is for bodies")]
+#[error("the server is overloaded: other requests take all the memory that there is for them, retry later")]
 pub struct Exhausted;
 
 impl Budget {

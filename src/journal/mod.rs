@@ -25,7 +25,7 @@ mod catalogue;
 mod chunk;
 pub mod disk;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod lease;
 mod opening;
 mod options;

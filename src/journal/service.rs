@@ -140,7 +140,10 @@ impl JournalService {
 
     /// Waits for the end that [`JournalHandle::stop`] has asked for.
     pub fn finish(self) -> Result<(), StopError> {
-        let patience = Duration::from_millis(2 * limits::JOURNAL_STOP_MS);
+        self.finish_within(Duration::from_millis(2 * limits::JOURNAL_STOP_MS))
+    }
+
+    fn finish_within(self, patience: Duration) -> Result<(), StopError> {
         let end = match self.end.recv_timeout(patience) {
             // It hangs in the disk, and the process ends without it: the lease says that it was not orderly.
             Err(RecvTimeoutError::Timeout) => return Err(StopError::Disk(io::ErrorKind::TimedOut.into())),
@@ -385,6 +388,40 @@ mod tests {
             check(&running, 1, 20_202);
             running.stop();
         }
+    }
+
+    /// A service whose thread does this.
+    fn service(work: impl FnOnce(Sender<io::Result<()>>) + Send + 'static) -> JournalService {
+        let doorbell = || Doorbell::new().expect("a descriptor");
+        let (bell, reads) = (doorbell(), Mailbox::new(doorbell()));
+        let shared = Shared { status: Arc::default(), bell, stops: AtomicBool::new(false), reads };
+        let (ended, end) = channel();
+        let main = |outcome: Outcome<StartError>| async move {
+            outcome.send(Ok(())).expect("it is awaited");
+            work(ended);
+        };
+        let thread = executor::spawn("journal", 0, main).expect("a thread").finish().expect("it starts");
+        JournalService { handle: JournalHandle(Arc::new(shared)), pulse: Arc::default(), thread, end }
+    }
+
+    #[test]
+    fn a_thread_that_hangs_in_the_disk_does_not_hold_up_the_end() {
+        let (release, hangs) = channel();
+        // As in a system call that does not return; not for ever, so that a wait for it is seen.
+        let service = service(move |_ended| {
+            let _ = hangs.recv_timeout(Duration::from_secs(20));
+        });
+        let told = service.finish_within(Duration::from_millis(1)).expect_err("it hangs");
+        assert!(matches!(&told, StopError::Disk(error) if error.kind() == io::ErrorKind::TimedOut), "{told}");
+        release.send(()).expect("it still hangs");
+    }
+
+    #[test]
+    fn how_the_thread_ended_is_told() {
+        let failed = service(|ended| ended.send(Err(io::ErrorKind::StorageFull.into())).expect("it is awaited"));
+        assert!(matches!(failed.finish(), Err(StopError::Disk(error)) if error.kind() == io::ErrorKind::StorageFull));
+        assert!(matches!(service(drop).finish(), Err(StopError::Died)));
+        service(|ended| ended.send(Ok(())).expect("it is awaited")).finish().expect("an orderly end");
     }
 
     #[test]

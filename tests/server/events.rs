@@ -1,10 +1,15 @@
 //! `GET /api/events`: what a client that polls is answered, and who may ask for what.
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
+use stentor::limits::{BODY_BYTES_MAX, DESK_BODIES_BYTES_MAX, EVENTS_ANSWER_BYTES_MAX, REPLAY_CHUNK_BYTES};
 
 use crate::http::{Reply, Request};
 use crate::process::{OWNER, Server};
 use crate::trade::{numbered, trade};
+use crate::wait::{SOON, until};
 
 fn event(kind: &str, topic: &str, number: usize) -> Value {
     json!({ "type": kind, "topic": topic, "data": { "number": number } })
@@ -166,4 +171,32 @@ fn a_poll_that_makes_no_sense_is_told_why() {
         reply.error();
         assert_eq!(reply.header("www-authenticate"), (status == 401).then_some("Bearer"));
     }
+}
+
+#[test]
+fn what_polls_may_hold_counts_with_the_bodies_of_all_requests() {
+    let server = Server::start_with(&["--shards", "1"], |_| {});
+    server.publish(&[json!({ "type": "alert", "data": {} })]);
+    let announce = |bytes: usize| {
+        let mut stream = TcpStream::connect(server.address).expect("a connection");
+        let key = &server.publisher;
+        let head = format!(
+            "POST /api/events HTTP/1.1\r\nHost: stentor\r\nX-API-Key: {key}\r\nContent-Length: {bytes}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("a head");
+        stream
+    };
+    // Together they announce as much as leaves a poll a byte too little.
+    let mut rest = DESK_BODIES_BYTES_MAX - (REPLAY_CHUNK_BYTES + EVENTS_ANSWER_BYTES_MAX) + 1;
+    let mut held = Vec::new();
+    while rest > 0 {
+        held.push(announce(rest.min(BODY_BYTES_MAX)));
+        rest -= rest.min(BODY_BYTES_MAX);
+    }
+    let refused = until("a refusal", SOON, || Some(ask(&server, "topic=alerts&since=0")).filter(|it| it.status != 200));
+    assert_eq!((refused.status, &refused.error()["code"]), (503, &json!("OVERLOADED")), "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    drop(held);
+    let served = until("room", SOON, || Some(ask(&server, "topic=alerts&since=0")).filter(|it| it.status == 200));
+    assert_eq!(numbers(&served), (vec![1], 1));
 }

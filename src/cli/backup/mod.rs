@@ -10,6 +10,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use futures_lite::future::block_on;
 use indicatif::HumanBytes;
@@ -90,7 +92,8 @@ fn copy_file_to(from: &Path, to: &Path, path: &str, end: u64) -> io::Result<Entr
 }
 
 /// Where the whole records of a segment end that may be written meanwhile; none where it is damaged, and to be copied as it is.
-fn whole_records(directory: &Path, name: &str) -> io::Result<Option<u64>> {
+/// Whoever writes it goes on during a `pause`.
+fn whole_records(directory: &Path, name: &str, mut pause: impl FnMut()) -> io::Result<Option<u64>> {
     let file = block_on(BlockingDisk::new(directory.to_owned()).open(name))?;
     let mut scan = Scan::new(&file, segment::HEADER_BYTES, block_on(file.size())?);
     let mut looks = 0;
@@ -104,7 +107,7 @@ fn whole_records(directory: &Path, name: &str) -> io::Result<Option<u64>> {
             // A record that is being written looks like a broken one for a moment.
             Found::Broken(_) if looks < BACKUP_LOOKS_MAX => {
                 looks += 1;
-                std::thread::sleep(std::time::Duration::from_millis(BACKUP_LOOK_AGAIN_MS));
+                pause();
                 scan.refresh();
             }
             Found::Broken(_) => return Ok(None),
@@ -162,7 +165,7 @@ impl Copy<'_> {
         let vacuum = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(self.from.join(path), flags)?;
-            connection.busy_timeout(std::time::Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
+            connection.busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
             connection.execute("VACUUM INTO ?1", [target.to_string_lossy()])
         };
         vacuum().map_err(|source| CopyError::Database { path: path.to_owned(), source })?;
@@ -187,7 +190,8 @@ impl Copy<'_> {
             console.say(format_args!("copying {name} ({} of {})", nth + 1, segments.len()));
             let path = format!("{JOURNAL_DIR}/{name}");
             // The newest one grows while it is copied, and what is read of it late must not rest on what was read too early.
-            let end = if nth + 1 == segments.len() { whole_records(&directory, name) } else { Ok(None) };
+            let pause = || thread::sleep(Duration::from_millis(BACKUP_LOOK_AGAIN_MS));
+            let end = if nth + 1 == segments.len() { whole_records(&directory, name, pause) } else { Ok(None) };
             match end.and_then(|end| copy_file_to(self.from, self.to, &path, end.unwrap_or(u64::MAX))) {
                 Ok(entry) => self.entries.push(entry),
                 // Retention took it, and with it all that are older.
@@ -239,4 +243,47 @@ fn names(directory: &Path) -> io::Result<Vec<String>> {
 
 fn failed(path: &str, source: io::Error) -> CopyError {
     CopyError::File { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::fixture;
+
+    /// A directory with a segment of these bytes.
+    fn on_disk(bytes: &[u8]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        write(&directory, bytes);
+        directory
+    }
+
+    fn write(directory: &tempfile::TempDir, bytes: &[u8]) {
+        fs::write(directory.path().join(segment::name(1)), bytes).expect("written");
+    }
+
+    #[test]
+    fn a_record_that_is_being_written_is_waited_for_and_what_comes_later_is_not() {
+        let (whole, starts) = fixture::segment(1, 1, &[(2, 0), (2, 2), (2, 4)]);
+        let (more, _) = fixture::segment(1, 1, &[(2, 0), (2, 2), (2, 4), (2, 6)]);
+        let mut half = whole.clone();
+        half[starts[2] + 30..].fill(0);
+        let directory = on_disk(&half);
+        let mut pauses = 0;
+        let end = whole_records(directory.path(), &segment::name(1), || {
+            pauses += 1;
+            if pauses == 3 {
+                write(&directory, &more);
+            }
+        });
+        assert_eq!((end.expect("it can be read"), pauses), (Some(whole.len() as u64), 3));
+    }
+
+    #[test]
+    fn a_record_that_stays_broken_is_looked_at_so_often_and_the_segment_copied_as_it_is() {
+        let (mut bytes, starts) = fixture::segment(1, 1, &[(2, 0), (2, 2), (2, 4)]);
+        bytes[starts[1] + 30] ^= 1;
+        let mut pauses = 0;
+        let end = whole_records(on_disk(&bytes).path(), &segment::name(1), || pauses += 1);
+        assert_eq!((end.expect("it can be read"), pauses), (None, BACKUP_LOOKS_MAX));
+    }
 }

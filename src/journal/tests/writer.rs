@@ -1,8 +1,8 @@
 use fastrand::Rng;
 
 use super::{FakeClock, Life, batch};
-use crate::journal::disk::Disk;
 use crate::journal::disk::fake::{FakeDisk, Faults, run};
+use crate::journal::disk::{Disk, DiskFile};
 use crate::journal::lease::{self, Lease};
 use crate::journal::recovery::recover;
 use crate::journal::{Journal, JournalFault, JournalOptions, SyncPolicy};
@@ -120,6 +120,57 @@ fn a_full_disk_is_told_and_forgotten_when_there_is_room() {
     life.disk.set_faults(Faults::default());
     life.until_well();
     assert!(life.status.room() > SEGMENT_BYTES);
+}
+
+/// What all files of a disk take, in bytes.
+fn taken(disk: &FakeDisk) -> u64 {
+    run(async {
+        let mut bytes = 0;
+        for name in disk.names().await.expect("names") {
+            bytes += disk.open(&name).await.expect("it is there").size().await.expect("a size");
+        }
+        bytes
+    })
+}
+
+#[test]
+fn a_start_on_a_full_disk_first_drops_what_is_beyond_retention() {
+    let (mut life, mut rng) = life(SyncPolicy::Always);
+    while life.segments() < 5 {
+        life.publish(5, &mut rng);
+        life.until_well();
+    }
+    let (disk, clock, head) = (life.disk.clone(), life.clock.clone(), life.window.head());
+    life.stop();
+    // Not even a lease fits in beside the segments.
+    disk.set_faults(Faults { room: taken(&disk), ..Faults::default() });
+    let retention = JournalOptions { retention_bytes: 3 * SEGMENT_BYTES, ..options(SyncPolicy::Always) };
+    let mut next = Life::start(&disk, &clock, retention);
+    next.until_well();
+    assert!(next.catalogue.borrow().oldest_seq() > 1, "the oldest segment has gone");
+    next.publish(1, &mut rng);
+    next.until_well();
+    assert_eq!(recovered_to(&disk.after_power_cut()), head + 1);
+}
+
+#[test]
+fn a_full_disk_has_room_again_when_a_segment_is_too_old() {
+    let retention = JournalOptions { retention_hours: 1, ..options(SyncPolicy::Always) };
+    let mut life = Life::start(&FakeDisk::new(1), &FakeClock::default(), retention);
+    life.until_well();
+    let mut rng = Rng::with_seed(2);
+    // Two segments and half of another one.
+    life.disk.set_faults(Faults { room: SEGMENT_BYTES * 5 / 2, ..Faults::default() });
+    while life.status.fault().is_none() {
+        life.publish(5, &mut rng);
+        life.until(|life| life.status.synced() == life.window.head() || life.status.fault().is_some());
+    }
+    let head = life.window.head();
+    life.until(|life| life.kept() == head);
+    assert_eq!((life.status.fault().as_deref(), life.segments()), (Some(&JournalFault::DiskFull), 2));
+    life.clock.advance_ms(2 * 3_600_000);
+    life.until_well();
+    assert!(life.catalogue.borrow().oldest_seq() > 1 && life.status.room() > SEGMENT_BYTES);
 }
 
 #[test]

@@ -71,6 +71,74 @@ fn after_unsubscribed_nothing_of_the_channel_comes() {
     assert_eq!(got[5]["of"], "price:b");
 }
 
+/// A client of account 1 that reads nothing, with a subscription to `price:a`.
+fn sluggard(bench: &mut Bench) -> FakeClient {
+    bench.change(granted(1, 2, &["price:*"]));
+    let client = FakeClient::new(1_000);
+    bench.admit(&client, Admission::Channels, Vec::new()).expect("a free slot");
+    say(&client, &auth(1));
+    say(&client, &command("subscribe", "price", "mint", "a"));
+    bench.settle();
+    client
+}
+
+/// An event of 5 KB.
+fn long(topic: &str) -> Event {
+    let data = serde_json::json!({ "of": topic, "pad": "x".repeat(5_000) });
+    published(&serde_json::json!({ "type": "note", "topic": topic, "data": data }).to_string())
+}
+
+#[test]
+fn what_an_unsubscription_counts_from_was_sent_before_it_however_that_is_written() {
+    for kind in ["unsubscribe", r"unsubscrib\u0065"] {
+        let mut bench = Bench::new(1, 4);
+        let client = sluggard(&mut bench);
+        // More than is copied for a session that unsubscribes.
+        for _ in 0..2 * limits::EVENTS_UNSENT_BYTES_MAX / 5_000 {
+            bench.publish(vec![long("price:a")]);
+            bench.settle();
+        }
+        say(&client, &command(kind, "price", "mint", "a"));
+        bench.settle();
+        // The log wraps, and the journal has to bring what was in it.
+        for _ in 0..60 {
+            bench.publish(vec![event(0, 50_000)]);
+            bench.settle();
+        }
+        client.widen(ROOMY);
+        for _ in 0..10 {
+            client.read(usize::MAX);
+            bench.settle();
+        }
+        let got = messages(&client);
+        let notes: Vec<_> = got.iter().filter(|message| message["type"] == "note").collect();
+        let numbers: Vec<_> = notes.iter().filter_map(|note| note["seq"].as_u64()).collect();
+        let unsubscribed = got.last().expect("an answer");
+        assert_eq!(unsubscribed["type"], "unsubscribed", "{kind}");
+        let counts_from = unsubscribed["seq"].as_u64().expect("a number");
+        assert_eq!(numbers, (1..=counts_from).collect::<Vec<_>>(), "{kind}");
+    }
+}
+
+#[test]
+fn unsubscribing_again_and_again_keeps_no_more_than_once() {
+    let rules = SessionRules { messages_per_second: 0, ..SessionRules::default() };
+    let mut bench = Bench::with_rules(1, 4, rules);
+    let client = sluggard(&mut bench);
+    for _ in 0..20 {
+        for _ in 0..8 {
+            bench.publish(vec![long("price:a")]);
+            bench.settle();
+        }
+        for kind in ["unsubscribe", "subscribe"] {
+            say(&client, &command(kind, "price", "mint", "a"));
+            bench.settle();
+        }
+        let held = bench.plane.held_for_the_slow() as u64;
+        assert!(held <= limits::EVENTS_UNSENT_BYTES_MAX + 10_000, "{held} bytes");
+    }
+}
+
 #[test]
 fn nothing_is_subscribed_before_authentication() {
     let mut bench = Bench::new(1, 4);

@@ -193,12 +193,25 @@ impl Bench {
 
     /// Publishes one batch and returns the first number.
     fn publish(&mut self, events: Vec<Event>) -> u64 {
+        let batch = self.publish_far_away(events);
+        let first = batch.first_seq();
+        self.plane.inbox().extend([batch]);
+        first
+    }
+
+    /// Publishes one batch that is still on its way to this shard.
+    fn publish_far_away(&mut self, events: Vec<Event>) -> Arc<EncodedBatch> {
         let first = self.next_seq;
         self.next_seq += events.len() as u64;
         let batch = Arc::new(EncodedBatch::encode(events, first, 0, Origin::default()));
         self.journal.push(batch.clone());
-        self.plane.inbox().extend([batch]);
-        first
+        batch
+    }
+
+    /// A turn in which the journal is asked for nothing.
+    fn turn_alone(&mut self) -> bool {
+        self.plane.collect();
+        self.plane.turn(self.tick, || 0)
     }
 
     fn turn(&mut self) -> bool {

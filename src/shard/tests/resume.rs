@@ -74,6 +74,32 @@ fn what_retention_has_dropped_is_told_first() {
     assert_eq!(story(&client), ["retention 1-10", "11"]);
 }
 
+/// Retention may drop what has not even come to this shard.
+#[test]
+fn a_gap_that_reaches_past_the_present_ends_there_and_nothing_behind_it_is_lost() {
+    let mut bench = Bench::with_replay(ReplayRules { sessions: 10_000, ..ReplayRules::default() });
+    bench.publish_one_by_one(10, 20);
+    let mut on_its_way: Vec<_> = (0..10).map(|_| bench.publish_far_away(vec![event(0, 20)])).collect();
+    bench.retain_from(16);
+    // So many that a step ends with the gap, and events come before the next one.
+    let clients: Vec<_> = (0..limits::REPLAY_STEP_LOOKS_MAX).map(|_| bench.resume(admission(1), 8)).collect();
+    while bench.replay_position() <= 10 {
+        assert!(bench.turn(), "it goes on");
+    }
+    assert_eq!(bench.plane.behind(), clients.len(), "nobody has arrived");
+    let later = on_its_way.split_off(2);
+    bench.plane.inbox().extend(on_its_way);
+    bench.settle();
+    for batch in later {
+        bench.plane.inbox().extend([batch]);
+        bench.settle();
+    }
+    let expected = [vec!["retention 9-10".to_owned(), "retention 11-12".to_owned()], numbers(13..=20)].concat();
+    for client in clients {
+        assert_eq!(story(&client), expected);
+    }
+}
+
 #[test]
 fn a_number_that_the_shard_has_not_come_to_is_waited_for() {
     let mut bench = Bench::new(1, 10);
@@ -222,6 +248,52 @@ fn an_unreadable_journal_is_told() {
     bench.publish_one_by_one(1, 20);
     assert_eq!(story(&client), [r#"{"close":1011}"#]);
     assert_eq!(story(&live), ["4"]);
+}
+
+#[test]
+fn an_unreadable_place_concerns_nobody_who_is_past_it() {
+    let mut bench = Bench::new(1, 10);
+    bench.publish_one_by_one(10, 20);
+    let (before, at, past) =
+        (bench.resume(admission(1), 2), bench.resume(admission(1), 3), bench.resume(admission(1), 4));
+    bench.turn_alone();
+    assert_eq!(bench.plane.replay_wants(), Some(3));
+    let chunk = bench.read(3);
+    bench.plane.replayed(Some(Chunk { next: 4, parts: chunk.parts[..1].into(), ..chunk }));
+    assert_eq!(bench.plane.replay_wants(), Some(4));
+    bench.plane.replayed(None);
+    bench.settle();
+    bench.publish_one_by_one(1, 20);
+    for concerned in [before, at] {
+        assert_eq!(messages(&concerned).last(), Some(&json!({ "close": 1011 })));
+    }
+    assert_eq!(story(&past), numbers(5..=11));
+}
+
+#[test]
+fn an_error_that_answers_a_round_which_is_over_concerns_nobody_of_the_next() {
+    let mut bench = Bench::with_replay(ReplayRules { events_per_second: 100, ..ReplayRules::default() });
+    for _ in 0..10 {
+        bench.publish((0..100).map(|_| event(0, 0)).collect());
+        bench.settle();
+    }
+    let greedy = bench.resume(admission(1), 0);
+    bench.turn_alone();
+    assert_eq!(bench.plane.replay_wants(), Some(1));
+    let chunk = bench.read(1);
+    bench.plane.replayed(Some(chunk));
+    assert_eq!(bench.plane.replay_wants(), Some(301), "it asks ahead");
+    // It has had its share, which ends the round; and another one begins.
+    bench.turn_alone();
+    let modest = bench.resume(admission(1), 990);
+    bench.turn_alone();
+    assert_eq!(bench.replay_position(), 991);
+    bench.plane.replayed(None);
+    bench.settle();
+    assert_eq!(story(&modest), numbers(991..=1_000));
+    assert_eq!(events(&greedy).len(), 100);
+    bench.pass_time(10_000);
+    assert_eq!(story(&greedy), numbers(1..=1_000));
 }
 
 #[test]

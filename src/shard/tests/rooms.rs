@@ -205,6 +205,24 @@ fn a_newer_token_of_the_same_user_extends_it_and_anothers_changes_nothing() {
 }
 
 #[test]
+fn another_level_brings_nothing_again_that_the_former_had() {
+    let mut bench = Bench::new(1, 4);
+    let client = guest(&mut bench, "u1", Some(2), 60);
+    bench.publish(vec![on("admin:1"), on("user:u1")]);
+    bench.settle();
+    assert_eq!(topics(&client), ["admin:1", "user:u1"]);
+    // It goes back to the beginning for its own events, and is on its way from there when its level changes.
+    let again = auth(&token("u1", Some(2), 60)).replace('}', r#","since":0}"#);
+    let breath = [again, auth(&token("u1", Some(1), 60))];
+    let frames: Vec<u8> = breath.iter().flat_map(|text| client_frame(Opcode::Text, text.as_bytes())).collect();
+    client.send(&frames);
+    bench.settle();
+    bench.publish(vec![on("admin:1"), on("admin:2")]);
+    bench.settle();
+    assert_eq!(topics(&client)[2..], ["user:u1", "admin:1"]);
+}
+
+#[test]
 fn an_unanswered_rooms_client_is_pinged_and_dropped() {
     let mut bench = Bench::new(1, 4);
     let client = guest(&mut bench, "u1", None, 3600);
