@@ -87,11 +87,12 @@ thread_local! {
     static LAST_BREATH: Cell<Nanos> = const { Cell::new(0) };
 }
 
-/// Lets everything else on this executor run: tasks that are ready each time, and, every
-/// [`BREATH_US`](limits::BREATH_US), whatever the executor's rings have for them. To be called between the steps of any long work.
-pub async fn breathe() {
+/// Lets everything else on this executor run: tasks that are ready each time, and, where the last time was `every_us` ago, in
+/// microseconds, whatever the executor's rings have for them. To be called between the steps of any long work, with
+/// [`BREATH_US`](limits::BREATH_US) where nothing speaks for less.
+pub async fn breathe(every_us: u64) {
     let now = clock::now();
-    if now - LAST_BREATH.get() < limits::BREATH_US * 1_000 {
+    if now - LAST_BREATH.get() < every_us * 1_000 {
         return glommio::executor().yield_task_queue_now().await;
     }
     // A timer that is due by the time it is looked at leaves this queue idle, so that the executor looks at its rings.

@@ -122,6 +122,9 @@ impl Server {
         ring::probe::probe()?;
         ring::probe::check_locked_memory()?;
         crate::plan::raise_descriptor_limit().map_err(|source| StartError::DescriptorLimit { source })?;
+        if let Err(error) = crate::plan::decline_huge_pages() {
+            tracing::warn!("transparent huge pages can't be declined ({error}): disable them for the machine");
+        }
         let plan = Plan::new(&Machine::read(Path::new("/"))?, &options.wishes)?;
         let store = Store::open(&options.data_dir)?;
         let lock = lock(&options.data_dir)?;
@@ -319,6 +322,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
     let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
     let answers = Rc::new(Answers::default());
     let stopping = Rc::new(Cell::new(false));
+    let rush = Rc::new(Cell::new(false));
     let desk = Rc::new(Desk {
         shard: index,
         shards: parts.shards,
@@ -334,6 +338,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         publishers: parts.publishers,
         answers: answers.clone(),
         stopping: stopping.clone(),
+        rush: rush.clone(),
         places: Places::new(parts.connections_max),
         bodies: Budget::new(limits::DESK_BODIES_BYTES_MAX),
     });
@@ -343,8 +348,14 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
     let _ = outcome.send(Ok(()));
     let pulse = handle.pulse.clone();
-    let neighbours =
-        Neighbours { window: parts.window, history: parts.history, directory: parts.directory, answers, stopping };
+    let neighbours = Neighbours {
+        window: parts.window,
+        history: parts.history,
+        directory: parts.directory,
+        answers,
+        stopping,
+        rush,
+    };
     Shard::new(index, handle, neighbours, plane).run().await;
     pulse.rest();
 }

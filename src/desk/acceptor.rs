@@ -1,20 +1,31 @@
 //! Accepts connections, as many at a time as the desk may hold.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use glommio::net::TcpListener;
+use glommio::net::{TcpListener, TcpStream};
 
 use super::{Desk, connection};
-use crate::limits;
+use crate::{executor, limits};
 
 /// Accepts for ever. At the bound it ends the connection that has been idle longest. Where none is, it stops accepting, so
 /// that newcomers wait in the kernel's queue, and takes them on as others leave; every connection at the desk has a
 /// deadline, so somebody always does.
+///
+/// Thousands who knock at once wait in the kernel's queue, too: an accept that finds somebody there answers at once, and all of
+/// their handshakes in one go would hold up the shard that shares the thread.
 pub async fn accept(desk: Rc<Desk>, listener: TcpListener) {
+    let mut at_once = 0;
     loop {
+        if at_once == limits::ACCEPTS_AT_ONCE_MAX {
+            at_once = 0;
+            executor::breathe(0).await;
+        }
         desk.places.vacancy().await;
-        match listener.accept().await {
+        at_once += 1;
+        match accept_one(&desk, &listener).await {
             Ok(stream) => {
                 let place = desk.places.take();
                 glommio::spawn_local(connection::serve(desk.clone(), stream, place)).detach();
@@ -26,4 +37,15 @@ pub async fn accept(desk: Rc<Desk>, listener: TcpListener) {
             }
         }
     }
+}
+
+/// Tells the shard whether somebody has to be waited for: if not, more are likely to be there.
+async fn accept_one(desk: &Desk, listener: &TcpListener) -> glommio::Result<TcpStream, ()> {
+    let mut accepting = pin!(listener.accept());
+    poll_fn(|task| {
+        let accepted = accepting.as_mut().poll(task);
+        desk.rush.set(accepted.is_ready());
+        accepted
+    })
+    .await
 }

@@ -22,8 +22,8 @@ use crate::executor;
 use crate::hub::EncodedBatch;
 use crate::journal::{Chunk, Gap, Part};
 use crate::limits::{
-    ANSWER_MS, EVENTS_ANSWER_BYTES_MAX, EVENTS_DEFAULT, EVENTS_MAX, EVENTS_READS_MAX, EVENTS_SCANNED_MAX, EVENTS_STEP,
-    REPLAY_CHUNK_BYTES,
+    ANSWER_MS, BREATH_US, EVENTS_ANSWER_BYTES_MAX, EVENTS_DEFAULT, EVENTS_MAX, EVENTS_READS_MAX, EVENTS_SCANNED_MAX,
+    EVENTS_STEP, REPLAY_CHUNK_BYTES,
 };
 use crate::protocol::{Filter, gap_json, payload};
 
@@ -110,7 +110,7 @@ impl Page {
                         let end = batch.next_seq().min(chunk.next);
                         while self.next < end && !self.is_full() {
                             self.look_at(batch, end, filter);
-                            executor::breathe().await;
+                            executor::breathe(BREATH_US).await;
                         }
                     }
                 }

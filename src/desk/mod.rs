@@ -85,6 +85,8 @@ pub struct Desk {
     pub answers: Rc<Answers>,
     /// Set when the shard begins to stop: nobody is upgraded any more, and no event accepted that nobody would be sent.
     pub stopping: Rc<Cell<bool>>,
+    /// Whether more connections are likely to wait for being accepted: the shard does not rest then.
+    pub rush: Rc<Cell<bool>>,
     /// Of its connections, each with a process descriptor.
     pub places: Rc<Places>,
     /// For request bodies and what is parsed from them.

@@ -85,7 +85,7 @@ async fn parse(body: Vec<u8>, format: Format, share: &mut Share) -> Result<Vec<E
     let mut parser = BatchParser::new(body, format);
     while !parser.step(limits::PARSE_STEP_BYTES)? {
         share.grow(body_bytes + parser.events_bytes())?;
-        executor::breathe().await;
+        executor::breathe(limits::BREATH_US).await;
     }
     share.resize(parser.events_bytes())?;
     Ok(parser.finish())

@@ -80,6 +80,13 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
+/// Keeps this process's memory in pages of the usual size (`PR_SET_THP_DISABLE`, Linux 3.15). The allocator asks for transparent huge
+/// pages, and the first touch of one clears 2 MiB: an event behind it waits for milliseconds on a virtual machine, for a tenth
+/// of one on others, and a server that was just started takes 30 MiB more than it needs.
+pub fn decline_huge_pages() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_thp_disable(true)?)
+}
+
 /// `MemTotal:       24684092 kB`
 fn kilobytes_of(meminfo: &str, key: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;

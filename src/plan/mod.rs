@@ -32,7 +32,7 @@ use indicatif::HumanCount;
 
 pub use cgroup::{CgroupMemory, cpu_quota, memory_limit};
 pub use cpu_list::{CpuList, CpuListError};
-pub use machine::{Machine, MachineError, raise_descriptor_limit};
+pub use machine::{Machine, MachineError, decline_huge_pages, raise_descriptor_limit};
 pub use memory::{FirstLimit, JOURNAL_BYTES, MemoryPlan, Resource, fixed_bytes_per_shard};
 pub use placement::Placement;
 

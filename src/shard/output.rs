@@ -84,6 +84,8 @@ pub struct Fallen {
 pub struct BacklogPool {
     #[expect(clippy::vec_box, reason = "the boxes themselves are what is recycled")]
     spare: Vec<Box<Backlog>>,
+    /// Emptied pieces of events from the journal, all of one capacity, while there are sessions behind.
+    pieces: Vec<Vec<u8>>,
 }
 
 impl Output {
@@ -186,7 +188,10 @@ impl Output {
             {
                 last.extend_from_slice(frame);
             }
-            _ => backlog.pieces.push_back(Piece::Owned { bytes: frame.into(), sent: 0, what: Own::Replay }),
+            _ => {
+                let bytes = pool.piece_of(frame);
+                backlog.pieces.push_back(Piece::Owned { bytes, sent: 0, what: Own::Replay });
+            }
         }
     }
 
@@ -330,7 +335,7 @@ impl Output {
             }
         }
         let backlog = self.queue(pool);
-        backlog.consume(sent, log);
+        backlog.consume(sent, log, pool);
         if backlog.pieces.is_empty() {
             pool.put(std::mem::take(self));
         }
@@ -357,7 +362,7 @@ impl Output {
 }
 
 impl Backlog {
-    fn consume(&mut self, mut sent: usize, log: &ShardLog) {
+    fn consume(&mut self, mut sent: usize, log: &ShardLog, pool: &mut BacklogPool) {
         while sent > 0 {
             match self.pieces.front_mut().expect("no more was sent than was lent") {
                 Piece::Log(range) if sent as u64 >= range.len() => {
@@ -377,7 +382,9 @@ impl Backlog {
                     sent -= now;
                     if *before == bytes.len() {
                         *if what.is_replay() { &mut self.replayed_bytes } else { &mut self.owned_bytes } -= bytes.len();
-                        self.pieces.pop_front();
+                        if let Some(Piece::Owned { bytes, .. }) = self.pieces.pop_front() {
+                            pool.put_piece(bytes);
+                        }
                     }
                 }
             }
@@ -439,12 +446,36 @@ impl BacklogPool {
         self.spare.pop().unwrap_or_default()
     }
 
+    /// A piece that begins with a frame from the journal.
+    fn piece_of(&mut self, frame: &[u8]) -> Vec<u8> {
+        let fresh = || Vec::with_capacity(limits::REPLAY_PIECE_BYTES_MAX);
+        let mut piece = self.pieces.pop().unwrap_or_else(fresh);
+        piece.extend_from_slice(frame);
+        piece
+    }
+
+    fn put_piece(&mut self, mut piece: Vec<u8>) {
+        if piece.capacity() == limits::REPLAY_PIECE_BYTES_MAX && self.pieces.len() < limits::SPARE_PIECES_MAX {
+            piece.clear();
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Gives the memory of emptied pieces back: nobody is behind any more.
+    pub fn free_pieces(&mut self) {
+        self.pieces = Vec::new();
+    }
+
     fn put(&mut self, output: Output) {
         let Output::Queue(mut backlog) = output else { return };
         if self.spare.len() < limits::SPARE_BACKLOGS_MAX
             && backlog.pieces.capacity() <= limits::SPARE_BACKLOG_PIECES_MAX
         {
-            backlog.pieces.clear();
+            for piece in backlog.pieces.drain(..) {
+                if let Piece::Owned { bytes, .. } = piece {
+                    self.put_piece(bytes);
+                }
+            }
             backlog.half_sent_until = None;
             backlog.owned_bytes = 0;
             backlog.replayed_bytes = 0;

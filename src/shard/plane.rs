@@ -52,6 +52,8 @@ pub struct Plane<S: Sockets> {
     deaf: VecDeque<SlotRef>,
     /// Sessions that are behind are not served before this time.
     rests_until: Nanos,
+    /// When sessions that are behind were served last.
+    served_until: Nanos,
 }
 
 impl<S: Sockets> Plane<S> {
@@ -66,6 +68,7 @@ impl<S: Sockets> Plane<S> {
             due: Vec::new(),
             deaf: VecDeque::new(),
             rests_until: 0,
+            served_until: 0,
         }
     }
 
@@ -185,16 +188,23 @@ impl<S: Sockets> Plane<S> {
             || !self.deaf.is_empty()
     }
 
+    /// Whether any session is behind and may be served.
+    pub fn serves_those_behind(&self) -> bool {
+        self.sessions.replay.is_active()
+    }
+
     /// When sessions that are behind are served again, while they are not.
     pub fn rests_until(&self) -> Option<Nanos> {
         (self.rests_until > 0 && self.sessions.replay.has_work()).then_some(self.rests_until)
     }
 
-    /// A step for the sessions that are behind, and then a rest that leaves the rest of the CPU to everybody else: live events
-    /// that come meanwhile, clients on this machine.
+    /// A step for the sessions that are behind, and then a rest that leaves the rest of the CPU to everybody else: the desk,
+    /// clients on this machine. While live events are on their way they wait, but not for ever.
     fn serve_those_behind(&mut self, now: &impl Fn() -> Nanos) {
         let began = now();
-        if began < self.rests_until {
+        let waited_enough = self.served_until + limits::REPLAY_WAITS_US * 1_000;
+        let waits = !self.sessions.queue.is_empty() && began < waited_enough;
+        if waits || began < self.rests_until {
             return;
         }
         self.sessions.replay();
@@ -202,6 +212,7 @@ impl<S: Sockets> Plane<S> {
         let ended = now();
         let share = u64::from(self.sessions.rules.replay.share_percent.clamp(1, 100));
         let rest = (ended - began) * (100 - share) / share;
+        self.served_until = ended;
         self.rests_until = if rest > 0 { ended + rest } else { 0 };
     }
 

@@ -234,10 +234,17 @@ impl Sessions {
     /// The round has reached what was published last.
     fn arrive(&mut self) {
         let position = self.replay.position;
-        for at in std::mem::take(&mut self.replay.riders) {
+        for _ in 0..limits::REPLAY_ARRIVALS_MAX {
+            let Some(at) = self.replay.riders.pop() else {
+                self.end_round();
+                // Those that are left are for numbers that are still to come.
+                self.replay.stirred = !self.replay.ready.is_empty() && self.some_may_ride();
+                return;
+            };
             let Some(behind) = self.rider(at) else { continue };
             behind.next = behind.next.max(position);
             let settled = behind.settled();
+            self.replay.riding -= 1;
             // A live stream may still be handed some of what was published before.
             if settled <= position && self.present(at.slot) == self.inbox.seq {
                 self.go_live(at);
@@ -245,9 +252,6 @@ impl Sessions {
                 self.await_replay(at.slot);
             }
         }
-        self.end_round();
-        // Those that are left are for numbers that are still to come.
-        self.replay.stirred = !self.replay.ready.is_empty() && self.some_may_ride();
     }
 
     fn end_round(&mut self) {
@@ -263,6 +267,9 @@ impl Sessions {
         replay.riding = 0;
         replay.parts.clear();
         replay.stirred = !replay.ready.is_empty();
+        if replay.ready.is_empty() && replay.queue.is_empty() && replay.paused.is_empty() {
+            self.pool.free_pieces();
+        }
     }
 
     /// Whether anybody who waits could ride now.

@@ -96,6 +96,8 @@ pub struct Neighbours {
     pub answers: Rc<crate::desk::Answers>,
     /// Set when the shard begins to stop, for its desk to see.
     pub stopping: Rc<Cell<bool>>,
+    /// Set by the desk while more connections are likely to wait for being accepted.
+    pub rush: Rc<Cell<bool>>,
 }
 
 /// What a client reads beside 1012.
@@ -120,6 +122,8 @@ pub struct Shard {
     ends: Option<Tick>,
     /// Tells the desk that nobody is to be upgraded any more.
     stopping: Rc<Cell<bool>>,
+    /// More connections are likely to wait at the desk.
+    rush: Rc<Cell<bool>>,
     /// The sessions are to be closed as soon as they have been given every event that was accepted.
     closes: bool,
 }
@@ -131,7 +135,7 @@ impl Shard {
         neighbours: Neighbours,
         plane: Rc<RefCell<Plane<SocketRing>>>,
     ) -> Self {
-        let Neighbours { window: journal, history, directory, answers, stopping } = neighbours;
+        let Neighbours { window: journal, history, directory, answers, stopping, rush } = neighbours;
         // Not what is newest by now: the other shards serve already, and what came meanwhile is for this one, too.
         let position = plane.borrow().next_seq();
         Self {
@@ -147,6 +151,7 @@ impl Shard {
             accounts_version: 0,
             ends: None,
             stopping,
+            rush,
             closes: false,
         }
     }
@@ -162,13 +167,16 @@ impl Shard {
         let mut mail = Vec::new();
         while !self.is_over() {
             if self.turn(&mut mail) {
-                executor::breathe().await;
+                self.breathe().await;
                 continue;
             }
             if let Some(rest) = self.rest() {
-                // Too short to go to sleep by the executor, and not long enough to be missed by a request at the desk.
-                doorbell.nap(rest).expect("an eventfd can be waited for");
-                executor::breathe().await;
+                // Too short to go to sleep by the executor, and not long enough to be missed by a request at the desk. Newcomers
+                // are served meanwhile, if there are any.
+                if !self.rush.get() {
+                    doorbell.nap(rest).expect("an eventfd can be waited for");
+                }
+                self.breathe().await;
                 continue;
             }
             // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.
@@ -185,6 +193,12 @@ impl Shard {
         let until = self.plane.borrow().rests_until()?;
         let rest = Duration::from_nanos(until.saturating_sub(clock::now()));
         Some(rest.min(Duration::from_micros(limits::NAP_US_MAX)))
+    }
+
+    /// Lets the desk have its turn. What is published does not wait for sessions that are behind, and newcomers for both.
+    async fn breathe(&self) {
+        let soon = self.rush.get() || self.plane.borrow().serves_those_behind();
+        executor::breathe(if soon { limits::BUSY_BREATH_US } else { limits::BREATH_US }).await;
     }
 
     fn turn(&mut self, mail: &mut Vec<ShardMail>) -> bool {

@@ -1,4 +1,4 @@
-//! Starts that can't succeed: one sentence that says what is wrong and how to mend it, and an exit code.
+//! What a start sees to, and starts that can't succeed: one sentence that says what is wrong and how to mend it, and an exit code.
 
 use std::io;
 use std::net::TcpListener;
@@ -39,6 +39,14 @@ pub fn assert_one_sentence(what: &str, output: &Output, told: &[&str]) {
         assert!(words.contains(part), "{what} should tell {part:?}: {words}");
     }
     assert!(output.stdout.is_empty(), "{what}: {output:?}");
+}
+
+#[test]
+fn no_event_waits_for_a_huge_page() {
+    let server = Server::start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    // Linux 5.0 and later; where a kernel has no huge pages, it says 0 as well.
+    assert!(status.lines().any(|line| line == "THP_enabled:\t0"), "{status}");
 }
 
 #[test]

@@ -277,3 +277,26 @@ fn a_used_backlog_is_lent_again_clean() {
     assert_eq!(bench.pool.spare.len(), 0);
     assert_eq!(bench.drain(2), frames(&["two"]));
 }
+
+#[test]
+fn what_a_replay_is_sent_in_is_used_again_until_nobody_is_behind() {
+    let mut bench = Bench::new();
+    let frame = Bench::frame("from the journal");
+    let mut address = None;
+    for _ in 0..3 {
+        for _ in 0..10 {
+            bench.output.push_replayed(&frame, &mut bench.pool);
+        }
+        let Output::Queue(backlog) = &bench.output else { panic!("it holds pieces") };
+        let Some(Piece::Owned { bytes, .. }) = backlog.pieces.front() else { panic!("one piece of its own") };
+        assert_eq!(backlog.pieces.len(), 1);
+        assert_eq!(*address.get_or_insert(bytes.as_ptr()), bytes.as_ptr());
+        assert_eq!(bench.drain(7), frame.repeat(10));
+    }
+    bench.pool.free_pieces();
+    assert_eq!(bench.pool.pieces.len(), 0);
+    // A frame that is longer than a piece does not make all that follow as long.
+    bench.output.push_replayed(&vec![1; limits::REPLAY_PIECE_BYTES_MAX + 1], &mut bench.pool);
+    bench.drain(usize::MAX);
+    assert_eq!(bench.pool.pieces.len(), 0);
+}

@@ -27,6 +27,7 @@ use super::sessions::{SessionParts, Sessions, ShardSizes};
 use super::stats::ShardStats;
 use super::wheel::Tick;
 use crate::accounts::{Account, AccountId, ApiKey, Grants, KeyId, KeyNumber, LiveKey, Owner, Role, Snapshot, Tier};
+use crate::clock::Nanos;
 use crate::event::{Event, EventParser, Topic};
 use crate::gate::{Entry, Gate, Policy};
 use crate::hub::{EncodedBatch, Origin};
@@ -88,6 +89,8 @@ struct Bench {
     plane: Plane<FakeKernel>,
     stats: Arc<ShardStats>,
     tick: Tick,
+    /// What each turn takes for the time.
+    now: Nanos,
     unix_ms: UnixMs,
     next_seq: u64,
     /// All that was published and is retained.
@@ -145,6 +148,7 @@ impl Bench {
             plane,
             stats,
             tick: 0,
+            now: 0,
             unix_ms: EPOCH_MS,
             next_seq: 1,
             journal: Vec::new(),
@@ -211,7 +215,8 @@ impl Bench {
     /// A turn in which the journal is asked for nothing.
     fn turn_alone(&mut self) -> bool {
         self.plane.collect();
-        self.plane.turn(self.tick, || 0)
+        let now = self.now;
+        self.plane.turn(self.tick, || now)
     }
 
     fn turn(&mut self) -> bool {
@@ -221,7 +226,8 @@ impl Bench {
             let chunk = self.read(from);
             self.plane.replayed((!self.is_unreadable).then_some(chunk));
         }
-        self.plane.turn(self.tick, || 0)
+        let now = self.now;
+        self.plane.turn(self.tick, || now)
     }
 
     /// What the journal holds from a number on.

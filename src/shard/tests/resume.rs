@@ -101,6 +101,52 @@ fn a_gap_that_reaches_past_the_present_ends_there_and_nothing_behind_it_is_lost(
 }
 
 #[test]
+fn live_events_go_first_but_not_for_ever() {
+    let mut bench = Bench::with_rules(1, 500, SessionRules::default());
+    let live: Vec<_> = (0..400).map(|_| bench.enter(1, ROOMY)).collect();
+    bench.publish_one_by_one(5, 20);
+    bench.kernel().batch_max = 1;
+    let served = |number| live.iter().filter(|client| story(client).len() == number).count();
+
+    let patient = bench.resume(admission(1), 0);
+    bench.publish(vec![event(0, 0)]);
+    for turns in 1..400 {
+        bench.turn();
+        assert_eq!((served(6), story(&patient).len()), (turns, 0));
+    }
+    bench.settle();
+    assert_eq!(story(&patient), numbers(1..=6));
+
+    let other = bench.resume(admission(1), 0);
+    bench.publish(vec![event(0, 0)]);
+    for _ in 0..100 {
+        bench.now += limits::REPLAY_WAITS_US * 1_000;
+        bench.turn();
+    }
+    assert_eq!((served(7), story(&other)), (100, numbers(1..=7)));
+}
+
+#[test]
+fn riders_arrive_in_parts_and_what_comes_meanwhile_comes_once() {
+    let mut bench = Bench::with_replay(ReplayRules { sessions: 10_000, ..ReplayRules::default() });
+    bench.publish_one_by_one(3, 20);
+    let clients: Vec<_> = (0..3 * limits::REPLAY_ARRIVALS_MAX).map(|_| bench.resume(admission(1), 1)).collect();
+    while bench.plane.behind() == clients.len() {
+        bench.turn();
+    }
+    for _ in 0..4 {
+        assert!(bench.plane.behind() > 0, "some are still behind");
+        bench.publish(vec![event(0, 0), event(1, 0)]);
+        bench.turn();
+    }
+    bench.settle();
+    assert_eq!(bench.plane.behind(), 0);
+    for client in &clients {
+        assert_eq!(story(client), ["2", "3", "4", "5", "6", "7", "8", "9", "10", "11"]);
+    }
+}
+
+#[test]
 fn a_number_that_the_shard_has_not_come_to_is_waited_for() {
     let mut bench = Bench::new(1, 10);
     bench.publish_one_by_one(3, 20);
