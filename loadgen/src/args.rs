@@ -253,7 +253,7 @@ impl FanoutArguments {
         if last_ns <= stall_ns {
             return Err(UsageError::StallTooLong { stall: self.stall, load: Duration::from_nanos(last_ns) });
         }
-        Ok(Some(StallPlan { sockets, of: load.sockets, stall_ns }))
+        Ok(Some(StallPlan { sockets, stall_ns }))
     }
 }
 
@@ -421,7 +421,7 @@ mod tests {
             arguments.stall(&arguments.load.load(&arguments.floor, 1).unwrap())
         };
         let plan = stall("--sockets 250 --events 400 --rate 10 --stalled 10%").unwrap().unwrap();
-        assert_eq!((plan.sockets, plan.of, plan.stall_ns), (25, 250, 30_000_000_000));
+        assert_eq!((plan.sockets, plan.stall_ns), (25, 30_000_000_000));
         assert_eq!(stall("--sockets 250 --stalled 7 --stall 1s").unwrap().unwrap().sockets, 7);
         assert_eq!(stall("--sockets 250").unwrap(), None);
         let message = stall("--sockets 250 --stalled 7 --events 20").unwrap_err().to_string();

@@ -31,6 +31,7 @@ use crate::publish::DiskError;
 use crate::publisher::Publisher;
 use crate::report::{Closed, Report};
 use crate::schedule::Timetable;
+use crate::stall::StallPlan;
 use crate::target::Target;
 use crate::watchlists::SetupError;
 
@@ -99,6 +100,13 @@ pub struct Footprint {
     pub slab_bytes: Option<u64>,
 }
 
+/// One client thread's share of a side's sockets.
+#[derive(Clone, Copy)]
+struct Share {
+    sockets: u32,
+    stall: Option<StallPlan>,
+}
+
 /// One side's round, as far as threads other than the client's can tell.
 #[derive(Clone, Debug)]
 pub struct RoundBook {
@@ -134,9 +142,14 @@ impl Run {
         let (failures_told, failures) = mpsc::channel();
         let slots_per_ring = descriptors.min(u64::from(RING_SLOTS_MAX)) as u32;
         let mut clients = Vec::new();
-        for (number, plans) in self.plan_crowds(&sides, slots_per_ring)?.into_iter().enumerate() {
+        let shares = self.shares();
+        for (number, plans) in self.plan_crowds(&sides, &shares, slots_per_ring)?.into_iter().enumerate() {
             let cpu = Some(self.load.client_cpus[number % self.load.client_cpus.len()]);
-            let options = ClientOptions { cpu, linger: self.load.linger, clock, punctual: false };
+            // What the stalled sockets have to read at once must not be felt as the server's lateness by the others.
+            let stalls = shares[number].stall.is_some();
+            let linger = if stalls { Duration::ZERO } else { self.load.linger };
+            let punctual = self.load.stall.is_some() && !stalls;
+            let options = ClientOptions { cpu, linger, clock, punctual };
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
         }
         let watch = Watch { run: &self, failures, deadline, clock };
@@ -215,38 +228,48 @@ impl Run {
             rounds: Vec::new(),
             driver,
             timetable: Arc::new(Timetable::new(self.load.schedule)),
-            tallies: (0..self.load.threads).map(|_| Arc::default()).collect(),
+            tallies: self.shares().iter().map(|_| Arc::default()).collect(),
         })
     }
 
+    /// Each client thread's share of a side's sockets. Those that stall have a thread of their own.
+    fn shares(&self) -> Vec<Share> {
+        let stall = self.load.stall.filter(|stall| stall.sockets > 0);
+        let (reading, threads) = (self.load.sockets - stall.map_or(0, |stall| stall.sockets), self.load.threads);
+        let of_thread =
+            |thread| Share { sockets: reading / threads + u32::from(thread < reading % threads), stall: None };
+        let stalling = stall.map(|plan| Share { sockets: plan.sockets, stall: Some(plan) });
+        (0..threads).map(of_thread).chain(stalling).collect()
+    }
+
     /// For each client thread, its share of each side's sockets; no two share a source address.
-    fn plan_crowds(&self, sides: &[Side], slots_per_ring: u32) -> Result<Vec<Vec<CrowdPlan<Inbox>>>, RunError> {
+    fn plan_crowds(
+        &self,
+        sides: &[Side],
+        shares: &[Share],
+        slots_per_ring: u32,
+    ) -> Result<Vec<Vec<CrowdPlan<Inbox>>>, RunError> {
         let mut random = [0; 2];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let first = first_address(random);
-        let (sockets, threads) = (self.load.sockets, self.load.threads);
         let mut taken = 0;
-        let mut plan = |side: &Side, thread: u32| {
-            let share = sockets / threads + u32::from(thread < sockets % threads);
+        let mut plan = |side: &Side, thread: usize| {
+            let Share { sockets, stall } = shares[thread];
             let local = side.target.address.ip().is_loopback();
-            let sources = local.then(|| Sources::for_sockets(share, first, taken, self.load.ports.clone()));
-            taken += Sources::addresses_for(share, &self.load.ports);
+            let sources = local.then(|| Sources::for_sockets(sockets, first, taken, self.load.ports.clone()));
+            taken += Sources::addresses_for(sockets, &self.load.ports);
+            let (upgrade, timetable) = (Arc::clone(&side.upgrade), Arc::clone(&side.timetable));
             CrowdPlan {
                 address: side.target.address,
-                listener: Inbox::new(
-                    share,
-                    Arc::clone(&side.upgrade),
-                    Arc::clone(&side.timetable),
-                    self.load.stall.map(|stall| stall.share(threads, thread, share)),
-                ),
-                sockets: share,
+                listener: Inbox::new(sockets, upgrade, timetable, stall),
+                sockets,
                 sources,
                 slots_per_ring,
-                handshakes_max: (HANDSHAKES_IN_FLIGHT_MAX / threads).max(1),
-                tally: Arc::clone(&side.tallies[thread as usize]),
+                handshakes_max: (HANDSHAKES_IN_FLIGHT_MAX / shares.len() as u32).max(1),
+                tally: Arc::clone(&side.tallies[thread]),
             }
         };
-        Ok((0..threads).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect())
+        Ok((0..shares.len()).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect())
     }
 
     fn close(&self, sides: Vec<Side>, clients: Vec<Client<Inbox>>, rounds_done: u32) -> Result<Report, RunError> {

@@ -13,26 +13,11 @@ use crate::latency::latency_histogram;
 use crate::limits::STALLED_PONG_MS;
 use crate::listener::Notice;
 
-/// Which of a crowd's sockets stall, and for how long.
+/// How many sockets stall, and for how long. They are a crowd of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StallPlan {
     pub sockets: u32,
-    /// Of how many.
-    pub of: u32,
     pub stall_ns: u64,
-}
-
-impl StallPlan {
-    /// Whether `socket` is among them; they are spread evenly.
-    pub fn stalls(&self, socket: u32) -> bool {
-        let before = |socket: u32| u64::from(socket) * u64::from(self.sockets) / u64::from(self.of);
-        before(socket) != before(socket + 1)
-    }
-
-    /// A client thread's share of them, for its share of the sockets.
-    pub fn share(&self, threads: u32, thread: u32, of: u32) -> Self {
-        Self { sockets: self.sockets / threads + u32::from(thread < self.sockets % threads), of, ..*self }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +70,7 @@ impl Stall {
 
     /// Has the sockets do what it is time for. `begins_ns`: when the first timed event is due.
     pub fn tend(&mut self, begins_ns: u64, now_ns: u64, notices: &mut Vec<Notice>) {
-        let sockets = (0..self.plan.of).filter(|socket| self.plan.stalls(*socket));
+        let sockets = 0..self.plan.sockets;
         match self.stage {
             Stage::BeforeIt if now_ns >= begins_ns => {
                 let until_ns = begins_ns + self.plan.stall_ns;
@@ -125,22 +110,7 @@ impl Stall {
 mod tests {
     use super::*;
 
-    const PLAN: StallPlan = StallPlan { sockets: 3, of: 10, stall_ns: 30_000_000_000 };
-
-    fn stalled() -> Vec<u32> {
-        (0..10).filter(|socket| PLAN.stalls(*socket)).collect()
-    }
-
-    #[test]
-    fn as_many_as_asked_are_spread_over_all() {
-        assert_eq!(stalled(), [3, 6, 9]);
-        for sockets in [0, 1, 999, 1000] {
-            let plan = StallPlan { sockets, of: 1000, stall_ns: 1 };
-            assert_eq!((0..1000).filter(|socket| plan.stalls(*socket)).count() as u32, sockets);
-        }
-        let shares: u32 = (0..4).map(|thread| PLAN.share(4, thread, 3).sockets).sum();
-        assert_eq!(shares, 3);
-    }
+    const PLAN: StallPlan = StallPlan { sockets: 3, stall_ns: 30_000_000_000 };
 
     #[test]
     fn they_stop_say_that_they_live_and_read_on() {
@@ -149,15 +119,15 @@ mod tests {
         stall.tend(u64::MAX, 5 * second, &mut notices);
         assert!(notices.is_empty(), "nothing is timed yet");
         stall.tend(6 * second, 6 * second, &mut notices);
-        let stops: Vec<Notice> = stalled().into_iter().map(|socket| Notice::StopReading { socket }).collect();
+        let stops: Vec<Notice> = (0..3).map(|socket| Notice::StopReading { socket }).collect();
         assert_eq!(std::mem::take(&mut notices), stops);
         stall.tend(6 * second, 15 * second, &mut notices);
         assert!(notices.is_empty());
         stall.tend(6 * second, 16 * second, &mut notices);
-        assert!(matches!(&notices[..], [Notice::Reply { socket: 3, frame }, _, _] if frame[0] == 0x8A), "{notices:?}");
+        assert!(matches!(&notices[..], [Notice::Reply { socket: 0, frame }, _, _] if frame[0] == 0x8A), "{notices:?}");
         notices.clear();
         stall.tend(6 * second, 36 * second, &mut notices);
-        let goes_on: Vec<Notice> = stalled().into_iter().map(|socket| Notice::ReadOn { socket }).collect();
+        let goes_on: Vec<Notice> = (0..3).map(|socket| Notice::ReadOn { socket }).collect();
         assert_eq!(notices, goes_on);
     }
 
