@@ -7,8 +7,8 @@ use indicatif::{BinaryBytes, HumanCount};
 use super::Machine;
 use crate::limits::{
     JOURNAL_WRITE_BYTES, KERNEL_BYTES_PER_SOCKET, QUEUED_BYTES_PER_SOCKET, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
-    RING_BYTES_PER_SHARD, RING_BYTES_PER_SLOT, SHARD_LOG_BYTES, USER_BYTES_PER_SOCKET, WINDOW_BYTES_MAX,
-    WINDOW_KEPT_BYTES,
+    REPLAY_PIECE_BYTES_MAX, REPLAY_SESSION_BYTES_MAX, RING_BYTES_PER_SHARD, RING_BYTES_PER_SLOT, SHARD_LOG_BYTES,
+    USER_BYTES_PER_SOCKET, WINDOW_BYTES_MAX, WINDOW_KEPT_BYTES,
 };
 
 /// Memory at full load: every slot of every shard taken.
@@ -18,6 +18,8 @@ pub struct MemoryPlan {
     pub fixed_bytes: u64,
     pub user_bytes: u64,
     pub kernel_bytes: u64,
+    /// What comes on top where every session is behind and its socket takes no bytes.
+    pub behind_bytes: u64,
     pub available_bytes: u64,
     /// What all TCP sockets of the machine may have queued together (`tcp_mem`), where it could be read.
     pub tcp_queue_bytes_max: Option<u64>,
@@ -64,6 +66,7 @@ impl MemoryPlan {
             fixed_bytes,
             user_bytes: slots * USER_BYTES_PER_SOCKET,
             kernel_bytes: slots * KERNEL_BYTES_PER_SOCKET,
+            behind_bytes: slots * BEHIND_BYTES_PER_SESSION,
             available_bytes: machine.memory_available_bytes,
             tcp_queue_bytes_max,
             first_limit,
@@ -84,6 +87,11 @@ impl MemoryPlan {
             BinaryBytes(self.user_bytes),
             BinaryBytes(self.kernel_bytes),
         )];
+        lines.push(format!(
+            "slow      up to {} more while every socket is slow: {} for each that is served from the journal",
+            BinaryBytes(self.behind_bytes),
+            BinaryBytes(BEHIND_BYTES_PER_SESSION),
+        ));
         if let Some(bytes) = self.tcp_queue_bytes_max {
             lines
                 .push(format!("queues    {} in all TCP sockets of the machine together (tcp_mem)", BinaryBytes(bytes)));
@@ -105,6 +113,10 @@ impl fmt::Display for FirstLimit {
         }
     }
 }
+
+/// What a session that is behind holds of events, at most: as much as may be unsent, in pieces of which any two neighbours hold more
+/// than one could. An event that is longer than a piece comes on top.
+const BEHIND_BYTES_PER_SESSION: u64 = (2 * REPLAY_SESSION_BYTES_MAX + REPLAY_PIECE_BYTES_MAX) as u64;
 
 /// What the journal takes: its window, and what it writes at a time.
 pub const JOURNAL_BYTES: u64 = (WINDOW_BYTES_MAX + WINDOW_KEPT_BYTES + JOURNAL_WRITE_BYTES) as u64;
@@ -140,6 +152,12 @@ mod tests {
         assert_eq!(plan.user_bytes, 20_000 * 400);
         assert_eq!(plan.kernel_bytes, 20_000 * 3_500);
         assert_eq!(plan.total_bytes(), plan.fixed_bytes + 78_000_000);
+        assert_eq!(plan.behind_bytes, 20_000 * (80 << 10));
+        assert!(
+            plan.lines().iter().any(|line| line.starts_with("slow      up to 1.53 GiB more")),
+            "{:?}",
+            plan.lines()
+        );
     }
 
     #[test]

@@ -300,8 +300,10 @@ mod tests {
     #[test]
     fn the_printout_is_a_few_lines_that_name_every_figure() {
         let text = plan("0-1", asks(Some(12), None, None)).to_string();
-        assert!(text.lines().count() <= 5, "{text}");
-        for figure in ["12 shards on CPU 0", "hub on CPU 0", "delivery on CPU 1", "240,000", "20,000 a shard"] {
+        assert!(text.lines().count() <= 6, "{text}");
+        for figure in
+            ["12 shards on CPU 0", "hub on CPU 0", "delivery on CPU 1", "240,000", "20,000 a shard", "18.31 GiB more"]
+        {
             assert!(text.contains(figure), "{figure} is missing in\n{text}");
         }
     }
