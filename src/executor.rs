@@ -85,19 +85,39 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 thread_local! {
     static LAST_BREATH: Cell<Nanos> = const { Cell::new(0) };
+    /// Tasks that wait for the executor to look at its rings.
+    static WAITING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Lets everything else on this executor run: tasks that are ready each time, and, where the last time was `every_us` ago, in
 /// microseconds, whatever the executor's rings have for them. To be called between the steps of any long work, with
 /// [`BREATH_US`](limits::BREATH_US) where nothing speaks for less.
+///
+/// The executor looks at its rings when no task is ready, so a breath that one has begun is everybody's.
 pub async fn breathe(every_us: u64) {
-    let now = clock::now();
-    if now - LAST_BREATH.get() < every_us * 1_000 {
+    let is_early = clock::now() - LAST_BREATH.get() < every_us * 1_000;
+    if is_early && WAITING.get() == 0 {
         return glommio::executor().yield_task_queue_now().await;
     }
-    // A timer that is due by the time it is looked at leaves this queue idle, so that the executor looks at its rings.
+    let _waiting = Waiting::begin();
+    // A timer that is due by the time it is looked at leaves this queue idle.
     glommio::timer::sleep(Duration::from_micros(1)).await;
     LAST_BREATH.set(clock::now());
+}
+
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        WAITING.set(WAITING.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.set(WAITING.get() - 1);
+    }
 }
 
 /// A task that wakes its thread every tick, for its timers and its [`Pulse`](crate::watchman::Pulse).
@@ -124,6 +144,50 @@ mod tests {
     #[test]
     fn a_thread_that_says_it_works_works() {
         assert_eq!(start(|outcome| async move { outcome.send(Ok(())).expect("awaited") }), "works");
+    }
+
+    /// Both are ready all the time, each in a queue of its own, as a shard's plane and its desk.
+    #[test]
+    fn whoever_breathes_seldom_holds_nobody_up_who_does_often() {
+        let (told, steps) = channel();
+        let told_by_main = start(move |outcome| async move {
+            let queue = |name| executor_queue(name);
+            let (often, seldom) = (queue("often"), queue("seldom"));
+            let over = std::rc::Rc::new(Cell::new(false));
+            let ends = over.clone();
+            let long_work = glommio::spawn_local_into(
+                async move {
+                    let mut steps = 0;
+                    while !ends.get() && steps < 100_000 {
+                        breathe(u64::MAX / 1_000).await;
+                        steps += 1;
+                    }
+                    steps
+                },
+                seldom,
+            )
+            .expect("a queue");
+            let short_work = glommio::spawn_local_into(
+                async move {
+                    for _ in 0..1_000 {
+                        breathe(0).await;
+                    }
+                },
+                often,
+            )
+            .expect("a queue");
+            short_work.await;
+            over.set(true);
+            told.send(long_work.await).expect("awaited");
+            outcome.send(Ok(())).expect("awaited");
+        });
+        assert_eq!(told_by_main, "works");
+        let steps: u64 = steps.recv().expect("it was told");
+        assert!(steps < 10_000, "{steps} steps of the one for 1,000 of the other");
+    }
+
+    fn executor_queue(name: &str) -> glommio::TaskQueueHandle {
+        glommio::executor().create_task_queue(glommio::Shares::Static(1), glommio::Latency::NotImportant, name)
     }
 
     #[test]

@@ -76,6 +76,10 @@ pub const PONGS_WAITING_MAX: usize = 16;
 /// Events from the journal in one piece of a socket's output: behind one that is half-sent, a pong or a close has to wait.
 pub const REPLAY_PIECE_BYTES_MAX: usize = 16 << 10;
 
+/// Pieces in an output at which the next one is no longer than it has to be: a client whose commands are answered between events
+/// would have a piece for each event.
+pub const WHOLE_PIECES_MAX: usize = 3;
+
 /// Emptied pieces of that kind that are kept while sessions are behind: as many as may be unsent at once.
 pub const SPARE_PIECES_MAX: usize = REPLAY_UNSENT_BYTES_MAX / REPLAY_PIECE_BYTES_MAX;
 
@@ -106,6 +110,9 @@ pub const NEWEST_KEYS_MAX: usize = 1 << 16;
 /// The same of all sessions of a shard together, before those that take bytes have to be sent what they have: a hundred events
 /// in each send to two thousand sessions.
 pub const REPLAY_UNSENT_BYTES_MAX: usize = 64 << 20;
+
+/// The same in sessions that have something unsent: each takes a piece for its first event.
+pub const REPLAY_QUEUE_MAX: usize = 2 * REPLAY_SESSIONS as usize;
 
 /// Emptied backlogs that a shard keeps for the next socket that needs one.
 pub const SPARE_BACKLOGS_MAX: usize = 1024;
@@ -223,8 +230,10 @@ pub const BUSY_BREATH_US: u64 = 500;
 /// Connections that are accepted before everything else on the executor has a turn: half a millisecond of handshakes.
 pub const ACCEPTS_AT_ONCE_MAX: u32 = 6;
 
-/// How long sessions that are behind wait for live events that keep coming, before they are served a step all the same: on a
-/// shard that is never done with its live events, a tenth of the time.
+/// How long sessions that are behind wait for live events that keep coming, before they are served a step all the same: so many
+/// times as long as the last one took, and no longer than this. A shard that is never done with its live events is theirs
+/// for a tenth of the time.
+pub const REPLAY_WAITS_STEPS: u64 = 9;
 pub const REPLAY_WAITS_US: u64 = 10_000;
 
 /// The longest that a shard waits on its doorbell alone, while sessions that are behind have a rest.
@@ -331,8 +340,8 @@ pub const RECALLED_BYTES_MAX: u64 = 512 << 20;
 pub const RECALLED_BYTES_MIN: u64 = 16 << 20;
 
 /// The part of a shard's time that sessions may take that are behind, in percent, by default: while thousands come back, live
-/// events find the CPU idle half of the time.
-pub const REPLAY_SHARE_PERCENT: u32 = 50;
+/// events find the CPU idle two times in five, and everybody is live within 20 s on the smallest machine.
+pub const REPLAY_SHARE_PERCENT: u32 = 60;
 
 /// Segments that replays keep open: those who come back together read the same few.
 pub const REPLAY_FILES_MAX: usize = 8;

@@ -3,9 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
-use glommio::net::{TcpListener, TcpStream};
+use glommio::net::TcpListener;
 
 use super::{Desk, connection};
 use crate::{executor, limits};
@@ -23,9 +24,22 @@ pub async fn accept(desk: Rc<Desk>, listener: TcpListener) {
             at_once = 0;
             executor::breathe(0).await;
         }
+        // Where there is no place, nobody is accepted, however many knock.
+        desk.rush.set(false);
         desk.places.vacancy().await;
+        let mut accepting = pin!(listener.accept());
+        let accepted = poll_fn(|task| {
+            let accepted = accepting.as_mut().poll(task);
+            if accepted.is_pending() {
+                at_once = 0;
+            }
+            // Somebody was there, so more are likely to be.
+            desk.rush.set(matches!(accepted, Poll::Ready(Ok(_))));
+            accepted
+        })
+        .await;
         at_once += 1;
-        match accept_one(&desk, &listener).await {
+        match accepted {
             Ok(stream) => {
                 let place = desk.places.take();
                 glommio::spawn_local(connection::serve(desk.clone(), stream, place)).detach();
@@ -37,15 +51,4 @@ pub async fn accept(desk: Rc<Desk>, listener: TcpListener) {
             }
         }
     }
-}
-
-/// Tells the shard whether somebody has to be waited for: if not, more are likely to be there.
-async fn accept_one(desk: &Desk, listener: &TcpListener) -> glommio::Result<TcpStream, ()> {
-    let mut accepting = pin!(listener.accept());
-    poll_fn(|task| {
-        let accepted = accepting.as_mut().poll(task);
-        desk.rush.set(accepted.is_ready());
-        accepted
-    })
-    .await
 }

@@ -8,7 +8,7 @@ use super::Machine;
 use crate::limits::{
     JOURNAL_WRITE_BYTES, KERNEL_BYTES_PER_SOCKET, QUEUED_BYTES_PER_SOCKET, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
     REPLAY_PIECE_BYTES_MAX, REPLAY_SESSION_BYTES_MAX, RING_BYTES_PER_SHARD, RING_BYTES_PER_SLOT, SHARD_LOG_BYTES,
-    USER_BYTES_PER_SOCKET, WINDOW_BYTES_MAX, WINDOW_KEPT_BYTES,
+    USER_BYTES_PER_SOCKET, WHOLE_PIECES_MAX, WINDOW_BYTES_MAX, WINDOW_KEPT_BYTES,
 };
 
 /// Memory at full load: every slot of every shard taken.
@@ -114,9 +114,8 @@ impl fmt::Display for FirstLimit {
     }
 }
 
-/// What a session that is behind holds of events, at most: as much as may be unsent, in pieces of which any two neighbours hold more
-/// than one could. An event that is longer than a piece comes on top.
-const BEHIND_BYTES_PER_SESSION: u64 = (2 * REPLAY_SESSION_BYTES_MAX + REPLAY_PIECE_BYTES_MAX) as u64;
+/// What a session that is behind holds of events: some pieces, which need not be full, and as much as may be unsent.
+const BEHIND_BYTES_PER_SESSION: u64 = (WHOLE_PIECES_MAX * REPLAY_PIECE_BYTES_MAX + REPLAY_SESSION_BYTES_MAX) as u64;
 
 /// What the journal takes: its window, and what it writes at a time.
 pub const JOURNAL_BYTES: u64 = (WINDOW_BYTES_MAX + WINDOW_KEPT_BYTES + JOURNAL_WRITE_BYTES) as u64;

@@ -84,8 +84,10 @@ pub struct Fallen {
 pub struct BacklogPool {
     #[expect(clippy::vec_box, reason = "the boxes themselves are what is recycled")]
     spare: Vec<Box<Backlog>>,
-    /// Emptied pieces of events from the journal, all of one capacity, while there are sessions behind.
+    /// Emptied pieces of events from the journal, all of one capacity.
     pieces: Vec<Vec<u8>>,
+    /// Whether they are kept: sessions are behind.
+    keeps_pieces: bool,
 }
 
 impl Output {
@@ -189,7 +191,8 @@ impl Output {
                 last.extend_from_slice(frame);
             }
             _ => {
-                let bytes = pool.piece_of(frame);
+                let whole = backlog.pieces.len() < limits::WHOLE_PIECES_MAX;
+                let bytes = if whole { pool.piece_of(frame) } else { frame.into() };
                 backlog.pieces.push_back(Piece::Owned { bytes, sent: 0, what: Own::Replay });
             }
         }
@@ -448,6 +451,9 @@ impl BacklogPool {
 
     /// A piece that begins with a frame from the journal.
     fn piece_of(&mut self, frame: &[u8]) -> Vec<u8> {
+        if frame.len() > limits::REPLAY_PIECE_BYTES_MAX {
+            return frame.into();
+        }
         let fresh = || Vec::with_capacity(limits::REPLAY_PIECE_BYTES_MAX);
         let mut piece = self.pieces.pop().unwrap_or_else(fresh);
         piece.extend_from_slice(frame);
@@ -455,14 +461,28 @@ impl BacklogPool {
     }
 
     fn put_piece(&mut self, mut piece: Vec<u8>) {
-        if piece.capacity() == limits::REPLAY_PIECE_BYTES_MAX && self.pieces.len() < limits::SPARE_PIECES_MAX {
+        if self.keeps_pieces
+            && piece.capacity() == limits::REPLAY_PIECE_BYTES_MAX
+            && self.pieces.len() < limits::SPARE_PIECES_MAX
+        {
             piece.clear();
             self.pieces.push(piece);
         }
     }
 
-    /// Gives the memory of emptied pieces back: nobody is behind any more.
+    #[cfg(test)]
+    pub fn spare_pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Keeps emptied pieces from now on.
+    pub fn keep_pieces(&mut self) {
+        self.keeps_pieces = true;
+    }
+
+    /// Gives the memory of emptied pieces back, and that of others as they are emptied.
     pub fn free_pieces(&mut self) {
+        self.keeps_pieces = false;
         self.pieces = Vec::new();
     }
 

@@ -52,8 +52,8 @@ pub struct Plane<S: Sockets> {
     deaf: VecDeque<SlotRef>,
     /// Sessions that are behind are not served before this time.
     rests_until: Nanos,
-    /// When sessions that are behind were served last.
-    served_until: Nanos,
+    /// Nor before this one, as long as live events are on their way.
+    waits_until: Nanos,
 }
 
 impl<S: Sockets> Plane<S> {
@@ -68,7 +68,7 @@ impl<S: Sockets> Plane<S> {
             due: Vec::new(),
             deaf: VecDeque::new(),
             rests_until: 0,
-            served_until: 0,
+            waits_until: 0,
         }
     }
 
@@ -118,6 +118,18 @@ impl<S: Sockets> Plane<S> {
     pub fn behind(&self) -> usize {
         let slots = &self.sessions.slots;
         slots.slots().filter(|slot| slots[*slot].is_behind()).count()
+    }
+
+    /// Sessions behind that have something unsent and are to be visited.
+    #[cfg(test)]
+    pub fn replay_queue(&self) -> usize {
+        self.sessions.replay.queue.len()
+    }
+
+    /// Emptied pieces of events from the journal that are kept.
+    #[cfg(test)]
+    pub fn spare_pieces(&self) -> usize {
+        self.sessions.pool.spare_pieces()
     }
 
     #[cfg(test)]
@@ -188,9 +200,9 @@ impl<S: Sockets> Plane<S> {
             || !self.deaf.is_empty()
     }
 
-    /// Whether any session is behind and may be served.
+    /// Whether there is something to do for a session that is behind.
     pub fn serves_those_behind(&self) -> bool {
-        self.sessions.replay.is_active()
+        self.sessions.replay.has_work()
     }
 
     /// When sessions that are behind are served again, while they are not.
@@ -202,17 +214,18 @@ impl<S: Sockets> Plane<S> {
     /// clients on this machine. While live events are on their way they wait, but not for ever.
     fn serve_those_behind(&mut self, now: &impl Fn() -> Nanos) {
         let began = now();
-        let waited_enough = self.served_until + limits::REPLAY_WAITS_US * 1_000;
-        let waits = !self.sessions.queue.is_empty() && began < waited_enough;
+        let waits = !self.sessions.queue.is_empty() && began < self.waits_until;
         if waits || began < self.rests_until {
             return;
         }
         self.sessions.replay();
         self.send_batch(true);
+        self.sessions.replay_has_ended();
         let ended = now();
         let share = u64::from(self.sessions.rules.replay.share_percent.clamp(1, 100));
-        let rest = (ended - began) * (100 - share) / share;
-        self.served_until = ended;
+        let took = ended - began;
+        let rest = took * (100 - share) / share;
+        self.waits_until = ended + (took * limits::REPLAY_WAITS_STEPS).min(limits::REPLAY_WAITS_US * 1_000);
         self.rests_until = if rest > 0 { ended + rest } else { 0 };
     }
 

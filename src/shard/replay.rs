@@ -167,6 +167,13 @@ impl Sessions {
         }
     }
 
+    /// To be called after each step: whether it was the last for now.
+    pub(super) fn replay_has_ended(&mut self) {
+        if !self.replay.is_active() && self.replay.ready.is_empty() {
+            self.pool.free_pieces();
+        }
+    }
+
     /// Whoever is ready and ahead of the round rides along, if there is room.
     fn begin_round(&mut self) {
         let head = self.inbox.seq + 1;
@@ -226,6 +233,7 @@ impl Sessions {
         replay.newest_chunk = position;
         replay.is_far = is_far;
         replay.rides = true;
+        self.pool.keep_pieces();
         replay.passed = 0;
         replay.parts.clear();
         replay.next = 0;
@@ -267,9 +275,6 @@ impl Sessions {
         replay.riding = 0;
         replay.parts.clear();
         replay.stirred = !replay.ready.is_empty();
-        if replay.ready.is_empty() && replay.queue.is_empty() && replay.paused.is_empty() {
-            self.pool.free_pieces();
-        }
     }
 
     /// Whether anybody who waits could ride now.
@@ -423,8 +428,10 @@ impl Sessions {
         self.release_answers(slot, seq);
         self.slots[slot].output.push_replayed(frame, &mut self.pool);
         self.replay.unsent_bytes += frame.len();
-        self.replay.waits_for_queue |= self.replay.unsent_bytes >= limits::REPLAY_UNSENT_BYTES_MAX;
         self.enqueue(slot);
+        let replay = &mut self.replay;
+        replay.waits_for_queue |=
+            replay.unsent_bytes >= limits::REPLAY_UNSENT_BYTES_MAX || replay.queue.len() >= limits::REPLAY_QUEUE_MAX;
     }
 
     fn wake_the_paused(&mut self) {

@@ -171,12 +171,14 @@ impl Shard {
                 continue;
             }
             if let Some(rest) = self.rest() {
-                // Too short to go to sleep by the executor, and not long enough to be missed by a request at the desk. Newcomers
-                // are served meanwhile, if there are any.
-                if !self.rush.get() {
+                if self.rush.get() {
+                    // Newcomers are served meanwhile.
+                    executor::breathe(0).await;
+                } else {
+                    // Too short to go to sleep by the executor, and not long enough to be missed by a request at the desk.
                     doorbell.nap(rest).expect("an eventfd can be waited for");
+                    self.breathe().await;
                 }
-                self.breathe().await;
                 continue;
             }
             // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.

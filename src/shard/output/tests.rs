@@ -281,6 +281,7 @@ fn a_used_backlog_is_lent_again_clean() {
 #[test]
 fn what_a_replay_is_sent_in_is_used_again_until_nobody_is_behind() {
     let mut bench = Bench::new();
+    bench.pool.keep_pieces();
     let frame = Bench::frame("from the journal");
     let mut address = None;
     for _ in 0..3 {
@@ -293,10 +294,30 @@ fn what_a_replay_is_sent_in_is_used_again_until_nobody_is_behind() {
         assert_eq!(*address.get_or_insert(bytes.as_ptr()), bytes.as_ptr());
         assert_eq!(bench.drain(7), frame.repeat(10));
     }
+    bench.output.push_replayed(&frame, &mut bench.pool);
     bench.pool.free_pieces();
-    assert_eq!(bench.pool.pieces.len(), 0);
+    bench.drain(usize::MAX);
+    assert_eq!(bench.pool.pieces.len(), 0, "one that is emptied later is not kept, either");
+    bench.pool.keep_pieces();
     // A frame that is longer than a piece does not make all that follow as long.
     bench.output.push_replayed(&vec![1; limits::REPLAY_PIECE_BYTES_MAX + 1], &mut bench.pool);
     bench.drain(usize::MAX);
     assert_eq!(bench.pool.pieces.len(), 0);
+}
+
+#[test]
+fn answers_between_events_do_not_multiply_what_a_replay_takes() {
+    let mut bench = Bench::new();
+    let frame = Bench::frame("from the journal");
+    for _ in 0..1_000 {
+        bench.output.push_replayed(&frame, &mut bench.pool);
+        bench.owned("an answer");
+    }
+    let Output::Queue(backlog) = &bench.output else { panic!("it holds pieces") };
+    let taken = |piece: &Piece| match piece {
+        Piece::Owned { bytes, .. } => bytes.capacity(),
+        Piece::Log(_) => 0,
+    };
+    let taken: usize = backlog.pieces.iter().map(taken).sum();
+    assert!(taken < limits::WHOLE_PIECES_MAX * limits::REPLAY_PIECE_BYTES_MAX + 2_000 * frame.len(), "{taken}");
 }

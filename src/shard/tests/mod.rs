@@ -89,8 +89,9 @@ struct Bench {
     plane: Plane<FakeKernel>,
     stats: Arc<ShardStats>,
     tick: Tick,
-    /// What each turn takes for the time.
+    /// What each turn takes for the time, and how much of it goes by each time that it looks.
     now: Nanos,
+    pace: Nanos,
     unix_ms: UnixMs,
     next_seq: u64,
     /// All that was published and is retained.
@@ -149,6 +150,7 @@ impl Bench {
             stats,
             tick: 0,
             now: 0,
+            pace: 0,
             unix_ms: EPOCH_MS,
             next_seq: 1,
             journal: Vec::new(),
@@ -215,8 +217,10 @@ impl Bench {
     /// A turn in which the journal is asked for nothing.
     fn turn_alone(&mut self) -> bool {
         self.plane.collect();
-        let now = self.now;
-        self.plane.turn(self.tick, || now)
+        let (now, pace) = (Cell::new(self.now), self.pace);
+        let busy = self.plane.turn(self.tick, || now.replace(now.get() + pace));
+        self.now = now.get();
+        busy
     }
 
     fn turn(&mut self) -> bool {
@@ -226,8 +230,10 @@ impl Bench {
             let chunk = self.read(from);
             self.plane.replayed((!self.is_unreadable).then_some(chunk));
         }
-        let now = self.now;
-        self.plane.turn(self.tick, || now)
+        let (now, pace) = (Cell::new(self.now), self.pace);
+        let busy = self.plane.turn(self.tick, || now.replace(now.get() + pace));
+        self.now = now.get();
+        busy
     }
 
     /// What the journal holds from a number on.
