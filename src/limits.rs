@@ -706,6 +706,75 @@ pub const RECENT_ACCOUNT_CHANGES_MAX: usize = 256;
 /// What is read from standard input, in bytes: a full watchlist of the longest owners, each on its line.
 pub const OWNERS_INPUT_BYTES_MAX: u64 = (WATCHLIST_OWNERS_MAX * (OWNER_BYTES_MAX + 2)) as u64;
 
+// ── Webhooks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Of one account.
+pub const WEBHOOKS_PER_ACCOUNT_MAX: usize = 10_000;
+
+/// Threads that send, by default: a thread is busy for as long as its endpoint takes, and mostly sleeps.
+pub const DELIVERY_WORKERS: u32 = 128;
+
+/// Checks of URLs and tests under way, each on a thread of its own.
+pub const ASIDE_THREADS_MAX: usize = 16;
+
+/// Commands that wait for the core. Each has a request at a desk that waits for it.
+pub const DELIVERY_COMMANDS_MAX: usize = 1_024;
+
+/// How far below the others (nice(1)) delivery threads run.
+pub const DELIVERY_NICE: i32 = 10;
+
+/// Deliveries of one webhook in memory; the others wait in the database. Enough to keep its concurrency busy.
+pub const LANE_QUEUE_MAX: usize = 256;
+
+/// A lane whose endpoint takes longer than this to answer is slow.
+pub const PROMPT_MS_MAX: u64 = 1_000;
+
+/// The longest that an open circuit breaker keeps an endpoint from being tried.
+pub const BREAKER_OPEN_MS_MAX: u64 = 300_000;
+
+/// A webhook's URL. Browsers and proxies take no longer ones either.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
+
+/// The body of a request about a webhook: its URL, with every byte escaped, and its events.
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// What is read of an endpoint's answer. A longer body costs it its connection.
+pub const ANSWER_HEAD_BYTES_MAX: usize = 16 << 10;
+pub const ANSWER_BODY_BYTES_MAX: u64 = 64 << 10;
+
+/// Addresses of one name that are looked at.
+pub const NAME_ADDRESSES_MAX: usize = 16;
+
+/// How long an address that a name had is good: shorter than an operator takes to change it, long enough that a busy endpoint does
+/// not cost a look-up each time.
+pub const NAME_CACHED_MS: u64 = 10_000;
+pub const NAMES_CACHED_MAX: usize = 10_000;
+
+/// Connections kept open between deliveries: in all, to one host, and for how long.
+pub const IDLE_CONNECTIONS_MAX: usize = 512;
+pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 16;
+pub const IDLE_CONNECTION_MS_MAX: u64 = 15_000;
+
+/// Bodies of recent events, for lanes that are near the present.
+pub const PAYLOADS_CACHED_BYTES: usize = 32 << 20;
+
+/// What the core reads of the journal in one step, for the present and for a replay.
+pub const DELIVERY_READ_BYTES: usize = 256 << 10;
+
+/// How long a position that moved past events that matched nothing may wait for the disk.
+pub const POSITION_COMMIT_MS: u64 = 50;
+
+/// How often finished deliveries that are too old or too many are deleted, and how many at a time.
+pub const PRUNE_EVERY_MS: u64 = 1_000;
+pub const PRUNE_ROWS_MAX: usize = 2_000;
+
+/// Deliveries that one answer lists, unless it is asked for another number, and at most.
+pub const DELIVERIES_LISTED: usize = 50;
+pub const DELIVERIES_LISTED_MAX: usize = 1_000;
+
+/// How long the end of the server waits for attempts under way: somewhat longer than an endpoint may take by default.
+pub const DELIVERY_STOP_MS: u64 = 12_000;
+
 // ── The plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Shards of one process. More than any machine has CPUs for; past it a typing mistake is likelier than a wish.

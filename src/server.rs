@@ -16,6 +16,7 @@ use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
 
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
+use crate::delivery::WebhookOptions;
 use crate::desk::{self, Answers, Budget, Desk, Places};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Policy, Publishers, Refusals};
@@ -42,6 +43,7 @@ pub struct ServerOptions {
     pub rules: SessionRules,
     pub journal: JournalOptions,
     pub tokens: TokenSettings,
+    pub webhooks: WebhookOptions,
 }
 
 /// Why the server can't start. Each message is one sentence that ends with the remedy.

@@ -13,6 +13,7 @@ use super::error::Misplaced;
 use super::sections::{Key, SECTIONS, Section, all_keys};
 use super::value::{Value, kind};
 use super::{ConfigError, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Fault};
+use crate::delivery::WebhookOptions;
 use crate::gate::Policy;
 use crate::journal::JournalOptions;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
@@ -38,6 +39,7 @@ impl Default for File {
                 rules: SessionRules::default(),
                 journal: JournalOptions::default(),
                 tokens: TokenSettings::default(),
+                webhooks: WebhookOptions::default(),
             },
         }
     }

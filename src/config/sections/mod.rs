@@ -219,6 +219,7 @@ pub(in crate::config) mod tests {
                 audience: Some("stentor".into()),
                 leeway_s: 0,
             },
+            webhooks: crate::delivery::WebhookOptions::default(),
         };
         assert_eq!(File::parse(FULL.as_bytes()).expect("valid").server, expected);
         let left_out = ["secret", "public_key_file"];

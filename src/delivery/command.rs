@@ -1,0 +1,120 @@
+//! What the front desk may ask of the core: one type a command, with the type of its answer. Each names the account that asks, and
+//! another account's webhook is no webhook.
+
+use super::core::Core;
+use super::{DeliveryError, DeliveryRecord, EventKinds, Webhook, WebhookId};
+use crate::accounts::{AccountId, KeyNumber};
+
+/// Something to be done by the core's thread. It is answered once it is committed.
+pub trait Command: Send + 'static {
+    type Answer: Send + 'static;
+
+    fn execute(self, core: &mut Core, now_ms: u64) -> Result<Self::Answer, DeliveryError>;
+}
+
+/// Gets a command's answer, on the core's thread: it should do no more than hand it on.
+pub type Reply<T> = Box<dyn FnOnce(Result<T, DeliveryError>) + Send>;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub account: AccountId,
+    /// Has to be in force still when the command's turn comes.
+    pub key: KeyNumber,
+}
+
+/// A webhook to be made; its URL is text that nobody has looked at. The answer's secret is to be shown.
+#[derive(Clone, Debug)]
+pub struct NewWebhook {
+    pub asker: Asker,
+    pub url: String,
+    pub events: EventKinds,
+}
+
+/// What is `None` stays. `is_active: true` enables, and forgets earlier failures.
+#[derive(Clone, Debug)]
+pub struct WebhookChange {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+    pub url: Option<String>,
+    pub events: Option<EventKinds>,
+    pub is_active: Option<bool>,
+}
+
+/// By the time they were made.
+#[derive(Clone, Debug)]
+pub struct ListWebhooks {
+    pub asker: Asker,
+}
+
+#[derive(Clone, Debug)]
+pub struct GetWebhook {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+}
+
+/// Answers with what it was.
+#[derive(Clone, Debug)]
+pub struct DeleteWebhook {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+}
+
+/// A new secret; the answer's is to be shown.
+#[derive(Clone, Debug)]
+pub struct RegenerateSecret {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+}
+
+/// The newest first.
+#[derive(Clone, Debug)]
+pub struct ListDeliveries {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+    pub records_max: usize,
+}
+
+/// Sends again what the journal has after `since` and the account's watchlist holds now.
+#[derive(Clone, Debug)]
+pub struct ReplayWebhook {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+    pub since: u64,
+}
+
+/// The numbers that a replay looks at: from the first to before the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaying {
+    pub from: u64,
+    pub until: u64,
+}
+
+/// One attempt, now, whatever the webhook's state; the answer tells how it went.
+#[derive(Clone, Debug)]
+pub struct TestWebhook {
+    pub asker: Asker,
+    pub webhook: WebhookId,
+}
+
+/// Commands and the type of their answers, for those that the core answers by itself.
+macro_rules! commands {
+    ($($command:ident => $answer:ty, $method:ident;)*) => {$(
+        impl Command for $command {
+            type Answer = $answer;
+
+            fn execute(self, core: &mut Core, now_ms: u64) -> Result<$answer, DeliveryError> {
+                core.$method(self, now_ms)
+            }
+        }
+    )*};
+}
+
+commands! {
+    ListWebhooks => Vec<Webhook>, list;
+    GetWebhook => Webhook, get;
+    DeleteWebhook => Webhook, delete;
+    RegenerateSecret => Webhook, regenerate;
+    ListDeliveries => Vec<DeliveryRecord>, deliveries;
+    ReplayWebhook => Replaying, replay;
+}

@@ -1,0 +1,89 @@
+//! What can go wrong with webhooks, told so that the reader knows who mends it.
+
+use std::io;
+use std::path::PathBuf;
+
+use http::StatusCode;
+
+use super::guard::GuardRefusal;
+use crate::limits::WEBHOOKS_PER_ACCOUNT_MAX;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    // The caller asked for something that can't be:
+    #[error("there is no such webhook")]
+    NoSuchWebhook,
+    #[error(transparent)]
+    Url(#[from] GuardRefusal),
+    #[error("a webhook needs at least one event")]
+    NoEvents,
+    #[error("an account has at most {WEBHOOKS_PER_ACCOUNT_MAX} webhooks: delete one that is no longer used")]
+    TooManyWebhooks,
+    #[error("since={since} lies in the future, the newest event is {last_seq}")]
+    SinceInFuture { since: u64, last_seq: u64 },
+    #[error("the webhook is disabled: enable it first, with PUT and {{\"is_active\":true}}")]
+    Inactive,
+    #[error("a test of this webhook is under way: wait for its end")]
+    TestUnderWay,
+    #[error("the API key was revoked")]
+    KeyRevoked,
+
+    // Passing:
+    #[error("too many requests about webhooks are under way: try again in a second")]
+    Busy,
+    #[error("the server is shutting down")]
+    Stopping,
+
+    // The operator mends these:
+    #[error("can't use {} ({source}): check its owner and mode", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: {reason}", .path.display())]
+    Invalid { path: PathBuf, reason: String },
+    #[error("the webhooks' secrets are sealed: name the master key that sealed them ([webhooks] master_key_file)")]
+    Sealed,
+    #[error("the webhooks' secrets can't be opened with this master key: name the one that sealed them")]
+    WrongMasterKey,
+    #[error(
+        "the webhooks database was written by a newer Stentor (schema {found}, this one knows {known}): run that version"
+    )]
+    NewerSchema { found: i64, known: i64 },
+    #[error("the webhooks database is damaged ({detail}): restore the data directory from a backup")]
+    Corrupt { detail: String },
+    #[error("the webhooks database failed (SQLite: {0}): check the disk that holds it, or restore it from a backup")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the kernel gives no random numbers ({0}): let the sandbox or seccomp profile allow getrandom(2)")]
+    Random(#[from] getrandom::Error),
+    #[error("can't start a delivery thread ({0}): allow more threads (`ulimit -u`, TasksMax= in the service's unit)")]
+    Thread(io::Error),
+}
+
+impl DeliveryError {
+    /// The status of a REST answer that carries this error.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchWebhook => StatusCode::NOT_FOUND,
+            Self::Url(_) | Self::NoEvents | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
+            Self::TooManyWebhooks | Self::Inactive | Self::TestUnderWay => StatusCode::CONFLICT,
+            Self::KeyRevoked => StatusCode::UNAUTHORIZED,
+            Self::Busy | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `code` of a REST answer that carries this error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchWebhook => "NO_SUCH_WEBHOOK",
+            Self::Url(_) => "INVALID_URL",
+            Self::NoEvents => "INVALID_EVENTS",
+            Self::TooManyWebhooks => "TOO_MANY_WEBHOOKS",
+            Self::SinceInFuture { .. } => "SINCE_IN_FUTURE",
+            Self::Inactive => "WEBHOOK_DISABLED",
+            Self::TestUnderWay => "TEST_UNDER_WAY",
+            Self::KeyRevoked => "INVALID_KEY",
+            Self::Busy => "OVERLOADED",
+            Self::Stopping => "STOPPING",
+            _ => "INTERNAL_ERROR",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What became of a delivery, as its owner can look it up.
+
+use super::{DeliveryId, EventId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waits for an attempt, or is under way.
+    Pending,
+    Delivered,
+    /// Every attempt failed.
+    Failed,
+    /// Given up without another attempt: the webhook was disabled, its backlog was full, the event is gone from the journal.
+    Dropped,
+    /// No delivery, but word of the webhook: it was disabled.
+    Notice,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Delivered, Self::Failed, Self::Dropped, Self::Notice];
+
+    /// As it stands in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AttemptRecord {
+    /// When it ended, in Unix milliseconds.
+    pub at_ms: u64,
+    pub duration_ms: u32,
+    /// The answer's status; `None` where there was none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<u16>,
+    /// What went wrong, in a sentence; `None` of a success.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+}
+
+/// One delivery with its attempts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryRecord {
+    pub id: DeliveryId,
+    pub event: EventId,
+    /// As in `X-Event-Type`.
+    pub kind: String,
+    /// The event's number; `None` of a test and of a notice.
+    pub seq: Option<u64>,
+    pub state: DeliveryState,
+    pub created_ms: u64,
+    /// When the next attempt is due; of a pending one only.
+    pub due_ms: Option<u64>,
+    pub attempts: Vec<AttemptRecord>,
+    /// Why it was dropped, or what the notice says.
+    pub note: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! The token bucket of a lane.

@@ -1,0 +1,1 @@
+//! Whose webhooks an event is for.
