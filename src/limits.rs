@@ -772,6 +772,12 @@ pub const PRUNE_ROWS_MAX: usize = 2_000;
 pub const DELIVERIES_LISTED: usize = 50;
 pub const DELIVERIES_LISTED_MAX: usize = 1_000;
 
+/// Between two tries to go on with a database that failed.
+pub const DELIVERY_RECOVER_MS: u64 = 500;
+
+/// The longest that the core rests: so that a clock that was set does not leave it asleep.
+pub const DELIVERY_REST_MS: u64 = 1_000;
+
 /// How long the end of the server waits for attempts under way: somewhat longer than an endpoint may take by default.
 pub const DELIVERY_STOP_MS: u64 = 12_000;
 

@@ -16,7 +16,8 @@ use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
 
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
-use crate::delivery::WebhookOptions;
+use crate::delivery::guard::SystemNames;
+use crate::delivery::{DeliveryError, DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings, WebhookOptions};
 use crate::desk::{self, Answers, Budget, Desk, Places};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Policy, Publishers, Refusals};
@@ -63,6 +64,8 @@ pub enum StartError {
     JournalThread(#[from] crate::journal::service::StartError),
     #[error(transparent)]
     Tokens(#[from] KeyError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     #[error(
         "can't raise RLIMIT_NOFILE to its hard limit ({source}): raise it before the start (`ulimit -n`, LimitNOFILE= in the service's unit)"
     )]
@@ -98,6 +101,7 @@ pub struct Server {
     hub: HubHandle,
     accounts: AccountsService,
     journal: JournalService,
+    delivery: DeliveryService,
     hub_thread: ExecutorJoinHandle<()>,
     shard_threads: Vec<ExecutorJoinHandle<()>>,
     _watchman: Watchman,
@@ -144,17 +148,31 @@ impl Server {
         let next_seq = opening.next_seq();
         let window = Window::new(shards.len(), next_seq, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES);
         let window = Arc::new(window);
-        let accounts = AccountsService::start(store, hooks(&shards, plan.delivery_cpu))?;
+        let waker = DeliveryWaker::default();
+        let accounts = AccountsService::start(store, hooks(&shards, waker.clone(), plan.delivery_cpu))?;
         let doorbells = shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect();
         let mut hub = Hub::new(window.clone(), doorbells, &options.journal).map_err(hub_doorbell)?;
         let (handle, hub_pulse) = (hub.handle(), hub.pulse());
         let now = clock::unix_ms();
         let remembered_since = now.saturating_sub(options.journal.dedupe_seconds.saturating_mul(1_000));
         opening.recall(remembered_since, |batch| hub.remember(batch, now))?;
-        let on_kept = handle.clone();
-        let on_kept = Box::new(move |next| on_kept.kept(next));
+        let (publishers, webhooks) = (handle.clone(), waker.clone());
+        let on_kept = Box::new(move |next| {
+            publishers.kept(next);
+            webhooks.kept(next);
+        });
         let journal = opening.start(options.journal, window.clone(), plan.delivery_cpu, on_kept)?;
         hub.keep_with(Box::new(journal.handle()));
+        waker.kept(next_seq);
+        let surroundings = Surroundings {
+            directory: accounts.directory().clone(),
+            window: window.clone(),
+            history: journal.handle(),
+            names: Arc::new(SystemNames::default()),
+            waker,
+            cpu: plan.delivery_cpu,
+        };
+        let delivery = DeliveryService::start(&options.data_dir, options.webhooks, surroundings)?;
         let main = |outcome: Outcome<StartError>| {
             // Nobody hears it only where the start has failed elsewhere.
             hub.run(move |started| drop(outcome.send(started.map_err(hub_doorbell))))
@@ -167,6 +185,7 @@ impl Server {
             directory: accounts.directory().clone(),
             accounts: accounts.client(),
             hub: handle.clone(),
+            delivery: delivery.handle(),
             refusals: Arc::default(),
             publishers: Publishers::new(&options.policy),
             gate: Arc::new(Gate::new(options.policy)),
@@ -187,6 +206,7 @@ impl Server {
             hub: handle,
             accounts,
             journal,
+            delivery,
             hub_thread,
             shard_threads,
             _watchman: watchman,
@@ -224,6 +244,7 @@ impl Server {
                 tracing::error!(%error, "a shard ended badly");
             }
         }
+        self.delivery.finish();
         self.journal.handle().stop();
         self.journal.finish()
     }
@@ -270,6 +291,7 @@ struct ShardParts {
     directory: Arc<Directory>,
     accounts: AccountsClient,
     hub: HubHandle,
+    delivery: DeliveryHandle,
     refusals: Arc<Refusals>,
     publishers: Arc<Publishers>,
     gate: Arc<Gate>,
@@ -331,6 +353,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         directory: parts.directory.clone(),
         accounts: parts.accounts,
         hub: parts.hub,
+        delivery: parts.delivery,
         window: parts.window.clone(),
         history: parts.history.clone(),
         rules: parts.rules,
@@ -397,8 +420,8 @@ fn bind(address: SocketAddr, shards: usize) -> Result<(Vec<OwnedFd>, SocketAddr)
     }
 }
 
-/// The accounts thread blocks on the disk, so it lives on the delivery CPU; every shard hears of a new snapshot.
-fn hooks(shards: &Arc<[ShardHandle]>, cpu: usize) -> Hooks {
+/// The accounts thread blocks on the disk, so it lives on the delivery CPU; every shard and the delivery core hear of a new snapshot.
+fn hooks(shards: &Arc<[ShardHandle]>, delivery: DeliveryWaker, cpu: usize) -> Hooks {
     let shards = shards.clone();
     Hooks {
         on_start: Box::new(move || {
@@ -408,7 +431,10 @@ fn hooks(shards: &Arc<[ShardHandle]>, cpu: usize) -> Hooks {
                 tracing::warn!(cpu, %error, "the accounts thread could not be pinned");
             }
         }),
-        on_change: Box::new(move |_| shards.iter().for_each(|shard| shard.mailbox.doorbell().ring())),
+        on_change: Box::new(move |_| {
+            shards.iter().for_each(|shard| shard.mailbox.doorbell().ring());
+            delivery.accounts_changed();
+        }),
     }
 }
 

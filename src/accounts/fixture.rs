@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{AccountId, AccountName, Grant, Grants, NewAccount, Owner, Store, Tier};
 
-pub(super) struct Fixture {
+pub struct Fixture {
     pub store: Store,
     data_dir: TempDir,
 }
@@ -34,22 +34,22 @@ impl Fixture {
     }
 }
 
-pub(super) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::from_second(1_760_000_000).expect("a moment in 2025")
 }
 
-pub(super) fn name(text: &str) -> AccountName {
+pub fn name(text: &str) -> AccountName {
     text.parse().expect(text)
 }
 
-pub(super) fn owner(text: &str) -> Owner {
+pub fn owner(text: &str) -> Owner {
     text.parse().expect(text)
 }
 
-pub(super) fn owners(texts: &[&str]) -> Vec<Owner> {
+pub fn owners(texts: &[&str]) -> Vec<Owner> {
     texts.iter().map(|text| owner(text)).collect()
 }
 
-pub(super) fn grants(texts: &[&str]) -> Grants {
+pub fn grants(texts: &[&str]) -> Grants {
     texts.iter().map(|text| text.parse::<Grant>().expect(text)).collect()
 }

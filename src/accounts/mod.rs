@@ -19,7 +19,7 @@ mod command;
 mod directory;
 mod error;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod grant;
 mod key;
 mod role;

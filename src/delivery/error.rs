@@ -34,6 +34,9 @@ pub enum DeliveryError {
     #[error("the server is shutting down")]
     Stopping,
 
+    #[error("the webhooks' database could not be written: the change was not made")]
+    NotStored,
+
     // The operator mends these:
     #[error("can't use {} ({source}): check its owner and mode", .path.display())]
     File { path: PathBuf, source: io::Error },
@@ -65,7 +68,7 @@ impl DeliveryError {
             Self::Url(_) | Self::NoEvents | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
             Self::TooManyWebhooks | Self::Inactive | Self::TestUnderWay => StatusCode::CONFLICT,
             Self::KeyRevoked => StatusCode::UNAUTHORIZED,
-            Self::Busy | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Stopping | Self::NotStored => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -83,7 +86,13 @@ impl DeliveryError {
             Self::KeyRevoked => "INVALID_KEY",
             Self::Busy => "OVERLOADED",
             Self::Stopping => "STOPPING",
+            Self::NotStored => "NOT_STORED",
             _ => "INTERNAL_ERROR",
         }
+    }
+
+    /// Whether the database may be left in the middle of something.
+    pub fn is_of_the_database(&self) -> bool {
+        self.status() == StatusCode::INTERNAL_SERVER_ERROR
     }
 }

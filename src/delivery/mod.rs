@@ -30,6 +30,7 @@ pub mod lanes;
 mod matching;
 mod options;
 mod payload;
+mod retry;
 mod secret;
 mod service;
 mod signature;
@@ -46,7 +47,7 @@ pub use history::{AttemptRecord, DeliveryRecord, DeliveryState};
 pub use options::{MasterKeySource, PortRange, WebhookOptions};
 pub use payload::{DeliveryId, EventId, Payload, Salt};
 pub use secret::{Secret, SigningSecrets};
-pub use service::{DeliveryHandle, DeliveryService};
+pub use service::{DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings};
 pub use webhook::{
     DisableReason, Disabled, EventKind, EventKinds, NotAWebhookId, UnknownEventKind, Webhook, WebhookId,
 };

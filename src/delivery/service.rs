@@ -1,14 +1,36 @@
 //! The delivery core's thread, and the way to it for any other.
+//!
+//! ```text
+//!   hub: kept ──┐                                      ┌──▶ crew (attempts) ── reports ──┐
+//!   accounts ───┼─▶ wake ──▶ core's thread ── jobs ────┤                                 │
+//!   desks ──────┘  commands     ▲  │                   └──▶ aside (checks, tests)        │
+//!                               │  └── replies, once they are committed                  │
+//!                               └─────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! * A command is answered only when its effect is on the disk.
+//! * Every command that was taken is answered, also when the service stops or the database fails.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Builder, JoinHandle, Thread};
+use std::time::Duration;
 
-use super::AttemptRecord;
+use super::attempt::Report;
 use super::command::{Command, Reply};
+use super::core::{Core, JournalEvents, MakeChange, MakeWebhook, PrepareTest, RecordTest};
+use super::courier::Courier;
 use super::guard::Names;
-use super::{DeliveryError, NewWebhook, TestWebhook, Webhook, WebhookChange, WebhookOptions};
-use crate::accounts::{Directory, Snapshot};
+use super::secret::Sealer;
+use super::store::Store;
+use super::workers::{Aside, Crew, settle};
+use super::{AttemptRecord, DeliveryError, NewWebhook, TestWebhook, Webhook, WebhookChange, WebhookOptions};
+use crate::accounts::Directory;
 use crate::journal::{JournalHandle, Window};
+use crate::{clock, limits};
 
 /// What the core works with.
 pub struct Surroundings {
@@ -16,61 +38,344 @@ pub struct Surroundings {
     pub window: Arc<Window>,
     pub history: JournalHandle,
     pub names: Arc<dyn Names>,
+    /// Shared with [`DeliveryWaker`]: the journal keeps every number below it.
+    pub waker: DeliveryWaker,
     pub cpu: usize,
 }
 
+/// Wakes the core, from before it is there.
+#[derive(Clone, Default)]
+pub struct DeliveryWaker(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    kept: Arc<AtomicU64>,
+    inbox: Mutex<Inbox>,
+    /// The core's thread, once it runs.
+    thread: Mutex<Option<Thread>>,
+    /// Set while the core waits, or is about to: whoever clears it wakes it.
+    idle: AtomicBool,
+    stops: AtomicBool,
+}
+
+#[derive(Default)]
+struct Inbox {
+    tasks: Vec<Task>,
+    reports: Vec<Report>,
+    closed: bool,
+}
+
+/// A command with its types erased. Carried out, it leaves its answer, which waits for the commit.
+type Task = Box<dyn FnOnce(&mut Core, u64) -> Carried + Send>;
+
+struct Carried {
+    /// The database failed in the middle of it.
+    failed: bool,
+    /// Told whether the commit succeeded.
+    answer: Box<dyn FnOnce(bool)>,
+}
+
 /// The running thread and its workers.
-pub struct DeliveryService {}
+pub struct DeliveryService {
+    handle: DeliveryHandle,
+    thread: JoinHandle<()>,
+    ended: Receiver<()>,
+}
 
 /// The way to it; cheap to clone.
 #[derive(Clone)]
-pub struct DeliveryHandle {}
+pub struct DeliveryHandle {
+    shared: Arc<Shared>,
+    aside: Aside,
+}
+
+impl DeliveryWaker {
+    /// The journal keeps every number below `next`.
+    pub fn kept(&self, next: u64) {
+        self.0.kept.fetch_max(next, Ordering::AcqRel);
+        self.0.wake();
+    }
+
+    /// A new snapshot of the accounts is in force.
+    pub fn accounts_changed(&self) {
+        self.0.wake();
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        if self.idle.swap(false, Ordering::SeqCst)
+            && let Some(thread) = &*self.thread.lock().expect("no holder panics")
+        {
+            thread.unpark();
+        }
+    }
+
+    fn inbox(&self) -> std::sync::MutexGuard<'_, Inbox> {
+        self.inbox.lock().expect("no holder panics")
+    }
+
+    fn report(&self, report: Report) {
+        self.inbox().reports.push(report);
+        self.wake();
+    }
+
+    fn submit<C: Command>(&self, command: C, reply: Reply<C::Answer>) -> Result<(), DeliveryError> {
+        let task: Task = Box::new(move |core, now_ms| {
+            let outcome = command.execute(core, now_ms);
+            let failed = outcome.as_ref().is_err_and(DeliveryError::is_of_the_database);
+            let answer = Box::new(move |committed| match (outcome, committed) {
+                (Ok(_), false) => reply(Err(DeliveryError::NotStored)),
+                (outcome, _) => reply(outcome),
+            });
+            Carried { failed, answer }
+        });
+        let mut inbox = self.inbox();
+        if inbox.closed {
+            return Err(DeliveryError::Stopping);
+        }
+        if inbox.tasks.len() >= limits::DELIVERY_COMMANDS_MAX {
+            return Err(DeliveryError::Busy);
+        }
+        inbox.tasks.push(task);
+        drop(inbox);
+        self.wake();
+        Ok(())
+    }
+}
 
 impl DeliveryService {
     /// Opens the database and goes on where it ended.
-    pub fn start(_data_dir: &Path, _options: WebhookOptions, _with: Surroundings) -> Result<Self, DeliveryError> {
-        todo!()
+    pub fn start(data_dir: &Path, options: WebhookOptions, with: Surroundings) -> Result<Self, DeliveryError> {
+        let sealer = options.master_key.as_ref().map(Sealer::open).transpose()?;
+        let store = Store::open(data_dir, sealer)?;
+        let courier = Arc::new(Courier::new(&options, with.names)?);
+        let shared = with.waker.0;
+        let events =
+            JournalEvents { kept: shared.kept.clone(), window: with.window, history: with.history };
+        let workers = options.workers;
+        let core = Core::open(store, options, Box::new(events), with.directory)?;
+        let on_report = {
+            let shared = shared.clone();
+            Arc::new(move |report| shared.report(report))
+        };
+        let crew = Crew::start(courier.clone(), workers, with.cpu, on_report)?;
+        let aside = Aside::new(courier, with.cpu);
+        let (sender, ended) = channel();
+        let (running, cpu) = (shared.clone(), with.cpu);
+        let run = move || {
+            settle(cpu);
+            Loop { shared: &running, core, crew, last_news: None }.run();
+            // Whoever waits for the end may have gone.
+            let _ = sender.send(());
+        };
+        let thread = Builder::new().name("delivery".into()).spawn(run).map_err(DeliveryError::Thread)?;
+        *shared.thread.lock().expect("no holder panics") = Some(thread.thread().clone());
+        // It may have gone to rest before anybody could wake it.
+        thread.thread().unpark();
+        Ok(Self { handle: DeliveryHandle { shared, aside }, thread, ended })
     }
 
     pub fn handle(&self) -> DeliveryHandle {
-        todo!()
+        self.handle.clone()
     }
 
-    /// Waits for what is under way, up to [`limits::DELIVERY_STOP_MS`](crate::limits::DELIVERY_STOP_MS), and ends. What has not been
-    /// sent is sent after the next start.
+    /// Waits for what is under way, up to [`limits::DELIVERY_STOP_MS`], and ends. What has not been sent is sent after the next start.
     pub fn finish(self) {
-        todo!()
+        self.handle.shared.stops.store(true, Ordering::Release);
+        self.handle.shared.wake();
+        // A moment more than the loop gives itself, in case it hangs in the disk.
+        match self.ended.recv_timeout(Duration::from_millis(2 * limits::DELIVERY_STOP_MS)) {
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::error!("the webhooks' database does not answer: the server ends without it");
+            }
+            _ => drop(self.thread.join()),
+        }
     }
 }
 
 impl DeliveryHandle {
-    /// The journal keeps every number below `next`.
-    pub fn kept(&self, _next: u64) {
-        todo!()
-    }
-
-    /// A new snapshot of the accounts is in force.
-    pub fn accounts_changed(&self, _snapshot: &Arc<Snapshot>) {
-        todo!()
-    }
-
     /// Has a command carried out, without waiting.
-    pub fn submit<C: Command>(&self, _command: C, _reply: Reply<C::Answer>) -> Result<(), DeliveryError> {
-        todo!()
+    pub fn submit<C: Command>(&self, command: C, reply: Reply<C::Answer>) -> Result<(), DeliveryError> {
+        self.shared.submit(command, reply)
     }
 
     /// Makes a webhook, once its URL has been looked at.
-    pub fn create(&self, _wanted: NewWebhook, _reply: Reply<Webhook>) -> Result<(), DeliveryError> {
-        todo!()
+    pub fn create(&self, wanted: NewWebhook, reply: Reply<Webhook>) -> Result<(), DeliveryError> {
+        let shared = self.shared.clone();
+        self.aside.run(move |courier| {
+            let made = courier.check(&wanted.url).map_err(DeliveryError::from);
+            hand_on(&shared, made.map(|url| MakeWebhook { wanted, url }), reply);
+        })
     }
 
     /// Changes one; a new URL is looked at first.
-    pub fn change(&self, _change: WebhookChange, _reply: Reply<Webhook>) -> Result<(), DeliveryError> {
-        todo!()
+    pub fn change(&self, change: WebhookChange, reply: Reply<Webhook>) -> Result<(), DeliveryError> {
+        let Some(text) = change.url.clone() else {
+            return self.submit(MakeChange { wanted: change, url: None }, reply);
+        };
+        let shared = self.shared.clone();
+        self.aside.run(move |courier| {
+            let checked = courier.check(&text).map_err(DeliveryError::from);
+            hand_on(&shared, checked.map(|url| MakeChange { wanted: change, url: Some(url) }), reply);
+        })
     }
 
     /// Makes one attempt of a test; the answer tells how it went.
-    pub fn test(&self, _test: TestWebhook, _reply: Reply<AttemptRecord>) -> Result<(), DeliveryError> {
-        todo!()
+    pub fn test(&self, test: TestWebhook, reply: Reply<AttemptRecord>) -> Result<(), DeliveryError> {
+        let (shared, aside) = (self.shared.clone(), self.aside.clone());
+        self.submit(
+            PrepareTest(test),
+            Box::new(move |prepared| {
+                let job = match prepared {
+                    Ok(job) => job,
+                    Err(error) => return reply(Err(error)),
+                };
+                let (event, ticket) = (job.payload.event, job.ticket);
+                let reply = Arc::new(Mutex::new(Some(reply)));
+                let (told, sharing) = (reply.clone(), shared.clone());
+                let take = |reply: &Mutex<Option<Reply<AttemptRecord>>>| {
+                    reply.lock().expect("no holder panics").take().expect("one of the two replies")
+                };
+                let attempt = move |courier: &Courier| {
+                    let report = courier.attempt(&job);
+                    hand_on(&shared, Ok(RecordTest { event, report: Some(report), ticket }), take(&told));
+                };
+                if aside.run(attempt).is_err() {
+                    // No thread for it: the webhook may be tested again, and whoever asked is told to come back.
+                    hand_on(&sharing, Ok(RecordTest { event, report: None, ticket }), take(&reply));
+                }
+            }),
+        )
+    }
+}
+
+/// Submits what was found to be right; else, or where the core is too busy, tells whoever asked.
+fn hand_on<C: Command>(shared: &Shared, command: Result<C, DeliveryError>, reply: Reply<C::Answer>) {
+    let reply = Arc::new(Mutex::new(Some(reply)));
+    let told = reply.clone();
+    let take = move |reply: &Mutex<Option<Reply<C::Answer>>>| {
+        reply.lock().expect("no holder panics").take().expect("it is told once")
+    };
+    let submitted = command.and_then(|command| {
+        shared.submit(command, Box::new(move |outcome| take(&told)(outcome)))
+    });
+    if let Err(error) = submitted
+        && let Some(reply) = reply.lock().expect("no holder panics").take()
+    {
+        reply(Err(error));
+    }
+}
+
+/// The core's thread.
+struct Loop<'s> {
+    shared: &'s Shared,
+    core: Core,
+    crew: Crew,
+    /// What the core had not taken in when it last rested.
+    last_news: Option<(u64, u64)>,
+}
+
+impl Loop<'_> {
+    fn run(mut self) {
+        let mut until_ms = None;
+        loop {
+            let (tasks, reports) = {
+                let mut inbox = self.shared.inbox();
+                (std::mem::take(&mut inbox.tasks), std::mem::take(&mut inbox.reports))
+            };
+            let more = self.turn(tasks, reports);
+            if self.shared.stops.load(Ordering::Acquire) {
+                let until_ms = *until_ms.get_or_insert_with(|| clock::unix_ms() + limits::DELIVERY_STOP_MS);
+                if self.core.under_way() == 0 || clock::unix_ms() >= until_ms {
+                    return self.end();
+                }
+            }
+            if !more {
+                self.rest();
+            }
+        }
+    }
+
+    /// One turn: everything that has come in, its commit, answers, and jobs. Returns whether there is more to do at once.
+    fn turn(&mut self, tasks: Vec<Task>, reports: Vec<Report>) -> bool {
+        let now_ms = clock::unix_ms();
+        let mut failed = false;
+        let carried: Vec<Carried> = tasks.into_iter().map(|task| task(&mut self.core, now_ms)).collect();
+        failed |= carried.iter().any(|carried| carried.failed);
+        let outcome = match failed {
+            true => Err(DeliveryError::NotStored),
+            false => self.core.turn(reports, now_ms).and_then(|more| self.core.commit(now_ms).map(|()| more)),
+        };
+        let committed = outcome.is_ok();
+        carried.into_iter().for_each(|carried| (carried.answer)(committed));
+        match outcome.and_then(|more| self.send_jobs(now_ms).map(|()| more)) {
+            Ok(more) => more,
+            Err(error) => {
+                self.recover(&error);
+                true
+            }
+        }
+    }
+
+    fn send_jobs(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
+        if self.shared.stops.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        while let Some(job) = self.core.next_job(now_ms)? {
+            self.crew.send(job);
+        }
+        Ok(())
+    }
+
+    /// Goes back to what the database holds, however long it takes until that can be read again.
+    fn recover(&mut self, error: &DeliveryError) {
+        tracing::error!(%error, "webhooks wait for their database");
+        while let Err(error) = self.core.recover() {
+            if self.shared.stops.load(Ordering::Acquire) {
+                return;
+            }
+            tracing::debug!(%error, "the webhooks' database can't be read yet");
+            thread::sleep(Duration::from_millis(limits::DELIVERY_RECOVER_MS));
+        }
+        thread::sleep(Duration::from_millis(limits::DELIVERY_RECOVER_MS));
+        tracing::info!("webhooks go on");
+    }
+
+    /// Waits until something comes in or is due.
+    fn rest(&mut self) {
+        self.shared.idle.store(true, Ordering::SeqCst);
+        // Whoever put something in before it saw the flag did not wake anybody.
+        let inbox = self.shared.inbox();
+        let has_mail = !inbox.tasks.is_empty() || !inbox.reports.is_empty();
+        drop(inbox);
+        // News that the last turn could not take in are no reason to look again at once.
+        let news = self.core.news();
+        let has_news = news.is_some() && self.last_news != news;
+        self.last_news = news;
+        if !has_mail && !has_news {
+            let now_ms = clock::unix_ms();
+            let patience_ms = self.core.wake_at(now_ms).map_or(limits::DELIVERY_REST_MS, |at| at.saturating_sub(now_ms));
+            thread::park_timeout(Duration::from_millis(patience_ms.min(limits::DELIVERY_REST_MS)));
+        }
+        self.shared.idle.store(false, Ordering::Release);
+    }
+
+    /// Brings the position to the disk, and answers those who are too late.
+    fn end(mut self) {
+        if let Err(error) = self.core.close() {
+            tracing::error!(%error, "the webhooks' position could not be stored: some deliveries may be made again");
+        }
+        let tasks = {
+            let mut inbox = self.shared.inbox();
+            inbox.closed = true;
+            std::mem::take(&mut inbox.tasks)
+        };
+        let now_ms = clock::unix_ms();
+        for task in tasks {
+            // Reads are answered; what would change something was not stored.
+            (task(&mut self.core, now_ms).answer)(false);
+        }
+        self.crew.close(Duration::from_millis(limits::DELIVERY_RECOVER_MS));
     }
 }

@@ -22,6 +22,11 @@ impl Crew {
         todo!()
     }
 
+    /// Ends, waiting that long at most for attempts under way; `false`: some still are.
+    pub fn close(self, _patience: std::time::Duration) -> bool {
+        todo!()
+    }
+
     /// Queues a job. The core never has more jobs under way than there are workers.
     pub fn send(&self, _job: Job) {
         todo!()
@@ -41,4 +46,9 @@ impl Aside {
     pub fn run(&self, _task: impl FnOnce(&Courier) + Send + 'static) -> Result<(), DeliveryError> {
         todo!()
     }
+}
+
+/// Pins and nices the calling thread.
+pub fn settle(_cpu: usize) {
+    todo!()
 }

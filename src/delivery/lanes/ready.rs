@@ -75,6 +75,16 @@ impl Lanes {
         todo!()
     }
 
+    /// A delivery is not sent after all: gives worker and token back.
+    pub fn withdraw(&mut self, _ticket: Ticket) {
+        todo!()
+    }
+
+    /// Forgets failures, breaker, pause and class of a lane.
+    pub fn reset(&mut self, _webhook: WebhookId) {
+        todo!()
+    }
+
     /// When [`Self::next`] may have something that it has not now, though nothing is pushed or finished: a bucket fills, a breaker
     /// lets a probe pass, a pause ends.
     pub fn wake_at(&self) -> Option<u64> {

@@ -81,6 +81,11 @@ impl Store {
         todo!()
     }
 
+    /// Whether there is something to commit.
+    pub fn is_changed(&self) -> bool {
+        todo!()
+    }
+
     /// Undoes what was not committed.
     pub fn roll_back(&mut self) {
         todo!()

@@ -1,0 +1,222 @@
+//! From events to deliveries: each event is matched once, in the order of the journal; replays match again, for one webhook.
+
+use super::super::lanes::Queued;
+use super::super::payload::{Payload, audience};
+use super::super::store::{NewDelivery, Place};
+use super::super::{DeliveryError, DeliveryState, WebhookId};
+use super::Core;
+use crate::event::Event;
+use crate::hub::EncodedBatch;
+use crate::journal::Part;
+use crate::limits;
+
+/// Why a delivery that waited is not made.
+const BACKLOG_FULL: &str = "too many deliveries waited: the oldest were dropped";
+
+impl Core {
+    /// Matches the next kept events. Returns whether there are more.
+    pub(super) fn take_events(&mut self, now_ms: u64) -> Result<bool, DeliveryError> {
+        let kept = self.events.kept();
+        if self.position >= kept {
+            return Ok(false);
+        }
+        if self.webhooks.is_empty() {
+            self.position = kept;
+            return Ok(false);
+        }
+        let chunk = match self.events.read(self.position, limits::DELIVERY_READ_BYTES) {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                // Nothing better can be done than to go on with what is new; the damage is the journal's to tell of.
+                tracing::error!(%error, from = self.position, to = kept - 1, "webhooks don't get events that can't be read");
+                self.position = kept;
+                return Ok(false);
+            }
+        };
+        let from = self.position;
+        for part in &chunk.parts {
+            match part {
+                Part::Gap(gap) => self.position = (gap.to + 1).min(kept).max(self.position),
+                Part::Events(batch) => {
+                    for (event, seq) in wanted(batch, self.position, kept) {
+                        self.position = seq + 1;
+                        self.take_event(event, seq, batch.origin().unix_ms, now_ms)?;
+                    }
+                }
+            }
+        }
+        Ok(self.position < kept && self.position > from)
+    }
+
+    fn take_event(&mut self, event: &Event, seq: u64, created_ms: u64, now_ms: u64) -> Result<(), DeliveryError> {
+        let Some((kind, owner)) = audience(event) else { return Ok(()) };
+        let mut payload = None;
+        for account in 0..self.watchers.of(owner).len() {
+            let account = self.watchers.of(owner)[account];
+            for index in 0..self.by_account.get(&account).map_or(0, Vec::len) {
+                let id = self.by_account[&account][index];
+                let webhook = &self.webhooks[&id].webhook;
+                if !webhook.is_active() || !webhook.events.contains(kind) || seq < webhook.from_seq {
+                    continue;
+                }
+                let payload = payload.get_or_insert_with(|| {
+                    Payload::of_trade(&self.salt, event, seq, created_ms).expect("it has an audience")
+                });
+                self.payloads.put(seq, payload.clone());
+                let event = payload.event;
+                let entry = &self.webhooks[&id];
+                // Behind all that has been taken into the lane, even where the clock was set back.
+                let due_ms = now_ms.max(entry.cursor.due_ms);
+                let delivery = NewDelivery {
+                    webhook: id,
+                    event,
+                    seq: Some(seq),
+                    kind: kind.as_str(),
+                    state: DeliveryState::Pending,
+                    created_ms: now_ms,
+                    due_ms,
+                    body: None,
+                    note: None,
+                };
+                if let Some(row) = self.store.insert_delivery(&delivery)? {
+                    self.admit(id, Place { due_ms, delivery: row }, Some(seq), now_ms)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A delivery that was just recorded goes into its lane, or waits in the database behind others that are due.
+    pub(super) fn admit(
+        &mut self,
+        id: WebhookId,
+        place: Place,
+        seq: Option<u64>,
+        now_ms: u64,
+    ) -> Result<(), DeliveryError> {
+        let has_room = self.has_room(id, now_ms);
+        let backlog_max = u64::from(self.options.backlog);
+        let Some(entry) = self.entry(id) else { return Ok(()) };
+        entry.waiting += 1;
+        let excess = entry.waiting.saturating_sub(backlog_max);
+        if has_room {
+            entry.cursor = entry.cursor.max(place);
+            self.lanes.push(id, Queued { delivery: place.delivery, seq, attempt: 1 });
+        } else {
+            self.note_due(id, place.due_ms);
+        }
+        if excess > 0 {
+            let cursor = self.webhooks[&id].cursor;
+            let dropped = self.store.drop_oldest(id, cursor, excess, BACKLOG_FULL)?;
+            let entry = self.entry(id).expect("it is there");
+            entry.waiting = entry.waiting.saturating_sub(dropped);
+            entry.finished = entry.finished.saturating_add(dropped);
+            self.look_up_due(id)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a delivery may go straight into the lane: nothing that is due stands before it in the database.
+    fn has_room(&self, id: WebhookId, now_ms: u64) -> bool {
+        let waits = self.webhooks.get(&id).is_some_and(|entry| entry.next_due.is_some_and(|due_ms| due_ms <= now_ms));
+        !waits && self.lanes.room(id) > 0
+    }
+
+    /// Goes on with the replays that have room for more. Returns whether one of them can go on at once.
+    pub(super) fn go_on_with_replays(&mut self, now_ms: u64) -> Result<bool, DeliveryError> {
+        let mut more = false;
+        for index in (0..self.replays.len()).rev() {
+            let id = self.replays[index];
+            let Some(entry) = self.webhooks.get(&id) else { continue };
+            // It must not fill the backlog, which drops the oldest.
+            if entry.waiting >= limits::LANE_QUEUE_MAX as u64 * 2 {
+                continue;
+            }
+            more |= self.go_on_with_replay(id, now_ms)?;
+            let entry = self.entry(id).expect("it is there");
+            if entry.webhook.replay.is_none() {
+                self.replays.swap_remove(index);
+            }
+        }
+        Ok(more)
+    }
+
+    fn go_on_with_replay(&mut self, id: WebhookId, now_ms: u64) -> Result<bool, DeliveryError> {
+        let webhook = &self.webhooks[&id].webhook;
+        let (account, kinds) = (webhook.account, webhook.events);
+        let Some((from, until)) = webhook.replay else { return Ok(false) };
+        let (mut next, mut failed) = (from, false);
+        let chunk = (from < until).then(|| self.events.read(from, limits::DELIVERY_READ_BYTES)).transpose();
+        match chunk {
+            Ok(chunk) => {
+                for part in chunk.iter().flat_map(|chunk| &chunk.parts) {
+                    let batch = match part {
+                        Part::Gap(gap) => {
+                            next = next.max(gap.to + 1);
+                            continue;
+                        }
+                        Part::Events(batch) => batch,
+                    };
+                    for (event, seq) in wanted(batch, next, until) {
+                        next = seq + 1;
+                        let Some((kind, owner)) = audience(event) else { continue };
+                        if kinds.contains(kind) && self.watchers.watches(account, owner) {
+                            self.deliver_again(id, event, seq, batch.origin().unix_ms, now_ms)?;
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, webhook = %id, from, "a replay ends where events can't be read");
+                failed = true;
+            }
+        }
+        // Nothing came though there should be more: the journal is stopping, and the next start goes on.
+        let ended = failed || next >= until;
+        let webhook = &mut self.entry(id).expect("it is there").webhook;
+        webhook.replay = (!ended).then_some((next, until));
+        let webhook = webhook.clone();
+        self.store.update_webhook(&webhook)?;
+        Ok(!ended && next > from)
+    }
+
+    fn deliver_again(
+        &mut self,
+        id: WebhookId,
+        event: &Event,
+        seq: u64,
+        created_ms: u64,
+        now_ms: u64,
+    ) -> Result<(), DeliveryError> {
+        let Some(payload) = Payload::of_trade(&self.salt, event, seq, created_ms) else { return Ok(()) };
+        let cursor = self.webhooks[&id].cursor;
+        // A row from before stands before the cursor's: into the lane it goes as one that the cursor has passed, into the
+        // database as one that it has not.
+        let due_ms = match self.has_room(id, now_ms) {
+            true => cursor.due_ms.min(now_ms),
+            false => now_ms.max(cursor.due_ms + 1),
+        };
+        let delivery = NewDelivery {
+            webhook: id,
+            event: payload.event,
+            seq: Some(seq),
+            kind: payload.kind,
+            state: DeliveryState::Pending,
+            created_ms: now_ms,
+            due_ms,
+            body: None,
+            note: None,
+        };
+        self.payloads.put(seq, payload.clone());
+        if let Some(row) = self.store.insert_or_revive(&delivery)? {
+            self.admit(id, Place { due_ms, delivery: row }, Some(seq), now_ms)?;
+        }
+        Ok(())
+    }
+}
+
+/// The events of a batch from one number to before another, with their numbers.
+fn wanted(batch: &EncodedBatch, from: u64, until: u64) -> impl Iterator<Item = (&Event, u64)> {
+    let numbered = batch.events().iter().zip(batch.first_seq()..);
+    numbered.filter(move |(_, seq)| (from..until).contains(seq))
+}
