@@ -19,7 +19,7 @@ pub async fn ask<C: Command>(desk: &Desk, command: C, outcome: &'static str) -> 
     desk.accounts.submit(command, answer)?;
     let done: Option<Result<C::Answer, StoreError>> =
         ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
-    Ok(done.ok_or(RestError::Unconfirmed { outcome })??)
+    Ok(done.ok_or(RestError::Unconfirmed { waited_ms: limits::ANSWER_MS, outcome })??)
 }
 
 /// The same, if the key is still in force when its turn comes.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
+use crate::delivery::{DeliveryError, UnknownEventKind};
 use crate::event::InvalidEvent;
 use crate::gate::Refused;
 use crate::journal::JournalError;
@@ -74,8 +75,8 @@ pub enum RestError {
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     /// The thread that should have answered did not. No 503: that means that nothing was done, and programs try again.
-    #[error("no answer came within {} s: {outcome}", limits::ANSWER_MS / 1000)]
-    Unconfirmed { outcome: &'static str },
+    #[error("no answer came within {} s: {outcome}", waited_ms / 1000)]
+    Unconfirmed { waited_ms: u64, outcome: &'static str },
     /// The server ended first. As uncertain as the above.
     #[error("the server ended before its journal kept the events: {outcome}")]
     Unkept { outcome: &'static str },
@@ -87,6 +88,13 @@ pub enum RestError {
     Submit(#[from] SubmitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("{0}")]
+    Delivery(DeliveryError),
+    #[error("{0}")]
+    WebhookEvents(#[from] UnknownEventKind),
+    /// The customer's endpoint did not take a test, in words.
+    #[error("{0}")]
+    TestFailed(String),
 }
 
 impl From<JournalError> for RestError {
@@ -94,6 +102,17 @@ impl From<JournalError> for RestError {
         match error {
             JournalError::Stopping => Self::Stopping,
             error => Self::Journal(error),
+        }
+    }
+}
+
+impl From<DeliveryError> for RestError {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            // In the words that every route has for them.
+            DeliveryError::KeyRevoked => Self::KeyInvalid,
+            DeliveryError::Stopping => Self::Stopping,
+            error => Self::Delivery(error),
         }
     }
 }
@@ -118,11 +137,14 @@ impl RestError {
             Self::BodyBroken(_)
             | Self::InvalidEvent(_)
             | Self::InvalidRequest(_)
+            | Self::WebhookEvents(_)
             | Self::Topic(_)
             | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
             Self::OwnAccount => StatusCode::CONFLICT,
             Self::Upgrade(error) => error.status(),
             Self::Store(error) => error.status(),
+            Self::Delivery(error) => error.status(),
+            Self::TestFailed(_) => StatusCode::BAD_GATEWAY,
             Self::Unconfirmed { .. } | Self::Unkept { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Journal(_)
             | Self::Exhausted(_)
@@ -157,6 +179,9 @@ impl RestError {
             Self::OwnAccount => "OWN_ACCOUNT",
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Delivery(error) => error.code(),
+            Self::WebhookEvents(_) => "INVALID_EVENTS",
+            Self::TestFailed(_) => "TEST_FAILED",
             Self::Journal(JournalError::DiskFull) => "JOURNAL_FULL",
             Self::Journal(JournalError::Failed { .. }) => "JOURNAL_FAILED",
             Self::Journal(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
@@ -177,6 +202,7 @@ impl RestError {
             | Self::Full
             | Self::Submit(_)
             | Self::HistoryUnavailable => Some(limits::RETRY_AFTER_S),
+            Self::Delivery(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => Some(limits::RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -221,8 +247,35 @@ impl RestError {
 }
 
 pub fn json_reply(status: StatusCode, body: &serde_json::Value) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body.to_string())));
+    json_text_reply(status, body.to_string())
+}
+
+/// The same with a body that is JSON text already.
+pub fn json_text_reply(status: StatusCode, body: String) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_with_webhooks_is_told_as_elsewhere_and_what_passes_with_a_time_to_wait() {
+        for (error, status, code, retry_after) in [
+            (DeliveryError::KeyRevoked, 401, "AUTHENTICATION_FAILED", false),
+            (DeliveryError::NoSuchWebhook, 404, "NO_SUCH_WEBHOOK", false),
+            (DeliveryError::Inactive, 409, "WEBHOOK_DISABLED", false),
+            (DeliveryError::TestUnderWay, 409, "TEST_UNDER_WAY", false),
+            (DeliveryError::Busy, 503, "OVERLOADED", true),
+            (DeliveryError::Stopping, 503, "SHUTTING_DOWN", true),
+        ] {
+            let error = RestError::from(error);
+            let reply = error.reply();
+            assert_eq!((reply.status().as_u16(), error.code()), (status, code), "{error}");
+            assert_eq!(reply.headers().contains_key(header::RETRY_AFTER), retry_after, "{error}");
+        }
+    }
 }

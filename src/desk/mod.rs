@@ -7,6 +7,7 @@
 //!                      hyper 1                    ├─▶ watchlist  /api/watchlist
 //!                                │                ├─▶ keys       /api/keys
 //!                                │                ├─▶ admin      /api/admin/accounts
+//!                                │                ├─▶ webhooks   /api/webhooks           ◀── delivery core
 //!                                │                ├─▶ upgrade       /ws…  ─▶ gate::Entry + Seat + Admission + Terms
 //!                                │                └─▶ event_stream  /events/stream     (the same, unanswered)
 //!                                └── 101 sent, or nothing: socket, leftover, entry, seat ─▶ shard mailbox
@@ -42,6 +43,7 @@ mod stream;
 mod terms;
 mod upgrade;
 mod watchlist;
+mod webhooks;
 
 pub use acceptor::accept;
 pub use answers::{Answer, Answers};
@@ -54,6 +56,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::accounts::{AccountsClient, Directory};
+use crate::delivery::DeliveryHandle;
 use crate::gate::{Gate, Publishers, Refusals};
 use crate::hub::HubHandle;
 use crate::journal::{JournalHandle, Window};
@@ -74,6 +77,8 @@ pub struct Desk {
     pub window: Arc<Window>,
     /// The journal on the disk.
     pub history: JournalHandle,
+    /// The accounts' webhooks.
+    pub delivery: DeliveryHandle,
     /// What sessions may ask for.
     pub rules: SessionRules,
     pub refusals: Arc<Refusals>,

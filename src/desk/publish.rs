@@ -69,7 +69,7 @@ fn settle(
     count: u64,
     answer: Option<Result<Accepted, JournalError>>,
 ) -> Result<Accepted, RestError> {
-    let outcome = answer.ok_or(RestError::Unconfirmed { outcome: PERHAPS_PUBLISHED })?;
+    let outcome = answer.ok_or(RestError::Unconfirmed { waited_ms: limits::ANSWER_MS, outcome: PERHAPS_PUBLISHED })?;
     outcome.map_err(|error| match error {
         JournalError::Unkept => RestError::Unkept { outcome: PERHAPS_PUBLISHED },
         refused => {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, admin, alerts, body, cors, event_stream, events, keys, publish, upgrade, watchlist};
+use super::{Desk, admin, alerts, body, cors, event_stream, events, keys, publish, upgrade, watchlist, webhooks};
 
 /// The server's routes.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,12 @@ enum Route {
     Account,
     AccountKeys,
     AccountKey,
+    Webhooks,
+    Webhook,
+    WebhookTest,
+    WebhookDeliveries,
+    WebhookSecret,
+    WebhookReplay,
     LatestAlerts,
     Alerts,
     Channels,
@@ -38,11 +44,13 @@ impl Route {
         match self {
             Self::Events => "GET, POST",
             Self::Watchlist => "GET, PUT, POST",
-            Self::Keys | Self::Accounts | Self::AccountKeys => "GET, POST",
+            Self::Keys | Self::Accounts | Self::AccountKeys | Self::Webhooks => "GET, POST",
+            Self::Webhook => "GET, PUT, DELETE",
+            Self::WebhookTest | Self::WebhookSecret | Self::WebhookReplay => "POST",
             Self::Account => "GET, PATCH, DELETE",
             Self::WatchlistOwner | Self::Key | Self::AccountKey => "DELETE",
             Self::LatestAlerts | Self::Health | Self::Ready => "GET, HEAD",
-            Self::Alerts | Self::Channels | Self::Rooms | Self::EventStream => "GET",
+            Self::Alerts | Self::Channels | Self::Rooms | Self::EventStream | Self::WebhookDeliveries => "GET",
             #[cfg(feature = "conformance")]
             Self::Echo => "GET",
         }
@@ -67,6 +75,12 @@ fn routes() -> Router<Route> {
     add("/api/admin/accounts/{name}", Route::Account);
     add("/api/admin/accounts/{name}/keys", Route::AccountKeys);
     add("/api/admin/accounts/{name}/keys/{id}", Route::AccountKey);
+    add("/api/webhooks", Route::Webhooks);
+    add("/api/webhooks/{id}", Route::Webhook);
+    add("/api/webhooks/{id}/test", Route::WebhookTest);
+    add("/api/webhooks/{id}/deliveries", Route::WebhookDeliveries);
+    add("/api/webhooks/{id}/secret", Route::WebhookSecret);
+    add("/api/webhooks/{id}/replay", Route::WebhookReplay);
     add("/alerts/latest", Route::LatestAlerts);
     add("/ws/alerts", Route::Alerts);
     add("/v1/ws", Route::Channels);
@@ -119,6 +133,15 @@ async fn handle(desk: &Desk, context: &ConnectionContext, request: Request<Incom
         (Route::AccountKeys, &Method::GET) => admin::list_keys(desk, request, &names[0]).await,
         (Route::AccountKeys, &Method::POST) => admin::create_key(desk, request, &names[0]).await,
         (Route::AccountKey, &Method::DELETE) => admin::revoke_key(desk, request, &names[0], &names[1]).await,
+        (Route::Webhooks, &Method::GET) => webhooks::list(desk, request).await,
+        (Route::Webhooks, &Method::POST) => webhooks::create(desk, request).await,
+        (Route::Webhook, &Method::GET) => webhooks::get(desk, request, &names[0]).await,
+        (Route::Webhook, &Method::PUT) => webhooks::change(desk, request, &names[0]).await,
+        (Route::Webhook, &Method::DELETE) => webhooks::delete(desk, request, &names[0]).await,
+        (Route::WebhookTest, &Method::POST) => webhooks::test(desk, request, &names[0]).await,
+        (Route::WebhookDeliveries, &Method::GET) => webhooks::deliveries(desk, request, &names[0]).await,
+        (Route::WebhookSecret, &Method::POST) => webhooks::regenerate(desk, request, &names[0]).await,
+        (Route::WebhookReplay, &Method::POST) => webhooks::replay(desk, request, &names[0]).await,
         (Route::LatestAlerts, &Method::GET | &Method::HEAD) => alerts::latest(desk, &request),
         (Route::Alerts, &Method::GET) => upgrade::alerts(desk, context, &request),
         (Route::Channels, &Method::GET) => upgrade::channels(desk, context, &request),
