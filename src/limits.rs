@@ -729,6 +729,9 @@ pub const LANE_QUEUE_MAX: usize = 256;
 /// A lane whose endpoint takes longer than this to answer is slow.
 pub const PROMPT_MS_MAX: u64 = 1_000;
 
+/// The file that holds the webhooks' master key: 64 digits, and what an editor may put around them.
+pub const MASTER_KEY_FILE_BYTES_MAX: usize = 1_024;
+
 /// The longest that an open circuit breaker keeps an endpoint from being tried.
 pub const BREAKER_OPEN_MS_MAX: u64 = 300_000;
 

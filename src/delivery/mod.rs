@@ -30,6 +30,7 @@ pub mod lanes;
 mod matching;
 mod options;
 mod payload;
+mod sealer;
 mod secret;
 mod service;
 mod signature;
