@@ -729,6 +729,9 @@ pub const LANE_QUEUE_MAX: usize = 256;
 /// A lane whose endpoint takes longer than this to answer is slow.
 pub const PROMPT_MS_MAX: u64 = 1_000;
 
+/// The file that holds the webhooks' master key: 64 digits, and what an editor may put around them.
+pub const MASTER_KEY_FILE_BYTES_MAX: usize = 1_024;
+
 /// The longest that an open circuit breaker keeps an endpoint from being tried.
 pub const BREAKER_OPEN_MS_MAX: u64 = 300_000;
 
@@ -777,6 +780,7 @@ pub const DELIVERY_RECOVER_MS: u64 = 500;
 
 /// The longest that the core rests: so that a clock that was set does not leave it asleep.
 pub const DELIVERY_REST_MS: u64 = 1_000;
+
 /// Of webhooks or deliveries, those that a desk writes into an answer before the shard's sockets get their turn: some 60 KB.
 pub const LISTED_STEP: usize = 128;
 

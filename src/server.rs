@@ -366,7 +366,6 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         rush: rush.clone(),
         places: Places::new(parts.connections_max),
         bodies: Budget::new(limits::DESK_BODIES_BYTES_MAX),
-        delivery: crate::delivery::DeliveryHandle {},
     });
     let queue =
         glommio::executor().create_task_queue(glommio::Shares::default(), glommio::Latency::NotImportant, "desk");

@@ -61,3 +61,21 @@ pub struct DeliveryRecord {
     /// Why it was dropped, or what the notice says.
     pub note: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_keeps_its_json_and_leaves_out_what_there_is_not() {
+        let answered = AttemptRecord { at_ms: 1, duration_ms: 2, status: Some(500), error: Some("no \"2xx\"".into()) };
+        let unanswered = AttemptRecord { at_ms: 1, duration_ms: 2, status: None, error: None };
+        for (record, text) in [
+            (answered, r#"{"at_ms":1,"duration_ms":2,"status":500,"error":"no \"2xx\""}"#),
+            (unanswered, r#"{"at_ms":1,"duration_ms":2}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&record).expect("JSON"), text);
+            assert_eq!(serde_json::from_str::<AttemptRecord>(text).expect("an attempt"), record);
+        }
+    }
+}

@@ -31,6 +31,7 @@ mod matching;
 mod options;
 mod payload;
 mod retry;
+mod sealer;
 mod secret;
 mod service;
 mod signature;

@@ -24,7 +24,7 @@ use super::command::{Command, Reply};
 use super::core::{Core, JournalEvents, MakeChange, MakeWebhook, PrepareTest, RecordTest};
 use super::courier::Courier;
 use super::guard::Names;
-use super::secret::Sealer;
+use super::sealer::Sealer;
 use super::store::Store;
 use super::workers::{Aside, Crew, settle};
 use super::{AttemptRecord, DeliveryError, NewWebhook, TestWebhook, Webhook, WebhookChange, WebhookOptions};

@@ -186,3 +186,59 @@ impl DisableReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_text() {
+        let id = WebhookId(0xabc);
+        assert_eq!((id.to_string().as_str(), "wh_0000000000000abc".parse()), ("wh_0000000000000abc", Ok(id)));
+        assert_eq!("wh_7fffffffffffffff".parse(), Ok(WebhookId(i64::MAX as u64)));
+        for other in [
+            "",
+            "wh_",
+            "wh_abc",
+            "wh_0000000000000ABC",
+            "wh_+000000000000abc",
+            "wh_00000000000000abc",
+            "wh_8000000000000000",
+            "WH_0000000000000abc",
+            "0000000000000abc",
+            "wh_0000000000000abc ",
+        ] {
+            assert_eq!(other.parse::<WebhookId>(), Err(NotAWebhookId), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_id_is_random_and_has_a_text() {
+        let [one, other] = [(); 2].map(|()| WebhookId::generate().expect("random numbers"));
+        assert_ne!(one, other);
+        assert_eq!(one.to_string().parse(), Ok(one));
+    }
+
+    #[test]
+    fn every_kind_has_a_name_and_each_trade_one_of_them() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        assert_eq!(EventKind::of_trade(TradeKind::Open).as_str(), "trade.new");
+        let unknown = "trade.open".repeat(100).parse::<EventKind>().expect_err("unknown");
+        assert_eq!(unknown.0.len(), 40, "a peer's text is not told back at any length");
+    }
+
+    #[test]
+    fn a_set_of_kinds_keeps_each_once_and_in_one_order() {
+        let kinds: EventKinds =
+            [EventKind::Operational, EventKind::TradeClose, EventKind::TradeClose].into_iter().collect();
+        assert_eq!(kinds.iter().collect::<Vec<_>>(), [EventKind::TradeClose, EventKind::Operational]);
+        assert!(kinds.contains(EventKind::TradeClose) && !kinds.contains(EventKind::TradeNew));
+        assert!(EventKinds::default().is_empty() && !kinds.is_empty());
+        assert_eq!(EventKinds::from_bits(kinds.bits()), Some(kinds));
+        assert_eq!(EventKinds::from_bits(1 << EventKind::ALL.len()), None);
+        let all: EventKinds = EventKind::ALL.into_iter().collect();
+        assert_eq!(EventKinds::from_bits(all.bits()), Some(all));
+    }
+}

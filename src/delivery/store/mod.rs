@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::secret::Sealer;
+use super::sealer::Sealer;
 use super::{AttemptRecord, DeliveryError, DeliveryRecord, DeliveryState, EventId, Salt, Webhook, WebhookId};
 
 /// A delivery that was not there before.
