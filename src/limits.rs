@@ -620,6 +620,30 @@ pub const CONFIGURED_LEEWAY_S_MAX: u64 = 300;
 /// Networks or origins in one list. Each is looked at with every handshake: a thousand take some microseconds.
 pub const CONFIGURED_LIST_ENTRIES_MAX: usize = 1_000;
 
+/// Further attempts of a delivery, and the longest wait before one, a day: with ten of them a delivery that fails lives for ten days.
+pub const CONFIGURED_RETRIES_MAX: usize = 10;
+pub const CONFIGURED_RETRY_S_MAX: u64 = 24 * 3600;
+
+/// An attempt: an endpoint that takes longer than a minute does its work before it answers, and holds a worker for that.
+pub const CONFIGURED_DELIVERY_TIMEOUT_S_MAX: u64 = 60;
+
+/// Attempts of one webhook under way: more, and a few webhooks would have all workers.
+pub const CONFIGURED_DELIVERY_CONCURRENCY_MAX: u32 = 64;
+
+/// Threads that send: each may be in a look-up or a handshake with what that takes of memory.
+pub const CONFIGURED_DELIVERY_WORKERS_MAX: u32 = 1_024;
+
+/// Failures that go on for longer than a month are no fault that passes, and a secret that signs for longer was not replaced.
+pub const CONFIGURED_DISABLE_S_MAX: u64 = 30 * 24 * 3600;
+pub const CONFIGURED_SECRET_GRACE_S_MAX: u64 = 30 * 24 * 3600;
+
+/// Finished deliveries of one webhook, at some hundred bytes each, and ten years: past it the database is no place for them.
+pub const CONFIGURED_HISTORY_MAX: u32 = 1_000_000;
+pub const CONFIGURED_HISTORY_HOURS_MAX: u64 = 10 * 366 * 24;
+
+/// Ports and ranges of ports in the list of those that webhooks may name, which is told to whoever names another one.
+pub const CONFIGURED_PORTS_MAX: usize = 64;
+
 // ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// An event as it is published, and its `data` once it is canonical (`1e20` grows to 21 digits).
@@ -745,8 +769,16 @@ pub const WEBHOOK_BODY_BYTES_MAX: usize = 16 << 10;
 pub const ANSWER_HEAD_BYTES_MAX: usize = 16 << 10;
 pub const ANSWER_BODY_BYTES_MAX: u64 = 64 << 10;
 
-/// Addresses of one name that are looked at.
+/// A name in the DNS, as text, and one of its labels (RFC 1035).
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+pub const HOST_LABEL_BYTES_MAX: usize = 63;
+
+/// Addresses of one name that are looked at, and connected to: as many as ureq takes.
 pub const NAME_ADDRESSES_MAX: usize = 16;
+
+/// Names that are being looked up, each on a thread of its own. The system's resolver can't be called off: one that gets no answer
+/// keeps its thread for half a minute. As many as all workers by default may wait for.
+pub const NAME_LOOKUPS_MAX: usize = 128;
 
 /// How long an address that a name had is good: shorter than an operator takes to change it, long enough that a busy endpoint does
 /// not cost a look-up each time.

@@ -137,7 +137,9 @@ fn unknown_key(section: &'static Section, name: &str) -> Fault {
     }
     let known: Vec<_> = section.keys.iter().map(|key| key.name).collect();
     let nearest_here = nearest(name, known.iter().copied());
-    let nearest_anywhere = nearest(name, all_keys().map(|(_, key)| key.name));
+    // `port` in [server] is no slip for `ports` of [webhooks]: of another section a short name proves nothing.
+    let long_names = all_keys().map(|(_, key)| key.name).filter(|known| known.len() > SHORT_NAME_CHARS_MAX);
+    let nearest_anywhere = nearest(name, long_names);
     let elsewhere = all_keys().find(|(_, key)| Some(key.name) == nearest_anywhere);
     match (nearest_here, elsewhere) {
         (None, Some((section, key))) => {
@@ -146,6 +148,8 @@ fn unknown_key(section: &'static Section, name: &str) -> Fault {
         (nearest, _) => Fault::UnknownKey { section: section.name, name: name.to_owned(), nearest, known },
     }
 }
+
+const SHORT_NAME_CHARS_MAX: usize = 5;
 
 /// The name that is at most two slips of the keyboard away. Of two or three letters, two slips leave nothing.
 fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
@@ -184,7 +188,7 @@ pub(super) mod tests {
             ("[sever]\n", "line 1: unknown section [sever]: did you mean `server`?"),
             (
                 "[server]\n[metrics]\n",
-                "line 2: unknown section [metrics]: the sections are server, jwt, limits, journal, replay, slow_consumers",
+                "line 2: unknown section [metrics]: the sections are server, jwt, limits, journal, replay, slow_consumers, webhooks",
             ),
             ("# top\nshards = 2\n", "line 2: `shards` stands in no section: put it below [server]"),
             ("issuer = \"i\"\n", "line 1: `issuer` stands in no section: put it below [jwt]"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use crate::gate::Network;
 use crate::limits;
@@ -86,6 +87,10 @@ pub struct PortRange {
     pub last: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no port and no range: write one such as 443 or 8000-8999, of 1 to 65535")]
+pub struct NotAPortRange(pub String);
+
 impl PortRange {
     pub const fn one(port: u16) -> Self {
         Self { first: port, last: port }
@@ -93,6 +98,19 @@ impl PortRange {
 
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = NotAPortRange;
+
+    fn from_str(text: &str) -> Result<Self, NotAPortRange> {
+        // `parse` alone would also take a sign.
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let port = |text: &str| text.parse().ok().filter(|port| is_number(text) && *port > 0);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let range = port(first).zip(port(last)).map(|(first, last)| Self { first, last });
+        range.filter(|range| range.first <= range.last).ok_or_else(|| NotAPortRange(text.chars().take(40).collect()))
     }
 }
 

@@ -7,6 +7,7 @@ mod limits;
 mod replay;
 mod server;
 mod slow_consumers;
+mod webhooks;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,15 @@ use super::value::Value;
 use crate::server::ServerOptions;
 
 /// In the order in which they are printed.
-pub static SECTIONS: [&Section; 6] =
-    [&server::SECTION, &jwt::SECTION, &limits::SECTION, &journal::SECTION, &replay::SECTION, &slow_consumers::SECTION];
+pub static SECTIONS: [&Section; 7] = [
+    &server::SECTION,
+    &jwt::SECTION,
+    &limits::SECTION,
+    &journal::SECTION,
+    &replay::SECTION,
+    &slow_consumers::SECTION,
+    &webhooks::SECTION,
+];
 
 /// `[name]` and what may stand below it.
 pub struct Section {
@@ -82,6 +90,10 @@ impl Printed {
         Self::Set(toml::Value::from(texts.iter().map(T::to_string).collect::<Vec<_>>()).to_string())
     }
 
+    fn numbers<T: Display>(numbers: &[T]) -> Self {
+        Self::Set(format!("[{}]", numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")))
+    }
+
     fn path(path: &Path) -> Self {
         path.to_str().map_or_else(|| Self::NotUnicode(path.to_owned()), Self::text)
     }
@@ -100,6 +112,7 @@ pub fn all_keys() -> impl Iterator<Item = (&'static Section, &'static Key)> {
 pub(in crate::config) mod tests {
     use super::super::File;
     use super::*;
+    use crate::delivery::{MasterKeySource, PortRange, WebhookOptions};
     use crate::gate::{Network, Origins, Policy};
     use crate::journal::{Fanout, JournalOptions, SyncPolicy};
     use crate::plan::Wishes;
@@ -158,6 +171,27 @@ pub(in crate::config) mod tests {
         rooms_policy = "disconnect"
         stream_policy = "latest"
         session_choice = ["stream", "tiered"]
+        [webhooks]
+        allow = ["127.0.0.0/8", "fd00::/8"]
+        ports = [443, "8000-8999"]
+        ca_file = "ca.pem"
+        timeout_seconds = 14
+        retry_seconds = [15, 16, 17]
+        jitter_percent = 18
+        retry_after_max_seconds = 19
+        workers = 20
+        concurrency = 21
+        rate_per_second = 22
+        rate_burst = 23
+        backlog = 24
+        breaker_failures = 25
+        breaker_seconds = 26
+        disable_failures = 27
+        disable_seconds = 28
+        secret_grace_seconds = 29
+        master_key_file = "webhooks.key"
+        history = 30
+        history_hours = 31
     "#;
 
     fn network(text: &str) -> Network {
@@ -219,7 +253,28 @@ pub(in crate::config) mod tests {
                 audience: Some("stentor".into()),
                 leeway_s: 0,
             },
-            webhooks: crate::delivery::WebhookOptions::default(),
+            webhooks: WebhookOptions {
+                allow: vec![network("127.0.0.0/8"), network("fd00::/8")],
+                ports: vec![PortRange::one(443), PortRange { first: 8_000, last: 8_999 }],
+                ca_file: Some("ca.pem".into()),
+                timeout_seconds: 14,
+                retry_seconds: vec![15, 16, 17],
+                jitter_percent: 18,
+                retry_after_max_seconds: 19,
+                workers: 20,
+                concurrency: 21,
+                rate_per_second: 22,
+                rate_burst: 23,
+                backlog: 24,
+                breaker_failures: 25,
+                breaker_seconds: 26,
+                disable_failures: 27,
+                disable_seconds: 28,
+                secret_grace_seconds: 29,
+                master_key: Some(MasterKeySource::File("webhooks.key".into())),
+                history: 30,
+                history_hours: 31,
+            },
         };
         assert_eq!(File::parse(FULL.as_bytes()).expect("valid").server, expected);
         let left_out = ["secret", "public_key_file"];

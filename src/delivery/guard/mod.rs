@@ -4,9 +4,20 @@
 //!   URL text ──▶ WebhookUrl (scheme, no credentials, port, a literal address is looked at)        at creation: 400
 //!   host ──▶ Names (the resolver) ──▶ every address is looked at ──▶ ureq connects to these        at every attempt
 //! ```
-//! A name is refused if any of its addresses is: a name that answers with a public and a private one is no honest one.
+//! Invariants:
+//! * What was looked at is what is connected to: the stored URL has one reading, and the client connects to the addresses that the
+//!   resolver hands it, and never looks up a name itself.
+//! * A name is refused if any of its addresses is: a name that answers with a public and a private one is no honest one.
+//! * Addresses are looked at with every use, also where they are remembered. A name that turns elsewhere is refused at the latest
+//!   when it is looked up again.
+//! * A text that is read in more than one way, or only by a program's good will, is refused rather than mended.
 
 mod address;
+#[cfg(test)]
+pub(crate) mod fake_names;
+#[cfg(test)]
+mod hostile;
+mod lookups;
 mod refusal;
 mod resolver;
 mod url;

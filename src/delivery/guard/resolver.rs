@@ -1,14 +1,19 @@
 //! The resolver that ureq connects by: names are looked up, every address is looked at, and only these are connected to.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::lookups::Lookups;
 use super::{Allowed, GuardRefusal};
+use crate::clock::{self, Nanos};
+use crate::limits::{NAME_ADDRESSES_MAX, NAME_CACHED_MS, NAMES_CACHED_MAX};
 
 /// Where the addresses of a name come from.
 pub trait Names: std::fmt::Debug + Send + Sync + 'static {
+    /// [`TimedOut`](io::ErrorKind::TimedOut) where that takes longer than `patience`.
     fn look_up(&self, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -16,9 +21,17 @@ pub trait Names: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct SystemNames;
 
+/// One for the process, as the system's resolver is.
+static SYSTEM: Lookups<fn(&str) -> io::Result<Vec<IpAddr>>> = Lookups::new(getaddrinfo);
+
+fn getaddrinfo(host: &str) -> io::Result<Vec<IpAddr>> {
+    let addresses = (host, 0).to_socket_addrs()?;
+    Ok(addresses.map(|address| address.ip()).take(NAME_ADDRESSES_MAX).collect())
+}
+
 impl Names for SystemNames {
-    fn look_up(&self, _host: &str, _patience: Duration) -> io::Result<Vec<IpAddr>> {
-        todo!()
+    fn look_up(&self, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
+        SYSTEM.look_up(host, patience)
     }
 }
 
@@ -33,18 +46,246 @@ pub enum ResolveError {
     Timeout { name: String },
 }
 
+/// To whoever wants a webhook, a name that leads nowhere is a wrong URL, too.
+impl From<ResolveError> for GuardRefusal {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Refused(refusal) => refusal,
+            ResolveError::NoAddress { name, reason } => Self::NoAddress { name, reason },
+            ResolveError::Timeout { name } => Self::LookUpTimeout { name },
+        }
+    }
+}
+
 /// Names that were looked up lately, and what of their addresses may be reached.
 #[derive(Debug)]
-pub struct GuardedResolver {}
+pub struct GuardedResolver {
+    names: Arc<dyn Names>,
+    allowed: Allowed,
+    known: Mutex<Known>,
+}
 
 impl GuardedResolver {
-    pub fn new(_names: Arc<dyn Names>, _allowed: Allowed) -> Self {
-        todo!()
+    pub fn new(names: Arc<dyn Names>, allowed: Allowed) -> Self {
+        Self { names, allowed, known: Mutex::default() }
     }
 
     /// The addresses to connect to, each of which may be reached; at least one. `host` is as in a URL: a name, an IPv4 address, or an
     /// IPv6 address in brackets. One address that may not be reached refuses the whole name.
-    pub fn resolve(&self, _host: &str, _port: u16, _patience: Duration) -> Result<Vec<SocketAddr>, ResolveError> {
-        todo!()
+    pub fn resolve(&self, host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, ResolveError> {
+        let addresses = match literal(host) {
+            Some(address) => [address].into(),
+            None => self.addresses(name(host), patience)?,
+        };
+        for address in &*addresses {
+            self.allowed.check(*address)?;
+        }
+        // An IPv4 address in IPv6's form is connected to as what it was taken for.
+        Ok(addresses.iter().map(|address| SocketAddr::new(address.to_canonical(), port)).collect())
+    }
+
+    /// The first of its addresses: neither more are looked at, nor connected to.
+    fn addresses(&self, name: String, patience: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
+        if let Some(addresses) = self.known.lock().expect("no holder panics").get(&name, clock::now()) {
+            return Ok(addresses);
+        }
+        let addresses = match self.names.look_up(&name, patience) {
+            Ok(addresses) if addresses.is_empty() => {
+                return Err(ResolveError::NoAddress { name, reason: "none is known".to_owned() });
+            }
+            Ok(addresses) => addresses.into_iter().take(NAME_ADDRESSES_MAX).collect::<Arc<[_]>>(),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(ResolveError::Timeout { name }),
+            // Not remembered: whoever mends a name wants it to work at the next attempt.
+            Err(error) => return Err(ResolveError::NoAddress { name, reason: error.to_string() }),
+        };
+        self.known.lock().expect("no holder panics").insert(name, addresses.clone(), clock::now());
+        Ok(addresses)
+    }
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) => v6.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    }
+}
+
+/// One text for a name, however it is written.
+fn name(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// What names lead to, for a while. In two generations: where the newer one is full it becomes the older one, so that room is made
+/// without a search for what is out of date.
+#[derive(Debug, Default)]
+struct Known {
+    newer: HashMap<String, Answer>,
+    older: HashMap<String, Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    addresses: Arc<[IpAddr]>,
+    at: Nanos,
+}
+
+const GENERATION_MAX: usize = NAMES_CACHED_MAX / 2;
+const NANOS_PER_MS: Nanos = 1_000_000;
+
+impl Known {
+    fn get(&self, name: &str, now: Nanos) -> Option<Arc<[IpAddr]>> {
+        let answer = self.newer.get(name).or_else(|| self.older.get(name))?;
+        let is_good = now.saturating_sub(answer.at) < NAME_CACHED_MS * NANOS_PER_MS;
+        is_good.then(|| answer.addresses.clone())
+    }
+
+    fn insert(&mut self, name: String, addresses: Arc<[IpAddr]>, now: Nanos) {
+        if self.newer.len() >= GENERATION_MAX && !self.newer.contains_key(&name) {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(name, Answer { addresses, at: now });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::AddressKind;
+    use super::super::fake_names::FakeNames;
+    use super::*;
+    use crate::limits::NAME_CACHED_MS;
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const CACHED: Nanos = NAME_CACHED_MS * NANOS_PER_MS;
+
+    fn resolver(names: &Arc<FakeNames>, allow: &[&str]) -> GuardedResolver {
+        let allowed = allow.iter().map(|network| network.parse().expect("a network")).collect();
+        GuardedResolver::new(names.clone(), Allowed(allowed))
+    }
+
+    fn refused(address: &str, kind: AddressKind) -> Result<Vec<SocketAddr>, ResolveError> {
+        Err(GuardRefusal::Address { address: address.parse().expect("an address"), kind }.into())
+    }
+
+    fn reached(addresses: &[&str]) -> Result<Vec<SocketAddr>, ResolveError> {
+        Ok(addresses.iter().map(|address| address.parse().expect("an address with a port")).collect())
+    }
+
+    #[test]
+    fn all_addresses_of_a_public_name_are_reached_and_one_that_is_not_public_refuses_it() {
+        let names = FakeNames::new();
+        names.answer("public.example", &["8.8.8.8", "2606:4700::1", "::ffff:9.9.9.9"]);
+        names.answer("mixed.example", &["8.8.8.8", "10.0.0.1"]);
+        names.answer("v6.example", &["2606:4700::1", "64:ff9b::7f00:1"]);
+        names.answer("inside.example", &["192.168.1.1"]);
+        let open = resolver(&names, &[]);
+        let resolve = |host| open.resolve(host, 443, PATIENCE);
+        assert_eq!(resolve("public.example"), reached(&["8.8.8.8:443", "[2606:4700::1]:443", "9.9.9.9:443"]));
+        assert_eq!(resolve("mixed.example"), refused("10.0.0.1", AddressKind::Private));
+        assert_eq!(resolve("v6.example"), refused("64:ff9b::7f00:1", AddressKind::Loopback));
+        assert_eq!(resolve("inside.example"), refused("192.168.1.1", AddressKind::Private));
+        assert_eq!(
+            resolver(&names, &["192.168.0.0/16"]).resolve("inside.example", 80, PATIENCE),
+            reached(&["192.168.1.1:80"])
+        );
+    }
+
+    #[test]
+    fn addresses_are_looked_at_and_never_looked_up() {
+        let names = FakeNames::new();
+        let open = resolver(&names, &[]);
+        let resolve = |host| open.resolve(host, 80, PATIENCE);
+        assert_eq!(resolve("8.8.8.8"), reached(&["8.8.8.8:80"]));
+        assert_eq!(resolve("[2606:4700::1]"), reached(&["[2606:4700::1]:80"]));
+        for (host, address, kind) in [
+            ("127.0.0.1", "127.0.0.1", AddressKind::Loopback),
+            ("[::1]", "::1", AddressKind::Loopback),
+            ("::1", "::1", AddressKind::Loopback),
+            ("[::ffff:169.254.169.254]", "::ffff:169.254.169.254", AddressKind::Metadata),
+        ] {
+            assert_eq!(resolve(host), refused(address, kind), "{host}");
+        }
+        assert_eq!(names.asked(), 0);
+    }
+
+    #[test]
+    fn what_only_the_system_takes_for_an_address_is_looked_at_all_the_same() {
+        // getaddrinfo(3) reads these, and would read them here.
+        let open = GuardedResolver::new(Arc::new(SystemNames), Allowed::default());
+        for host in ["127.1", "2130706433", "0x7f.1", "0177.0.0.1"] {
+            assert_eq!(open.resolve(host, 80, PATIENCE * 60), refused("127.0.0.1", AddressKind::Loopback), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_turns_to_a_private_address_is_refused_once_it_is_looked_up_again() {
+        clock::simulate(Some(0));
+        let names = FakeNames::new();
+        names.answer("rebinds.example", &["8.8.8.8"]);
+        names.answer("rebinds.example", &["127.0.0.1"]);
+        let open = resolver(&names, &[]);
+        let resolve = || open.resolve("rebinds.example", 443, PATIENCE);
+        assert_eq!(resolve(), reached(&["8.8.8.8:443"]));
+        clock::simulate(Some(CACHED - 1));
+        assert_eq!(resolve(), reached(&["8.8.8.8:443"]));
+        assert_eq!(names.asked(), 1);
+        clock::simulate(Some(CACHED));
+        assert_eq!(resolve(), refused("127.0.0.1", AddressKind::Loopback));
+        assert_eq!(resolve(), refused("127.0.0.1", AddressKind::Loopback), "what is remembered is looked at again");
+        assert_eq!(names.asked(), 2);
+    }
+
+    #[test]
+    fn a_name_is_the_same_with_capitals_and_with_a_dot_at_its_end() {
+        clock::simulate(Some(0));
+        let names = FakeNames::new();
+        names.answer("hooks.example", &["8.8.8.8"]);
+        let open = resolver(&names, &[]);
+        for host in ["hooks.example", "HOOKS.example", "hooks.example.", "Hooks.Example."] {
+            assert_eq!(open.resolve(host, 80, PATIENCE), reached(&["8.8.8.8:80"]), "{host}");
+        }
+        assert_eq!(names.asked(), 1);
+    }
+
+    #[test]
+    fn a_failure_is_told_apart_and_not_remembered() {
+        clock::simulate(Some(0));
+        let names = FakeNames::new();
+        let name = || "late.example".to_owned();
+        names.hang("late.example");
+        names.fail("late.example", "Name or service not known");
+        names.answer("late.example", &[]);
+        names.answer("late.example", &["8.8.8.8"]);
+        let open = resolver(&names, &[]);
+        let resolve = || open.resolve("late.example", 80, PATIENCE);
+        assert_eq!(resolve(), Err(ResolveError::Timeout { name: name() }));
+        let reason = "Name or service not known".to_owned();
+        assert_eq!(resolve(), Err(ResolveError::NoAddress { name: name(), reason }));
+        assert_eq!(resolve(), Err(ResolveError::NoAddress { name: name(), reason: "none is known".to_owned() }));
+        assert_eq!(resolve(), reached(&["8.8.8.8:80"]));
+    }
+
+    #[test]
+    fn of_many_addresses_only_the_first_are_used() {
+        let names = FakeNames::new();
+        let many: Vec<_> = (0..NAME_ADDRESSES_MAX).map(|number| format!("8.8.8.{number}")).collect();
+        let mut many: Vec<_> = many.iter().map(String::as_str).collect();
+        many.push("10.0.0.1");
+        names.answer("many.example", &many);
+        let addresses = resolver(&names, &[]).resolve("many.example", 80, PATIENCE).expect("the first are public");
+        assert_eq!(addresses.len(), NAME_ADDRESSES_MAX);
+        assert!(!addresses.contains(&"10.0.0.1:80".parse().expect("an address with a port")));
+    }
+
+    #[test]
+    fn the_names_that_are_remembered_are_bounded_and_the_newest_are_among_them() {
+        let mut known = Known::default();
+        let addresses: Arc<[IpAddr]> = [IpAddr::from([8, 8, 8, 8])].into();
+        for number in 0..3 * NAMES_CACHED_MAX {
+            known.insert(number.to_string(), addresses.clone(), 0);
+            assert!(known.newer.len() + known.older.len() <= NAMES_CACHED_MAX);
+        }
+        let newest = 3 * NAMES_CACHED_MAX - GENERATION_MAX..3 * NAMES_CACHED_MAX;
+        assert!(newest.into_iter().all(|number| known.get(&number.to_string(), 0).is_some()));
+        assert!(known.get("0", 0).is_none());
     }
 }

@@ -1,0 +1,71 @@
+//! A resolver for tests: what it says is scripted.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Names;
+
+/// Each look-up of a name gets the next answer that was scripted for it; the last one goes on for ever. A name without a script does
+/// not exist.
+#[derive(Debug, Default)]
+pub(crate) struct FakeNames {
+    scripts: Mutex<HashMap<String, VecDeque<Scripted>>>,
+    asked: AtomicUsize,
+}
+
+#[derive(Clone, Debug)]
+enum Scripted {
+    Addresses(Vec<IpAddr>),
+    Failure(String),
+    Silence,
+}
+
+impl FakeNames {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn answer(&self, name: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+        self.script(name, Scripted::Addresses(addresses));
+    }
+
+    pub(crate) fn fail(&self, name: &str, reason: &str) {
+        self.script(name, Scripted::Failure(reason.to_owned()));
+    }
+
+    /// No answer in time; it is not waited for.
+    pub(crate) fn hang(&self, name: &str) {
+        self.script(name, Scripted::Silence);
+    }
+
+    /// Look-ups so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn script(&self, name: &str, scripted: Scripted) {
+        self.scripts.lock().expect("no holder panics").entry(name.to_owned()).or_default().push_back(scripted);
+    }
+}
+
+impl Names for FakeNames {
+    fn look_up(&self, host: &str, _patience: Duration) -> io::Result<Vec<IpAddr>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut scripts = self.scripts.lock().expect("no holder panics");
+        let script = scripts.get_mut(host).ok_or_else(|| io::Error::other("no such name"))?;
+        let next = match script.len() {
+            1 => script.front().cloned(),
+            _ => script.pop_front(),
+        };
+        match next.expect("a script has an answer") {
+            Scripted::Addresses(addresses) => Ok(addresses),
+            Scripted::Failure(reason) => Err(io::Error::other(reason)),
+            Scripted::Silence => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
