@@ -729,6 +729,9 @@ pub const LANE_QUEUE_MAX: usize = 256;
 /// A lane whose endpoint takes longer than this to answer is slow.
 pub const PROMPT_MS_MAX: u64 = 1_000;
 
+/// Prompt successes in a row that make a lane prompt. One would let an endpoint that fails every other time pass for prompt.
+pub const PROMPT_AFTER: u32 = 3;
+
 /// The longest that an open circuit breaker keeps an endpoint from being tried.
 pub const BREAKER_OPEN_MS_MAX: u64 = 300_000;
 

@@ -30,6 +30,7 @@ pub mod lanes;
 mod matching;
 mod options;
 mod payload;
+mod retry;
 mod secret;
 mod service;
 mod signature;
