@@ -756,6 +756,9 @@ pub const PROMPT_MS_MAX: u64 = 1_000;
 /// The file that holds the webhooks' master key: 64 digits, and what an editor may put around them.
 pub const MASTER_KEY_FILE_BYTES_MAX: usize = 1_024;
 
+/// Prompt successes in a row that make a lane prompt. One would let an endpoint that fails every other time pass for prompt.
+pub const PROMPT_AFTER: u32 = 3;
+
 /// The longest that an open circuit breaker keeps an endpoint from being tried.
 pub const BREAKER_OPEN_MS_MAX: u64 = 300_000;
 

@@ -1,7 +1,16 @@
-//! All lanes, and whose turn it is.
+//! All lanes, and what is sent next.
 
+use std::collections::HashMap;
+
+use slab::Slab;
+
+use super::clock::Clock;
+use super::lane::Lane;
+use super::turns::Turns;
+use super::under_way::{Attempt, UnderWay};
 use crate::delivery::WebhookId;
 use crate::delivery::attempt::Ticket;
+use crate::limits;
 
 #[derive(Clone, Copy, Debug)]
 pub struct LaneOptions {
@@ -38,61 +47,158 @@ pub enum Verdict {
 
 /// Every lane.
 #[derive(Debug)]
-pub struct Lanes {}
+pub struct Lanes {
+    options: LaneOptions,
+    clock: Clock,
+    /// Those that are closed, too, until their last attempt has ended.
+    lanes: Slab<Lane>,
+    open: HashMap<WebhookId, usize>,
+    under_way: UnderWay,
+    /// Attempts under way of lanes that are slow now.
+    slow_under_way: usize,
+    turns: Turns,
+    /// Attempts begun, ever.
+    begun: u64,
+}
 
 impl Lanes {
-    pub fn new(_options: LaneOptions) -> Self {
-        todo!()
+    pub fn new(options: LaneOptions) -> Self {
+        // Without a worker nothing would ever be sent. One can't be halved: the classes share it by turns.
+        let options = LaneOptions { workers: options.workers.max(1), ..options };
+        Self {
+            options,
+            clock: Clock::default(),
+            lanes: Slab::new(),
+            open: HashMap::new(),
+            under_way: UnderWay::default(),
+            slow_under_way: 0,
+            turns: Turns::new(options.workers == 1),
+            begun: 0,
+        }
     }
 
     /// A lane for an active webhook; one that is there stays as it is.
-    pub fn open(&mut self, _webhook: WebhookId) {
-        todo!()
+    pub fn open(&mut self, webhook: WebhookId) {
+        self.open.entry(webhook).or_insert_with(|| self.lanes.insert(Lane::new(webhook, &self.options)));
     }
 
     /// Forgets a lane and what it has queued. What is under way ends by itself: [`Self::finish`] still has to be called.
-    pub fn close(&mut self, _webhook: WebhookId) {
-        todo!()
+    pub fn close(&mut self, webhook: WebhookId) {
+        if let Some(lane) = self.open.remove(&webhook) {
+            self.change(lane, Lane::retire);
+        }
+    }
+
+    /// Begins anew with an endpoint, as it is another one or was mended: what was learnt of it is forgotten, and what is under way
+    /// teaches nothing more. What is queued, and the pace, stay.
+    pub fn reset(&mut self, webhook: WebhookId) {
+        if let Some(before) = self.open.remove(&webhook) {
+            let mut lane = Lane::new(webhook, &self.options);
+            lane.take_over(&mut self.lanes[before]);
+            self.change(before, Lane::retire);
+            let lane = self.lanes.insert(lane);
+            self.open.insert(webhook, lane);
+            self.change(lane, |_| ());
+        }
     }
 
     /// Room in the queue of a lane: how many more it takes. 0 of a lane that is not there.
-    pub fn room(&self, _webhook: WebhookId) -> usize {
-        todo!()
+    pub fn room(&self, webhook: WebhookId) -> usize {
+        self.open.get(&webhook).map_or(0, |lane| self.lanes[*lane].room())
     }
 
     /// Adds a delivery that is due. The caller has looked for room.
-    pub fn push(&mut self, _webhook: WebhookId, _queued: Queued) {
-        todo!()
+    pub fn push(&mut self, webhook: WebhookId, queued: Queued) {
+        let lane = *self.open.get(&webhook).expect("the caller has looked for room");
+        self.change(lane, |lane| lane.push(queued));
     }
 
     /// The next delivery to be sent, if a worker that may be used for it is free; it counts as under way from now on.
-    pub fn next(&mut self, _now_ms: u64) -> Option<(Ticket, Queued)> {
-        todo!()
+    pub fn next(&mut self, now_ms: u64) -> Option<(Ticket, Queued)> {
+        let now_ms = self.advance(now_ms);
+        if self.under_way.len() >= self.options.workers as usize {
+            return None;
+        }
+        let key = self.turns.take(self.slow_under_way < self.slow_max())?;
+        self.begun += 1;
+        let number = self.begun;
+        let queued = self.change(key, |lane| lane.start(number, now_ms));
+        let ticket = Ticket { webhook: self.lanes[key].webhook(), delivery: queued.delivery };
+        // One millisecond past the bound, it takes longer than that.
+        let overdue_at_ms = now_ms.saturating_add(limits::PROMPT_MS_MAX + 1);
+        self.under_way.start(ticket, Attempt { number, lane: key, overdue_at_ms, is_overdue: false });
+        Some((ticket, queued))
     }
 
-    /// An attempt has ended after `duration_ms`.
-    pub fn finish(&mut self, _ticket: Ticket, _verdict: Verdict, _duration_ms: u64, _now_ms: u64) {
-        todo!()
+    /// An attempt has ended after `duration_ms`. Tickets that nobody was given are passed over.
+    pub fn finish(&mut self, ticket: Ticket, verdict: Verdict, duration_ms: u64, now_ms: u64) {
+        let now_ms = self.advance(now_ms);
+        if let Some(attempt) = self.under_way.end(ticket) {
+            self.change(attempt.lane, |lane| {
+                lane.end(attempt.is_overdue);
+                lane.learn(attempt.number, verdict, duration_ms, now_ms);
+            });
+        }
     }
 
-    /// A delivery is not sent after all: gives worker and token back.
-    pub fn withdraw(&mut self, _ticket: Ticket) {
-        todo!()
-    }
-
-    /// Forgets failures, breaker, pause and class of a lane.
-    pub fn reset(&mut self, _webhook: WebhookId) {
-        todo!()
+    /// What [`Self::next`] gave can't be sent: its worker and its token are free again, and nothing is learnt of the endpoint.
+    pub fn withdraw(&mut self, ticket: Ticket) {
+        if let Some(attempt) = self.under_way.end(ticket) {
+            self.change(attempt.lane, |lane| {
+                lane.end(attempt.is_overdue);
+                lane.withdraw(attempt.number);
+            });
+        }
     }
 
     /// When [`Self::next`] may have something that it has not now, though nothing is pushed or finished: a bucket fills, a breaker
-    /// lets a probe pass, a pause ends.
+    /// lets a probe pass, a pause ends. Once `next` has had nothing, this is later than the time that it was asked for.
     pub fn wake_at(&self) -> Option<u64> {
-        todo!()
+        self.turns.wakes_at().map(|at_ms| self.clock.shows_at(at_ms))
     }
 
     /// Attempts under way.
     pub fn under_way(&self) -> usize {
-        todo!()
+        self.under_way.len()
+    }
+
+    /// Whether a webhook's endpoint is left alone for now because it kept failing.
+    pub fn breaker_is_open(&self, webhook: WebhookId, now_ms: u64) -> bool {
+        let now_ms = self.clock.at(now_ms);
+        self.open.get(&webhook).is_some_and(|lane| self.lanes[*lane].breaker_is_open(now_ms))
+    }
+
+    /// Workers that slow lanes hold, and lanes that are kept, closed ones among them.
+    #[cfg(test)]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.slow_under_way, self.lanes.len())
+    }
+
+    /// Workers that slow lanes may hold.
+    fn slow_max(&self) -> usize {
+        (self.options.workers as usize / 2).max(1)
+    }
+
+    /// Lets time pass.
+    fn advance(&mut self, now_ms: u64) -> u64 {
+        let now_ms = self.clock.advance(now_ms);
+        while let Some(lane) = self.under_way.next_overdue(now_ms) {
+            self.change(lane, Lane::add_overdue);
+        }
+        self.turns.wake(now_ms);
+        now_ms
+    }
+
+    /// Changes a lane, and whatever depends on it: the workers of slow lanes, its place, and whether it is needed at all.
+    fn change<T>(&mut self, key: usize, change: impl FnOnce(&mut Lane) -> T) -> T {
+        let lane = &mut self.lanes[key];
+        self.slow_under_way -= lane.slow_under_way();
+        let changed = change(lane);
+        self.slow_under_way += lane.slow_under_way();
+        self.turns.put(key, lane.class(), lane.sends_at(), self.clock.now_ms());
+        if lane.is_done() {
+            self.lanes.remove(key);
+        }
+        changed
     }
 }

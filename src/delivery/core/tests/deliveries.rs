@@ -15,7 +15,7 @@ fn an_event_goes_to_those_who_watch_its_owner_and_asked_for_its_kind() {
     let all = rig.webhook(alice, "all");
     let closes = rig.webhook_for(alice, "closes", &[EventKind::TradeClose]);
     let bobs = rig.webhook(bob, "bob");
-    let mut sent = |rig: &mut Rig, kind: &str, owner: &str| {
+    let sent = |rig: &mut Rig, kind: &str, owner: &str| {
         rig.publish(kind, owner);
         rig.run();
         let mut sent = Vec::new();

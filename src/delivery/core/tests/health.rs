@@ -66,7 +66,7 @@ fn a_webhook_that_failed_too_often_for_too_long_is_disabled_and_not_before() {
     let mut rig = Rig::with(options);
     let alice = rig.account("alice", &["w"]);
     let webhook = rig.webhook(alice, "hook");
-    let mut fail = |rig: &mut Rig, status: u16, ms: u64| {
+    let fail = |rig: &mut Rig, status: u16, ms: u64| {
         rig.publish("trade.open", "w");
         rig.pass(ms);
         rig.answer(status);
