@@ -796,6 +796,12 @@ pub const IDLE_CONNECTION_MS_MAX: u64 = 15_000;
 /// Bodies of recent events, for lanes that are near the present.
 pub const PAYLOADS_CACHED_BYTES: usize = 32 << 20;
 
+/// What SQLite keeps in memory of the webhooks database: the indexes of some hundred thousand deliveries that wait.
+pub const DELIVERY_PAGES_CACHED_BYTES: usize = 32 << 20;
+
+/// Attempts of one delivery that are remembered, the newest.
+pub const ATTEMPTS_RECORDED_MAX: u32 = 20;
+
 /// What the core reads of the journal in one step, for the present and for a replay.
 pub const DELIVERY_READ_BYTES: usize = 256 << 10;
 
