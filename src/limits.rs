@@ -744,6 +744,9 @@ pub const ASIDE_THREADS_MAX: usize = 16;
 /// Commands that wait for the core. Each has a request at a desk that waits for it.
 pub const DELIVERY_COMMANDS_MAX: usize = 1_024;
 
+/// The stack of a thread that sends: four times what a debug build needs for TLS. It is address space until it is used.
+pub const DELIVERY_STACK_BYTES: usize = 512 << 10;
+
 /// How far below the others (nice(1)) delivery threads run.
 pub const DELIVERY_NICE: i32 = 10;
 
@@ -772,6 +775,17 @@ pub const WEBHOOK_BODY_BYTES_MAX: usize = 16 << 10;
 pub const ANSWER_HEAD_BYTES_MAX: usize = 16 << 10;
 pub const ANSWER_BODY_BYTES_MAX: u64 = 64 << 10;
 
+/// How long the body of an answer is read, once its status is known. It is read so that the connection can be kept; a slow one is
+/// worth less than the worker that waits for it.
+pub const ANSWER_BODY_MS_MAX: u64 = 1_000;
+
+/// What a connection reads at once: the largest head, and the byte by which one is too large.
+pub const ANSWER_BUFFER_BYTES: usize = ANSWER_HEAD_BYTES_MAX + 1_024;
+
+/// What a connection gathers to be sent at once: a request with the longest URL (3 KiB) and the body of a usual trade (0.5 KiB) in one
+/// packet. A longer body takes several.
+pub const REQUEST_BUFFER_BYTES: usize = 8 << 10;
+
 /// A name in the DNS, as text, and one of its labels (RFC 1035).
 pub const HOST_NAME_BYTES_MAX: usize = 253;
 pub const HOST_LABEL_BYTES_MAX: usize = 63;
@@ -792,6 +806,12 @@ pub const NAMES_CACHED_MAX: usize = 10_000;
 pub const IDLE_CONNECTIONS_MAX: usize = 512;
 pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 16;
 pub const IDLE_CONNECTION_MS_MAX: u64 = 15_000;
+
+/// How often those that are too old are looked for: a look at all 512 takes a few microseconds.
+pub const IDLE_SWEEP_MS: u64 = 1_000;
+
+/// A file with certificates to trust. Those of all the authorities of the web take 0.2 MiB.
+pub const CA_FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// Bodies of recent events, for lanes that are near the present.
 pub const PAYLOADS_CACHED_BYTES: usize = 32 << 20;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guard::{GuardRefusal, WebhookUrl};
+use super::guard::{GuardRefusal, ResolveError, WebhookUrl};
 use super::{DeliveryId, Payload, SigningSecrets, WebhookId};
 
 /// What a worker is given.
@@ -55,12 +55,15 @@ impl Outcome {
 pub enum AttemptError {
     #[error(transparent)]
     Refused(#[from] GuardRefusal),
-    #[error("the name {0} could not be looked up")]
-    Name(String),
+    #[error(transparent)]
+    Name(ResolveError),
     #[error("no connection: {0}")]
     Connect(String),
     #[error("the certificate or the TLS handshake was not accepted: {0}")]
     Tls(String),
+    /// The endpoint has no part in it.
+    #[error("the sender had no socket free for this attempt")]
+    Sender,
     #[error("no answer within {0} s")]
     Timeout(u64),
     #[error("the connection ended before the answer was complete: {0}")]

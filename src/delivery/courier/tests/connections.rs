@@ -1,0 +1,227 @@
+//! Which connections are made, kept and used again.
+
+use std::io::{BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::mpsc::channel;
+
+use super::endpoint::{Endpoint, OK, Received, reset};
+use super::*;
+use crate::delivery::guard::{AddressKind, GuardRefusal, ResolveError};
+use crate::{clock, limits};
+
+#[test]
+fn deliveries_to_one_host_share_a_connection() {
+    for answer in [
+        OK,
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n",
+    ] {
+        let endpoint = Endpoint::answering(answer);
+        let courier = courier(&options());
+        let statuses: Vec<_> = (0..20).map(|_| status(&courier, &endpoint)).collect();
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{statuses:?}");
+        assert_eq!(endpoint.accepted(), 1, "{answer:?}");
+    }
+}
+
+#[test]
+fn head_and_body_are_sent_as_one() {
+    let (sender, received) = channel();
+    let endpoint = Endpoint::serving(move |_, mut stream| {
+        let mut first = [0; 4_096];
+        let read = stream.read(&mut first).expect("a request");
+        stream.write_all(OK.as_bytes()).expect("a courier that waits");
+        sender.send(first[..read].to_vec()).expect("a test that waits");
+    });
+    assert_eq!(status(&courier(&options()), &endpoint), 200);
+    assert!(received.recv().expect("a request").ends_with(BODY.as_bytes()));
+}
+
+#[test]
+fn a_connection_that_the_endpoint_wants_closed_is_not_used_again() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nOK",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK and more",
+    ] {
+        let endpoint = Endpoint::answering(answer);
+        let courier = courier(&options());
+        assert_eq!((status(&courier, &endpoint), status(&courier, &endpoint)), (200, 200));
+        assert_eq!(endpoint.accepted(), 2, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_was_closed_while_it_was_idle_costs_nothing() {
+    let (sender, closed) = channel();
+    let endpoint = Endpoint::serving(move |_, stream| {
+        let mut stream = BufReader::new(stream);
+        Received::read(&mut stream);
+        stream.get_mut().write_all(OK.as_bytes()).expect("a courier that waits");
+        drop(stream);
+        sender.send(()).expect("a test that waits");
+    });
+    let courier = courier(&options());
+    for _ in 0..3 {
+        assert_eq!(status(&courier, &endpoint), 200);
+        closed.recv().expect("an end");
+    }
+    assert_eq!(endpoint.accepted(), 3);
+}
+
+/// The endpoint's end and the next request may cross. Here they do each time: it takes the request and goes away.
+#[test]
+fn a_connection_that_is_closed_at_the_moment_of_its_use_costs_nothing() {
+    for by_reset in [false, true] {
+        let endpoint = Endpoint::serving(move |_, stream| {
+            let mut stream = BufReader::new(stream);
+            Received::read(&mut stream);
+            stream.get_mut().write_all(OK.as_bytes()).expect("a courier that waits");
+            Received::read(&mut stream);
+            if by_reset {
+                reset(stream.into_inner());
+            }
+        });
+        let courier = courier(&options());
+        for attempts in 1..=4 {
+            let report = attempt(&courier, &endpoint);
+            assert!(report.outcome.is_success(), "{report:?}");
+            assert_eq!(endpoint.accepted(), attempts, "by_reset: {by_reset}");
+        }
+    }
+}
+
+#[test]
+fn a_second_try_goes_to_a_new_connection_and_is_the_last_one() {
+    let (sender, ready) = channel();
+    // Two connections are kept; both go away when they are used again, and so does every one after them.
+    let endpoint = Endpoint::serving(move |number, stream| {
+        let mut stream = BufReader::new(stream);
+        Received::read(&mut stream);
+        if number < 2 {
+            sender.send(()).expect("a test that waits");
+            stream.get_mut().write_all(OK.as_bytes()).expect("a courier that waits");
+            Received::read(&mut stream);
+        }
+    });
+    let courier = courier(&options());
+    std::thread::scope(|scope| {
+        // The first waits for the second one's connection, so that neither can be used by both.
+        let both: Vec<_> = (0..2).map(|_| scope.spawn(|| status(&courier, &endpoint))).collect();
+        (0..2).for_each(|_| ready.recv().expect("a connection"));
+        both.into_iter().for_each(|one| assert_eq!(one.join().expect("a status"), 200));
+    });
+    let kept = endpoint.accepted();
+    let error = failure(&courier, &endpoint);
+    assert!(matches!(error, AttemptError::Broken(_)), "{error:?}");
+    assert_eq!(endpoint.accepted(), kept + 1);
+}
+
+#[test]
+fn a_private_address_is_refused_and_not_connected_to() {
+    let endpoint = Endpoint::answering(OK);
+    let courier = courier(&WebhookOptions::default());
+    let expected = |error: &AttemptError| {
+        matches!(error, AttemptError::Refused(GuardRefusal::Address { kind: AddressKind::Loopback, .. }))
+    };
+    let error = failure(&courier, &endpoint);
+    assert!(expected(&error), "{error:?}");
+    for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
+        let report = courier.attempt(&job(format!("http://{host}:{}/", endpoint.address().port())));
+        assert!(matches!(&report.outcome, Outcome::Failed(error) if expected(error)), "{host}: {report:?}");
+    }
+    assert_eq!(endpoint.accepted(), 0);
+}
+
+#[test]
+fn a_name_that_turns_private_is_refused_though_a_connection_is_kept() {
+    clock::simulate(Some(0));
+    let endpoint = Endpoint::answering(OK);
+    let names = FakeNames::new();
+    names.answer(HOST, &["127.0.0.1"]);
+    names.answer(HOST, &["10.0.0.1"]);
+    let courier = Courier::new(&options(), names).expect("a courier");
+    assert_eq!(status(&courier, &endpoint), 200);
+    clock::simulate(Some((limits::NAME_CACHED_MS + 1) * 1_000_000));
+    let error = failure(&courier, &endpoint);
+    assert!(matches!(error, AttemptError::Refused(GuardRefusal::Address { .. })), "{error:?}");
+}
+
+#[test]
+fn a_name_that_moves_is_followed_though_a_connection_is_kept() {
+    clock::simulate(Some(0));
+    let old = Endpoint::answering(OK);
+    let moved = TcpListener::bind(("127.0.0.2", old.address().port())).expect("the same port elsewhere");
+    let new = Endpoint::listening(moved, |_, stream| {
+        let mut stream = BufReader::new(stream);
+        Received::read(&mut stream);
+        stream.get_mut().write_all(b"HTTP/1.1 202 New\r\nContent-Length: 0\r\n\r\n").expect("a courier that waits");
+    });
+    let names = FakeNames::new();
+    names.answer(HOST, &["127.0.0.1"]);
+    names.answer(HOST, &["127.0.0.2"]);
+    let courier = Courier::new(&options(), names).expect("a courier");
+    assert_eq!(status(&courier, &old), 200);
+    clock::simulate(Some((limits::NAME_CACHED_MS + 1) * 1_000_000));
+    assert_eq!(status(&courier, &old), 202);
+    assert_eq!((old.accepted(), new.accepted()), (1, 1));
+}
+
+#[test]
+fn the_next_address_is_tried_where_one_does_not_answer() {
+    let endpoint = Endpoint::answering(OK);
+    let names = FakeNames::new();
+    names.answer(HOST, &["127.0.0.9", "127.0.0.1"]);
+    assert_eq!(status(&Courier::new(&options(), names).expect("a courier"), &endpoint), 200);
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_told_as_that() {
+    let names = FakeNames::new();
+    names.fail(HOST, "Name or service not known");
+    names.hang(HOST);
+    let courier = Courier::new(&options(), names).expect("a courier");
+    let endpoint = Endpoint::answering(OK);
+    let error = failure(&courier, &endpoint);
+    assert!(matches!(error, AttemptError::Name(ResolveError::NoAddress { .. })), "{error:?}");
+    let error = failure(&courier, &endpoint);
+    assert!(matches!(error, AttemptError::Name(ResolveError::Timeout { .. })), "{error:?}");
+}
+
+#[test]
+fn a_url_is_checked_with_every_address_of_its_host() {
+    let names = FakeNames::new();
+    names.answer("good.example", &["8.8.8.8"]);
+    names.answer("mixed.example", &["8.8.8.8", "10.0.0.1"]);
+    let courier = Courier::new(&WebhookOptions::default(), names).expect("a courier");
+    assert_eq!(courier.check("https://good.example/hook").expect("a good one").as_str(), "https://good.example/hook");
+    for url in ["https://mixed.example/", "https://absent.example/", "https://good.example:22/", "ftp://good.example/"]
+    {
+        assert!(courier.check(url).is_err(), "{url}");
+    }
+}
+
+/// ureq reads these variables where nobody tells it not to. They are a process's, so this test runs itself in one that has them.
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    const INNER: &str = "STENTOR_TEST_WITH_PROXIES";
+    if std::env::var_os(INNER).is_some() {
+        let endpoint = Endpoint::answering(OK);
+        assert_eq!(status(&courier(&options()), &endpoint), 200);
+        assert_eq!(endpoint.accepted(), 1);
+        return;
+    }
+    let proxy = Endpoint::answering(OK);
+    let mut inner = Command::new(std::env::current_exe().expect("this program"));
+    inner
+        .args(["--exact", "delivery::courier::tests::connections::proxies_of_the_environment_are_not_used"])
+        .env(INNER, "1");
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        inner.env(name, format!("http://{}", proxy.address()));
+    }
+    let output = inner.env_remove("NO_PROXY").env_remove("no_proxy").output().expect("this program again");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    assert_eq!(proxy.accepted(), 0);
+}
