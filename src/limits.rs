@@ -845,9 +845,6 @@ pub const DELIVERY_REST_MS: u64 = 1_000;
 /// Of webhooks or deliveries, those that a desk writes into an answer before the shard's sockets get their turn: some 60 KB.
 pub const LISTED_STEP: usize = 128;
 
-/// An attempt: an endpoint that takes longer than a minute does its work before it answers, and holds a worker for that.
-pub const CONFIGURED_DELIVERY_TIMEOUT_S_MAX: u64 = 60;
-
 /// How long a request waits for a test, or for a look at a URL: the longest attempt, and some time for the threads around it.
 pub const WEBHOOK_ANSWER_MS: u64 = CONFIGURED_DELIVERY_TIMEOUT_S_MAX * 1_000 + ANSWER_MS;
 
