@@ -227,9 +227,9 @@ fn webhooks_come_by_the_time_they_were_made() {
 #[test]
 fn a_deleted_webhook_takes_its_deliveries_along_and_they_stay_gone() {
     let mut fixture = Fixture::new();
+    fixture.waits(OTHER, 1, 2_000);
     let [finished, under_way] = [1, 2].map(|seq| fixture.waits(W, seq, 2_000));
     fixture.store.attempted(finished, &attempt(1, 200), Next::Delivered).expect("attempted");
-    fixture.waits(OTHER, 1, 2_000);
     fixture.store.commit().expect("commit");
     fixture.store.delete_webhook(W).expect("delete");
     fixture.store.commit().expect("commit");
