@@ -187,7 +187,7 @@ impl Book {
             }
         }
         ids.sort_unstable();
-        let shared_ids = ids.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64;
+        let shared_ids = ids.chunk_by(|one, next| one == next).filter(|same| same.len() > 1).count() as u64;
         Count { accepted, missing: self.expected() - accepted, shared_ids }
     }
 

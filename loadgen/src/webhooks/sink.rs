@@ -261,12 +261,23 @@ impl Desk {
         (u64::from(connection.generation) == token >> 32).then_some(connection)
     }
 
+    /// Nobody waits any more for what it was owed.
     fn close(&mut self, token: u64) {
-        if self.connection(token).is_some() {
-            let place = token as u32;
-            self.connections[place as usize] = None;
-            self.free.push(place);
+        if self.connection(token).is_none() {
+            return;
         }
+        let place = token as u32;
+        self.connections[place as usize] = None;
+        self.free.push(place);
+        let (book, unanswered) = (&self.plan.book, &mut self.tally.unanswered);
+        self.waiting.retain(|waiting| {
+            let is_owed = waiting.token == token;
+            if is_owed {
+                book.take_back(waiting.endpoint, waiting.event);
+                *unanswered += 1;
+            }
+            !is_owed
+        });
     }
 
     /// Reads what there is, once: where there is more, epoll says so again.
