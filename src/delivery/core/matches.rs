@@ -189,13 +189,7 @@ impl Core {
         now_ms: u64,
     ) -> Result<(), DeliveryError> {
         let Some(payload) = Payload::of_trade(&self.salt, event, seq, created_ms) else { return Ok(()) };
-        let cursor = self.webhooks[&id].cursor;
-        // A row from before stands before the cursor's: into the lane it goes as one that the cursor has passed, into the
-        // database as one that it has not.
-        let due_ms = match self.has_room(id, now_ms) {
-            true => cursor.due_ms.min(now_ms),
-            false => now_ms.max(cursor.due_ms + 1),
-        };
+        let due_ms = now_ms.max(self.webhooks[&id].cursor.due_ms);
         let delivery = NewDelivery {
             webhook: id,
             event: payload.event,

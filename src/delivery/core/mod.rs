@@ -140,7 +140,12 @@ impl Core {
     fn load(&mut self) -> Result<(), DeliveryError> {
         let kept = self.events.kept();
         // A journal that is older than the database was brought back from a backup: what it lost can't be matched.
-        self.position = self.store.position()?.unwrap_or(kept).min(kept);
+        let stored = self.store.position()?;
+        self.position = stored.unwrap_or(kept).min(kept);
+        if stored != Some(self.position) {
+            self.store_position()?;
+            self.store.commit()?;
+        }
         self.stored_position = self.position;
         for webhook in self.store.webhooks()? {
             let (id, active) = (webhook.id, webhook.is_active());
@@ -187,7 +192,8 @@ impl Core {
 
     /// Brings everything so far to the disk. A position that moved past nothing that matched may wait a moment.
     pub fn commit(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
-        if self.position != self.stored_position {
+        // Without webhooks nothing is missed, wherever it begins again.
+        if self.position != self.stored_position && !self.webhooks.is_empty() {
             let since = *self.position_moved_ms.get_or_insert(now_ms);
             if self.store.is_changed() || now_ms.saturating_sub(since) >= limits::POSITION_COMMIT_MS || now_ms < since {
                 self.store_position()?;

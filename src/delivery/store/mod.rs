@@ -147,7 +147,7 @@ impl Store {
 
     /// Whether there is something to commit.
     pub fn is_changed(&self) -> bool {
-        todo!()
+        self.changing.get()
     }
 
     /// Undoes what was not committed.
