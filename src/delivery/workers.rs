@@ -229,7 +229,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 
 /// Moves this thread to the delivery CPU, below everything else that runs there. A sandbox may forbid either: then deliveries still work,
 /// only less politely.
-fn settle(cpu: usize) {
+pub fn settle(cpu: usize) {
     let mut cpus = CpuSet::new();
     cpus.set(cpu);
     if let Err(error) = sched_setaffinity(None, &cpus) {
