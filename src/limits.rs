@@ -816,6 +816,12 @@ pub const CA_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Bodies of recent events, for lanes that are near the present.
 pub const PAYLOADS_CACHED_BYTES: usize = 32 << 20;
 
+/// What SQLite keeps in memory of the webhooks database: the indexes of some hundred thousand deliveries that wait.
+pub const DELIVERY_PAGES_CACHED_BYTES: usize = 32 << 20;
+
+/// Attempts of one delivery that are remembered, the newest.
+pub const ATTEMPTS_RECORDED_MAX: u32 = 20;
+
 /// What the core reads of the journal in one step, for the present and for a replay.
 pub const DELIVERY_READ_BYTES: usize = 256 << 10;
 
@@ -839,11 +845,8 @@ pub const DELIVERY_REST_MS: u64 = 1_000;
 /// Of webhooks or deliveries, those that a desk writes into an answer before the shard's sockets get their turn: some 60 KB.
 pub const LISTED_STEP: usize = 128;
 
-/// The longest that an operator may let an attempt take.
-pub const DELIVERY_TIMEOUT_S_MAX: u64 = 60;
-
 /// How long a request waits for a test, or for a look at a URL: the longest attempt, and some time for the threads around it.
-pub const WEBHOOK_ANSWER_MS: u64 = DELIVERY_TIMEOUT_S_MAX * 1_000 + ANSWER_MS;
+pub const WEBHOOK_ANSWER_MS: u64 = CONFIGURED_DELIVERY_TIMEOUT_S_MAX * 1_000 + ANSWER_MS;
 
 /// How long the end of the server waits for attempts under way: somewhat longer than an endpoint may take by default.
 pub const DELIVERY_STOP_MS: u64 = 12_000;

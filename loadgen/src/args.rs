@@ -1,5 +1,6 @@
 //! The command line, and what follows from it.
 
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::addresses::ports_here;
 use crate::cpu;
 use crate::event::{EventError, EventWriter};
-use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
+use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX, WEBHOOK_DELIVERIES_MAX};
 use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
 use crate::schedule::Schedule;
 use crate::stall::StallPlan;
 use crate::storm::StormArguments;
 use crate::target::{Target, TargetError};
+use crate::webhooks::WebhooksArguments;
 
 /// The wallet whose trades are published where none is named; the server's account must watch it.
 pub const DEFAULT_OWNER: &str = "Stentor1oadgenWa11et777777777777777777777777";
@@ -41,6 +43,8 @@ pub enum Command {
     Publish(PublishArguments),
     /// Have N sockets resume at once over the newest events, and check that each gets every one of its own, once, in order
     Storm(StormArguments),
+    /// Receive and verify a server's webhooks at many endpoints, some of which misbehave, and time them
+    Webhooks(WebhooksArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
     Floor(FloorArguments),
 }
@@ -192,6 +196,14 @@ pub enum UsageError {
     TooFewKeys(usize),
     #[error("can't read the secret for tokens from {path}: {why}: give the server's jwt-secret file")]
     Secret { path: String, why: String },
+    #[error("none of {endpoints} endpoints is healthy: lower --hang and --fail")]
+    NoHealthyEndpoint { endpoints: u32 },
+    #[error("--errors and --resets make more than 100 % together")]
+    Shares,
+    #[error("{0} deliveries in one run are too many: at most {WEBHOOK_DELIVERIES_MAX}, endpoints times events")]
+    Deliveries(u64),
+    #[error("--listen {0} can be reached from elsewhere: pass --allow-remote if that is meant")]
+    Listen(Ipv4Addr),
 }
 
 /// What fanout and floor do, with every default filled in.

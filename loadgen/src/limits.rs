@@ -98,3 +98,34 @@ pub const REQUESTS_AHEAD: usize = 4;
 
 /// Events of one request of a storm's history: its body stays under half a megabyte.
 pub const HISTORY_BATCH_EVENTS: u32 = 1_000;
+
+/// Webhooks of one run, as many as Stentor gives an account.
+pub const WEBHOOK_ENDPOINTS_MAX: u32 = 10_000;
+
+/// Endpoints times events of one run over webhooks: 24 bytes of bookkeeping each.
+pub const WEBHOOK_DELIVERIES_MAX: u64 = 16_000_000;
+
+/// A delivery's head and body. An event is at most 64 KiB, and its canonical form not much longer.
+pub const WEBHOOK_POST_HEAD_BYTES_MAX: usize = 16 * 1024;
+pub const WEBHOOK_POST_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Room that a connection of the sink has for the next read: a usual delivery takes one.
+pub const WEBHOOK_READ_BYTES: usize = 4 * 1024;
+
+/// Connections that wait to be accepted; a server may open all of its at once. The kernel lowers it to `somaxconn`.
+pub const WEBHOOK_SINK_BACKLOG: i32 = 4096;
+
+/// Sockets of one look at epoll: each is a request, after some 256 of which the answers that wait get their turn.
+pub const WEBHOOK_SINK_EVENTS: usize = 256;
+
+/// How far a signature's time may be from now, as Standard Webhooks has it.
+pub const WEBHOOK_AGE_S_MAX: u64 = 300;
+
+/// Wrong requests that are told in words; the others are counted.
+pub const WEBHOOK_FAULTS_TOLD_MAX: usize = 5;
+
+/// How long the first event may take to every healthy endpoint.
+pub const FIRST_DELIVERY_MS_MAX: u64 = 10_000;
+
+/// How long a run over webhooks waits, once all is there, for what should not come.
+pub const LATE_DELIVERY_MS: u64 = 500;

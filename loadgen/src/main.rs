@@ -13,6 +13,7 @@
 //! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
 //! * Sockets may stop reading for a while ([`stall`]); they are still held to every event.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
+//! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
 //! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged.
@@ -49,6 +50,7 @@ mod storm;
 mod table;
 mod target;
 mod watchlists;
+mod webhooks;
 
 use std::io::Write;
 use std::path::Path;
@@ -64,6 +66,7 @@ use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
 use crate::run::{Run, RunError, Server};
 use crate::storm::StormRun;
+use crate::webhooks::WebhooksRun;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -140,6 +143,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = PublishRun { load: publish.load()?, interrupted }.measure()?;
             write_out(&publish::render(&report), &report, publish.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: Vec::new() });
+        }
+        Command::Webhooks(webhooks) => {
+            let seed = getrandom::u64().map_err(RunError::Random)?;
+            let report = WebhooksRun { load: webhooks.load(seed)?, interrupted }.measure()?;
+            write_out(&webhooks::render(&report), &report, webhooks.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: report.broken });
         }
     };
     let report = run.measure()?;

@@ -34,6 +34,7 @@ use crate::schedule::Timetable;
 use crate::stall::StallPlan;
 use crate::target::Target;
 use crate::watchlists::SetupError;
+use crate::webhooks::WebhooksError;
 
 /// Time between ordering a round and its first step: the publisher connects and builds its first request.
 pub const LEAD_NS: u64 = 100_000_000;
@@ -74,6 +75,8 @@ pub enum RunError {
     Event(#[from] EventError),
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error(transparent)]
+    Webhooks(#[from] WebhooksError),
     #[error("can't start a thread: {0}")]
     Thread(io::Error),
     #[error("a client thread ended too early")]

@@ -7,6 +7,7 @@ use super::serve::ServerArgs;
 use super::stop::Stop;
 use crate::config::{Config, File};
 use crate::demo::{DemoAccount, Generator, StatusLine, welcome};
+use crate::gate::Network;
 use crate::limits::DEMO_RATE_EVENTS_PER_S_MAX;
 use crate::server::Server;
 
@@ -26,7 +27,9 @@ impl DemoArgs {
     pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
         let stop = Stop::catch()?;
         let generator = Generator::new(self.seed, self.rate);
-        let config = Config::resolve(self.server.settings(Some(data_dir.to_owned())), File::default());
+        let mut config = Config::resolve(self.server.settings(Some(data_dir.to_owned())), File::default());
+        // The receivers that are about to be pasted run on this machine.
+        config.server.webhooks.allow = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
         // Before the server: its first snapshot then has the keys that are about to be pasted.
         let account =
             DemoAccount::open(data_dir, generator.wallets(), &config.server.tokens).map_err(Failure::failed)?;

@@ -18,7 +18,8 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use tracing::warn;
 
-use super::secret::{KEY_BYTES, Secret};
+use super::Secret;
+use super::secret::KEY_BYTES;
 use super::{DeliveryError, MasterKeySource, WebhookId};
 use crate::limits::MASTER_KEY_FILE_BYTES_MAX;
 
@@ -70,6 +71,11 @@ impl Sealer {
         let key = self.0.decrypt(&XNonce::from(*nonce), Payload { msg: encrypted, aad: &context }).ok()?;
         <[u8; KEY_BYTES]>::try_from(key).ok().map(Secret::of_key)
     }
+}
+
+/// Tells what a sealer made from a secret's text.
+pub(super) fn is_sealed(stored: &[u8]) -> bool {
+    stored.first() == Some(&VERSION)
 }
 
 impl fmt::Debug for Sealer {

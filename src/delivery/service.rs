@@ -151,8 +151,7 @@ impl DeliveryService {
         let store = Store::open(data_dir, sealer)?;
         let courier = Arc::new(Courier::new(&options, with.names)?);
         let shared = with.waker.0;
-        let events =
-            JournalEvents { kept: shared.kept.clone(), window: with.window, history: with.history };
+        let events = JournalEvents { kept: shared.kept.clone(), window: with.window, history: with.history };
         let workers = options.workers;
         let core = Core::open(store, options, Box::new(events), with.directory)?;
         let on_report = {
@@ -257,9 +256,7 @@ fn hand_on<C: Command>(shared: &Shared, command: Result<C, DeliveryError>, reply
     let take = move |reply: &Mutex<Option<Reply<C::Answer>>>| {
         reply.lock().expect("no holder panics").take().expect("it is told once")
     };
-    let submitted = command.and_then(|command| {
-        shared.submit(command, Box::new(move |outcome| take(&told)(outcome)))
-    });
+    let submitted = command.and_then(|command| shared.submit(command, Box::new(move |outcome| take(&told)(outcome))));
     if let Err(error) = submitted
         && let Some(reply) = reply.lock().expect("no holder panics").take()
     {
@@ -355,7 +352,8 @@ impl Loop<'_> {
         self.last_news = news;
         if !has_mail && !has_news {
             let now_ms = clock::unix_ms();
-            let patience_ms = self.core.wake_at(now_ms).map_or(limits::DELIVERY_REST_MS, |at| at.saturating_sub(now_ms));
+            let patience_ms =
+                self.core.wake_at(now_ms).map_or(limits::DELIVERY_REST_MS, |at| at.saturating_sub(now_ms));
             thread::park_timeout(Duration::from_millis(patience_ms.min(limits::DELIVERY_REST_MS)));
         }
         self.shared.idle.store(false, Ordering::Release);

@@ -1,4 +1,4 @@
-//! What the demo prints: for each protocol clients to paste and events to publish, and the keys.
+//! What the demo prints: for each protocol clients to paste and events to publish, receivers for webhooks, and the keys.
 //!
 //! `tests/clients` runs every line that is printed here with a blank before it.
 
@@ -6,6 +6,10 @@ use std::net::SocketAddr;
 
 use super::DemoAccount;
 use super::story::{BOT_ID, SOL_MINT, USER_ID};
+
+/// Where the printed receivers listen.
+const NODE_PORT: u16 = 9001;
+const PYTHON_PORT: u16 = 9002;
 
 /// The text that a newcomer sees.
 pub fn welcome(address: SocketAddr, account: &DemoAccount, bot_wallet: &str) -> String {
@@ -39,6 +43,14 @@ Publish what the bot did:
   (echo '{{"type":"auth","token":"{user_token}"}}'; echo '{{"type":"subscribe","channel":"market:BTC_USD"}}'; cat) | python3 -m websockets ws://{address}/ws
 Publish something for that user alone:
   curl http://{address}/api/events -H 'X-API-Key: {publisher_key}' -d '{{"type":"in_app_notification","topic":"user:{USER_ID}","data":{{"id":"notif_mine","userId":"{USER_ID}","title":"Hello","message":"Only {USER_ID} sees this","type":"info","category":"demo","data":{{}},"read":false,"createdAt":"2026-01-15T10:30:00Z"}}}}'
+
+── webhooks: the watched trades as signed POSTs to receivers of yours ──
+  node -e 'require("http").createServer((request, response) => {{ let body = ""; request.on("data", (piece) => body += piece).on("end", () => {{ console.log(request.headers["x-event-type"], body); response.end() }}) }}).listen({NODE_PORT}, "127.0.0.1", () => console.log("receiving"))'
+  python3 -uc 'import http.server as h; sink = type("Sink", (h.BaseHTTPRequestHandler,), {{"do_POST": lambda r: (print(r.headers["x-event-type"], r.rfile.read(int(r.headers["content-length"])).decode()), r.send_response(204), r.end_headers()), "log_message": lambda *_: None}}); server = h.ThreadingHTTPServer(("127.0.0.1", {PYTHON_PORT}), sink); print("receiving"); server.serve_forever()'
+Once they wait, make a webhook for each (the answer shows the secret that signs what it is sent), and list them:
+  curl http://{address}/api/webhooks -H 'X-API-Key: {subscriber_key}' -d '{{"url":"http://127.0.0.1:{NODE_PORT}/","events":["trade.new","trade.close"]}}'
+  curl http://{address}/api/webhooks -H 'X-API-Key: {subscriber_key}' -d '{{"url":"http://127.0.0.1:{PYTHON_PORT}/","events":["trade.new","trade.close"]}}'
+  curl http://{address}/api/webhooks -H 'X-API-Key: {subscriber_key}'
 
 subscriber key  {subscriber_key}
 publisher key   {publisher_key}

@@ -1,7 +1,7 @@
 // Holds a built `stentor` against the public client libraries. Usage: node run.mjs STENTOR
 //
 //   stentor serve | demo  ──▶  programs/ on npm's ws, node's own WebSocket, PyPI's websockets  ──▶  lines, compared by checks/
-//   stentor publish  ──▶
+//   stentor publish  ──▶               └──▶  programs/hook_* on Express, Flask and the standardwebhooks libraries  ──▶  …
 //
 // Each check starts a server of its own. The long ones wait for heartbeats, a minute in all: they start at once, side by side;
 // as soon as their programs are connected the others take turns. The last line is `N passed, M failed`. A second argument
@@ -13,6 +13,7 @@ import * as resume from './checks/resume.mjs'
 import * as rooms from './checks/rooms.mjs'
 import * as tiered from './checks/tiered.mjs'
 import * as watchlist from './checks/watchlist.mjs'
+import * as webhooks from './checks/webhooks.mjs'
 import { Stage, sinceStart, sleep } from './stage.mjs'
 
 /** Checks beside the long ones: more would only wait for each other's processors. */
@@ -20,7 +21,7 @@ const TURNS = 4
 /** What the programs of the long ones need to connect, where nothing else starts. */
 const HEAD_START_MS = 2500
 
-const suites = { watchlist, tiered, channels, rooms, reconnect, resume, demo }
+const suites = { watchlist, tiered, channels, rooms, reconnect, resume, demo, webhooks }
 const only = process.argv[3] ?? ''
 const listed = (kind) =>
   Object.entries(suites).flatMap(([suite, module]) =>

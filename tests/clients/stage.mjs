@@ -121,8 +121,14 @@ export class Stage {
     return this.stentor('key', 'create', account, '--role', role)
   }
 
-  async serve(listen = '127.0.0.1:0') {
+  /** `config`: the text of a configuration file. */
+  async serve(listen = '127.0.0.1:0', config) {
     const words = [stentor, '--data-dir', this.dataDir, 'serve', '--listen', listen]
+    if (config) {
+      const file = join(this.dataDir, 'stentor.toml')
+      writeFileSync(file, config)
+      words.push('--config', file)
+    }
     const server = this.run(words, { stream: 'stderr' })
     const line = await server.line('stentor listens on ')
     server.address = line.match(/listens on ([^,]+),/)[1]

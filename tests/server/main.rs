@@ -17,6 +17,7 @@ mod process;
 mod socket;
 mod trade;
 mod wait;
+mod webhook_sink;
 
 // What they hold.
 mod admin;
@@ -51,3 +52,6 @@ mod terms;
 mod tiered;
 mod token;
 mod watchlist;
+mod webhook_deliveries;
+mod webhook_failures;
+mod webhooks;

@@ -29,8 +29,7 @@ impl Core {
         }
         for waiting in self.store.due(id, entry.cursor, now_ms, room)? {
             entry.cursor = waiting.place;
-            let queued =
-                Queued { delivery: waiting.place.delivery, seq: waiting.seq, attempt: waiting.attempts + 1 };
+            let queued = Queued { delivery: waiting.place.delivery, seq: waiting.seq, attempt: waiting.attempts + 1 };
             self.lanes.push(id, queued);
         }
         self.look_up_due(id)
@@ -73,11 +72,7 @@ impl Core {
     }
 
     /// The body of a delivery; or why there is none.
-    pub(super) fn payload(
-        &mut self,
-        ticket: Ticket,
-        queued: Queued,
-    ) -> Result<Result<Payload, String>, DeliveryError> {
+    pub(super) fn payload(&mut self, ticket: Ticket, queued: Queued) -> Result<Result<Payload, String>, DeliveryError> {
         let Some(seq) = queued.seq else {
             let stored = self.store.body(ticket.delivery)?;
             return Ok(match stored {

@@ -92,12 +92,7 @@ impl Core {
     }
 
     /// Nothing is sent any more until its owner enables it. What waited is dropped: a replay brings it.
-    pub(super) fn disable(
-        &mut self,
-        id: WebhookId,
-        reason: DisableReason,
-        now_ms: u64,
-    ) -> Result<(), DeliveryError> {
+    pub(super) fn disable(&mut self, id: WebhookId, reason: DisableReason, now_ms: u64) -> Result<(), DeliveryError> {
         let (dropped, lowest) = self.store.drop_waiting(id, "the webhook was disabled")?;
         self.lanes.close(id);
         let (position, kept) = (self.position, self.events.kept());

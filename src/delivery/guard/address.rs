@@ -273,6 +273,9 @@ mod tests {
             let address = address(text);
             assert_eq!(allowed.check(address), Err(GuardRefusal::Address { address, kind }), "{text}");
         }
+        let translator = Allowed(vec!["64:ff9b::/96".parse().expect("a network")]);
+        assert_eq!(translator.check(address("64:ff9b::7f00:1")), Ok(()), "it was meant");
+        assert!(translator.check(address("127.0.0.1")).is_err());
     }
 
     proptest! {

@@ -147,6 +147,8 @@ fn hostile() -> Vec<(&'static str, GuardRefusal)> {
         ("http://loc\u{ad}alhost/", local("localhost")),
         ("http://hooks.localhost/", local("hooks.localhost")),
         ("http://intranet/", local("intranet")),
+        ("http://router/", local("router")),
+        ("https://router.:8443/", local("router")),
         ("http://box.local/", local("box.local")),
         ("http://metadata.google.internal/computeMetadata/v1/", local("metadata.google.internal")),
         ("http://nas.home.arpa./", local("nas.home.arpa")),

@@ -22,7 +22,9 @@ pub trait Names: std::fmt::Debug + Send + Sync + 'static {
 pub struct SystemNames;
 
 /// One for the process, as the system's resolver is.
-static SYSTEM: Lookups<fn(&str) -> io::Result<Vec<IpAddr>>> = Lookups::new(getaddrinfo);
+static SYSTEM: Lookups<Ask> = Lookups::new(getaddrinfo);
+
+type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
 
 fn getaddrinfo(host: &str) -> io::Result<Vec<IpAddr>> {
     let addresses = (host, 0).to_socket_addrs()?;

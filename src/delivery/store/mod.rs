@@ -4,11 +4,41 @@
 //! came of attempts are on the disk together or not at all. Times are Unix milliseconds.
 //!
 //! A webhook's deliveries that wait are ordered by their place: when they are due, then their row.
+//!
+//! Invariants:
+//! * A row is used once as long as the process runs: what comes back of an attempt never meets another delivery.
+//! * After an error inside a transaction nothing of it can be committed any more, or all but the change that failed; the caller rolls
+//!   back.
 
-use std::path::Path;
+mod columns;
+mod deliveries;
+#[cfg(test)]
+mod fixture;
+mod history;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod webhooks;
+
+use std::cell::Cell;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, ffi};
+use tracing::warn;
 
 use super::sealer::Sealer;
-use super::{AttemptRecord, DeliveryError, DeliveryRecord, DeliveryState, EventId, Salt, Webhook, WebhookId};
+use super::{DeliveryError, DeliveryState, EventId, Salt, WebhookId};
+use crate::limits::{DELIVERY_PAGES_CACHED_BYTES, OPEN_RETRY_MS, STORE_BUSY_TIMEOUT_MS};
+use columns::Number;
+
+const DATABASE_FILE: &str = "webhooks.db";
+/// All statements of this part, with room: each is compiled once.
+const STATEMENTS_CACHED: usize = 48;
 
 /// A delivery that was not there before.
 #[derive(Clone, Debug)]
@@ -53,32 +83,66 @@ pub enum Next {
     },
 }
 
-pub struct Store {}
+/// One connection to the webhooks database. Its calls block on the disk: it belongs on a thread that may.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    sealer: Option<Sealer>,
+    salt: Salt,
+    /// Whether a transaction was begun and neither committed nor rolled back.
+    changing: Cell<bool>,
+    /// Of the next delivery.
+    next_row: Cell<i64>,
+    /// Deliveries up to this row have been looked at for their age.
+    pruned_to: i64,
+}
 
 impl Store {
     /// Opens the database of a data directory; makes it where it is missing, readable by its owner alone. With a sealer, secrets that
     /// are not sealed yet become so.
-    pub fn open(_data_dir: &Path, _sealer: Option<Sealer>) -> Result<Self, DeliveryError> {
-        todo!()
+    pub fn open(data_dir: &Path, sealer: Option<Sealer>) -> Result<Self, DeliveryError> {
+        let path = data_dir.join(DATABASE_FILE);
+        let io_error = |source| DeliveryError::File { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io_error)?;
+        // SQLite gives its log and index files the mode of the database file. Only `create_new` is safe here: to open a
+        // file that this process has open in SQLite and close it again would drop SQLite's POSIX locks on it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io_error(error)),
+        }
+        let connection = connect(path)?;
+        let salt = settle_salt(&connection)?;
+        let (changing, next_row) = (Cell::new(false), Cell::new(1));
+        let mut store = Self { connection, sealer, salt, changing, next_row, pruned_to: 0 };
+        store.settle_secrets()?;
+        Ok(store)
     }
 
     /// Made with the database.
     pub fn salt(&self) -> Salt {
-        todo!()
+        self.salt
     }
 
     /// The number of the first event that was not matched yet; `None` of a new database.
     pub fn position(&self) -> Result<Option<u64>, DeliveryError> {
-        todo!()
+        let mut select = self.connection.prepare_cached("SELECT position FROM server")?;
+        let position: Option<Number> = select.query_row((), |row| row.get(0))?;
+        Ok(position.map(|number| number.0))
     }
 
-    pub fn set_position(&mut self, _position: u64) -> Result<(), DeliveryError> {
-        todo!()
+    pub fn set_position(&mut self, position: u64) -> Result<(), DeliveryError> {
+        self.change()?.prepare_cached("UPDATE server SET position = ?1")?.execute([Number(position)])?;
+        Ok(())
     }
 
-    /// Ends the transaction; nothing to do where nothing has changed.
+    /// Ends the transaction; nothing to do where nothing has changed. After an error, roll back.
     pub fn commit(&mut self) -> Result<(), DeliveryError> {
-        todo!()
+        if self.changing.get() {
+            self.connection.prepare_cached("COMMIT")?.execute(())?;
+            self.changing.set(false);
+        }
+        Ok(())
     }
 
     /// Whether there is something to commit.
@@ -88,103 +152,70 @@ impl Store {
 
     /// Undoes what was not committed.
     pub fn roll_back(&mut self) {
-        todo!()
+        self.changing.set(false);
+        // Some errors make SQLite do it by itself.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            warn!(%error, "the webhooks database could not undo a change");
+        }
     }
 
-    /// Every webhook, by the time it was made.
-    pub fn webhooks(&self) -> Result<Vec<Webhook>, DeliveryError> {
-        todo!()
+    /// The connection inside a transaction, which begins here if none is open. It takes the write lock at once: to take it later, after
+    /// a read, could fail where waiting does not help.
+    fn change(&self) -> Result<&Connection, DeliveryError> {
+        if !self.changing.get() {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+            self.changing.set(true);
+            let mut select = self.connection.prepare_cached("SELECT coalesce(max(row), 0) + 1 FROM deliveries")?;
+            let free: i64 = select.query_row((), |row| row.get(0))?;
+            self.next_row.set(self.next_row.get().max(free));
+        } else if self.connection.is_autocommit() {
+            // SQLite has undone it because of an error: what follows must not be taken for the whole.
+            let undone = ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK);
+            return Err(rusqlite::Error::SqliteFailure(undone, None).into());
+        }
+        Ok(&self.connection)
     }
+}
 
-    pub fn insert_webhook(&mut self, _webhook: &Webhook) -> Result<(), DeliveryError> {
-        todo!()
+/// Waits while others open or close the same fresh file: to switch it to WAL, to recover its log and to remove that log at the last
+/// close, SQLite upgrades locks, and there it answers "busy" at once, whatever the busy timeout is.
+fn connect(path: PathBuf) -> Result<Connection, DeliveryError> {
+    let deadline = Instant::now() + Duration::from_millis(STORE_BUSY_TIMEOUT_MS);
+    loop {
+        match try_connect(path.clone()) {
+            Err(DeliveryError::Locked) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(OPEN_RETRY_MS));
+            }
+            outcome => return outcome,
+        }
     }
+}
 
-    /// Everything but its id, account and time.
-    pub fn update_webhook(&mut self, _webhook: &Webhook) -> Result<(), DeliveryError> {
-        todo!()
+fn try_connect(path: PathBuf) -> Result<Connection, DeliveryError> {
+    // No SQLITE_OPEN_URI: a directory may be called `file:…`. A `Store` is used by one thread at a time.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
+    connection.busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(DeliveryError::NoWriteAheadLog { path, mode });
     }
+    // NORMAL would let a power cut undo the last changes, and with them matches that were told as recorded.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Negative: in KiB, not in pages.
+    connection.pragma_update(None, "cache_size", -((DELIVERY_PAGES_CACHED_BYTES >> 10) as i64))?;
+    schema::migrate(&mut connection)?;
+    Ok(connection)
+}
 
-    /// With its deliveries.
-    pub fn delete_webhook(&mut self, _webhook: WebhookId) -> Result<(), DeliveryError> {
-        todo!()
-    }
-
-    /// Returns its row; `None` where this webhook has one of this number already.
-    pub fn insert_delivery(&mut self, _delivery: &NewDelivery<'_>) -> Result<Option<i64>, DeliveryError> {
-        todo!()
-    }
-
-    /// As [`Self::insert_delivery`], but one of this number that is finished waits again, with no attempts. `None`: it waits already.
-    pub fn insert_or_revive(&mut self, _delivery: &NewDelivery<'_>) -> Result<Option<i64>, DeliveryError> {
-        todo!()
-    }
-
-    /// Adds an attempt to a delivery that waits, and says how it goes on. `false`: it waits no more (it was dropped, or is gone); then
-    /// only [`Next::Delivered`] is noted.
-    pub fn attempted(&mut self, _delivery: i64, _record: &AttemptRecord, _next: Next) -> Result<bool, DeliveryError> {
-        todo!()
-    }
-
-    /// A delivery of this webhook ends without another attempt.
-    pub fn drop_delivery(&mut self, _delivery: i64, _note: &str) -> Result<(), DeliveryError> {
-        todo!()
-    }
-
-    /// All that wait end without another attempt; how many there were, and the lowest number of them.
-    pub fn drop_waiting(&mut self, _webhook: WebhookId, _note: &str) -> Result<(u64, Option<u64>), DeliveryError> {
-        todo!()
-    }
-
-    /// The same for the `deliveries` oldest (by row) of those that stand behind a place.
-    pub fn drop_oldest(
-        &mut self,
-        _webhook: WebhookId,
-        _behind: Place,
-        _deliveries: u64,
-        _note: &str,
-    ) -> Result<u64, DeliveryError> {
-        todo!()
-    }
-
-    /// The first `deliveries_max` that stand behind a place and are due by `due_ms`, in their order.
-    pub fn due(
-        &self,
-        _webhook: WebhookId,
-        _behind: Place,
-        _due_ms: u64,
-        _deliveries_max: usize,
-    ) -> Result<Vec<Waiting>, DeliveryError> {
-        todo!()
-    }
-
-    /// When the first of those behind a place is due.
-    pub fn next_due(&self, _webhook: WebhookId, _behind: Place) -> Result<Option<u64>, DeliveryError> {
-        todo!()
-    }
-
-    /// How many wait.
-    pub fn waiting(&self, _webhook: WebhookId) -> Result<u64, DeliveryError> {
-        todo!()
-    }
-
-    /// The stored body and kind of a delivery without a number, with its event's id.
-    pub fn body(&self, _delivery: i64) -> Result<Option<(EventId, String, Vec<u8>)>, DeliveryError> {
-        todo!()
-    }
-
-    /// The newest first, notices included.
-    pub fn history(&self, _webhook: WebhookId, _records_max: usize) -> Result<Vec<DeliveryRecord>, DeliveryError> {
-        todo!()
-    }
-
-    /// Deletes up to `rows_max` finished deliveries made before `before_ms`; how many there were.
-    pub fn prune_old(&mut self, _before_ms: u64, _rows_max: usize) -> Result<usize, DeliveryError> {
-        todo!()
-    }
-
-    /// Deletes up to `rows_max` of the oldest finished deliveries of a webhook, so that `kept` are left; how many there were.
-    pub fn prune_webhook(&mut self, _webhook: WebhookId, _kept: u64, _rows_max: usize) -> Result<usize, DeliveryError> {
-        todo!()
-    }
+/// The salt of the database; a new one gets it here.
+fn settle_salt(connection: &Connection) -> Result<Salt, DeliveryError> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt)?;
+    connection.execute("INSERT OR IGNORE INTO server (one, salt) VALUES (1, ?1)", [Salt(salt)])?;
+    Ok(connection.query_row("SELECT salt FROM server", (), |row| row.get(0))?)
 }

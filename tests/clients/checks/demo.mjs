@@ -27,7 +27,7 @@ const SHOWS = {
 export const checks = {
   async 'every line that it prints can be pasted, and shows what it says'(stage) {
     const demo = stage.demo('--rate', '50')
-    const sections = await printedLines(demo)
+    const { webhooks, ...sections } = await printedLines(demo)
     assert.deepEqual(Object.keys(sections), Object.keys(SHOWS))
     const paste = (line) => stage.run(['sh', '-c', line], { cwd: here, pasted: true })
     const clients = Object.entries(sections).map(([section, lines]) => {
@@ -49,6 +49,17 @@ export const checks = {
       await js.until(`line with ${mine}`, (lines) => lines.find((line) => line.includes(mine)))
       await py.until(`line with ${mine}`, (lines) => lines.find((line) => line.includes(mine.replace('MyOwnWal', 'MyOwnWallet'))))
     }
+
+    const receivers = webhooks.filter((line) => !line.startsWith('curl ')).map(paste)
+    assert.equal(receivers.length, 2)
+    for (const receiver of receivers) await receiver.line('receiving')
+    for (const curl of webhooks.filter((line) => line.startsWith('curl '))) {
+      const pasted = paste(curl)
+      assert.equal(await pasted.exit, 0, pasted.errors)
+      assert.match(pasted.lines.join(''), /"success":true/, curl)
+    }
+    const trade = /^(trade\.(?:new|close)) \{"id":"evt_\w+","type":"\1","created":\d+,"data":\{/
+    for (const receiver of receivers) await receiver.until('trade', (lines) => lines.find((line) => trade.test(line)))
   },
 
   async 'the clients in the README work with what it prints'(stage) {

@@ -74,7 +74,10 @@ fn a_failed_delivery_is_tried_again_after_30_and_60_seconds_under_the_same_ids_a
         assert!(rig.jobs.is_empty(), "a millisecond early");
         rig.pass(1);
         let job = rig.report(0, Rig::timeout());
-        assert_eq!((job.attempt, job.delivery_id, &job.payload.body), (attempt, first.delivery_id, &first.payload.body));
+        assert_eq!(
+            (job.attempt, job.delivery_id, &job.payload.body),
+            (attempt, first.delivery_id, &first.payload.body)
+        );
     }
     rig.pass(1_000_000);
     assert!(rig.jobs.is_empty());

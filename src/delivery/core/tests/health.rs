@@ -126,8 +126,7 @@ fn a_new_address_begins_without_the_old_ones_failures() {
         rig.answer(500);
     }
     let url = WebhookUrl::stored("https://example.com/new".to_owned());
-    let wanted =
-        WebhookChange { asker: alice, webhook, url: Some(url.to_string()), events: None, is_active: None };
+    let wanted = WebhookChange { asker: alice, webhook, url: Some(url.to_string()), events: None, is_active: None };
     assert_eq!(rig.command(MakeChange { wanted, url: Some(url.clone()) }).expect("changed").failures, 0);
     rig.run();
     assert!(rig.jobs.iter().all(|job| *job.url == url) && !rig.jobs.is_empty());

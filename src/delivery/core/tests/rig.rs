@@ -5,17 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::accounts::fixture::{Fixture, now, owners};
-use crate::accounts::{
-    AccountId, AccountsService, Hooks, KeyNumber, ReplaceWatchlist, Role, SubmitError,
-};
+use crate::accounts::{AccountId, AccountsService, Hooks, KeyNumber, ReplaceWatchlist, Role, SubmitError};
 use crate::delivery::attempt::{AttemptError, Job, Outcome, Report};
 use crate::delivery::command::{Asker, Command, GetWebhook, ListDeliveries, NewWebhook};
 use crate::delivery::core::{Core, Events, MakeWebhook};
 use crate::delivery::guard::WebhookUrl;
 use crate::delivery::store::Store;
-use crate::delivery::{
-    DeliveryError, DeliveryRecord, DeliveryState, EventKind, Webhook, WebhookId, WebhookOptions,
-};
+use crate::delivery::{DeliveryError, DeliveryRecord, DeliveryState, EventKind, Webhook, WebhookId, WebhookOptions};
 use crate::hub::{EncodedBatch, Origin};
 use crate::journal::fixture::event;
 use crate::journal::{Chunk, Gap, GapReason, Part, ReadError};

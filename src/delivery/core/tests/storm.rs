@@ -32,7 +32,8 @@ fn storm(seed: u64) {
     let alice = rig.account("alice", &["w"]);
     let webhooks: Vec<WebhookId> = (0..4).map(|number| rig.webhook(alice, &number.to_string())).collect();
     // How likely each endpoint is to answer with a success, in percent.
-    let temper: HashMap<WebhookId, u32> = webhooks.iter().map(|id| (*id, [100, 90, 50, 0][random.usize(..4)])).collect();
+    let temper: HashMap<WebhookId, u32> =
+        webhooks.iter().map(|id| (*id, [100, 90, 50, 0][random.usize(..4)])).collect();
     let mut matched = HashSet::new();
     let mut ids: HashMap<(WebhookId, DeliveryId), u64> = HashMap::new();
     let mut succeeded: HashSet<(WebhookId, u64)> = HashSet::new();

@@ -321,7 +321,9 @@ impl Storm {
             5..=29 => self.push(webhook),
             30..=59 => self.finish(),
             60..=61 => {
-                let ticket = Ticket { webhook, delivery: self.rng.i64(..=self.pushed) };
+                let under_way = self.rng.usize(..=self.model.under_way.len());
+                let unknown = Ticket { webhook, delivery: -1 };
+                let ticket = self.model.under_way.get(under_way).map_or(unknown, |attempt| attempt.ticket);
                 self.lanes.withdraw(ticket);
                 self.model.withdraw(ticket);
             }
@@ -350,8 +352,10 @@ impl Storm {
         let count = if self.rng.u8(..20) == 0 { self.rng.usize(..300) } else { self.rng.usize(..5) };
         for _ in 0..count.min(room) {
             self.pushed += 1;
-            // Now and then one that may be under way already.
-            let delivery = if self.rng.u8(..10) == 0 { self.rng.i64(..=self.pushed) } else { self.pushed };
+            // Now and then one that is under way already, of this life of its lane or another.
+            let under_way = self.model.under_way.iter().find(|attempt| attempt.ticket.webhook == webhook);
+            let again = under_way.map(|attempt| attempt.ticket.delivery).filter(|_| self.rng.u8(..5) == 0);
+            let delivery = again.unwrap_or(self.pushed);
             self.lanes.push(webhook, queued(delivery));
             self.model.lives[life.expect("room")].queue.push_back(queued(delivery));
         }

@@ -1,0 +1,157 @@
+//! Webhooks as they are kept, and their secrets, sealed where there is a master key.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row, named_params};
+
+use super::Store;
+use super::columns::Number;
+use crate::delivery::guard::WebhookUrl;
+use crate::delivery::sealer::{self, Sealer};
+use crate::delivery::{DeliveryError, Disabled, Secret, SigningSecrets, Webhook, WebhookId};
+
+impl Store {
+    /// Every webhook, by the time it was made.
+    pub fn webhooks(&self) -> Result<Vec<Webhook>, DeliveryError> {
+        let mut select = self.connection.prepare("SELECT * FROM webhooks ORDER BY created_ms, id")?;
+        let mut rows = select.query(())?;
+        let mut webhooks = Vec::new();
+        while let Some(row) = rows.next()? {
+            webhooks.push(webhook(row, self.sealer.as_ref())?);
+        }
+        Ok(webhooks)
+    }
+
+    pub fn insert_webhook(&mut self, webhook: &Webhook) -> Result<(), DeliveryError> {
+        let change = self.change()?;
+        // The rest follows at once.
+        let sql = "INSERT INTO webhooks (id, account, created_ms, url, events, secret, from_seq, failures)
+                   VALUES (?1, ?2, ?3, '', 0, x'', 0, 0)";
+        change.prepare_cached(sql)?.execute((webhook.id, webhook.account, Number(webhook.created_ms)))?;
+        self.update_webhook(webhook)
+    }
+
+    /// Everything but its id, account and time.
+    pub fn update_webhook(&mut self, webhook: &Webhook) -> Result<(), DeliveryError> {
+        let SigningSecrets { current, previous } = &webhook.secrets;
+        let secret = self.stored(webhook.id, current)?;
+        let previous_secret = previous.as_ref().map(|(secret, _)| self.stored(webhook.id, secret)).transpose()?;
+        let sql = "UPDATE webhooks SET
+            url = :url, events = :events, secret = :secret,
+            previous_secret = :previous_secret, previous_until_ms = :previous_until_ms, from_seq = :from_seq,
+            disabled_reason = :disabled_reason, disabled_ms = :disabled_ms, disabled_from_seq = :disabled_from_seq,
+            failures = :failures, failing_since_ms = :failing_since_ms,
+            replay_next = :replay_next, replay_end = :replay_end
+            WHERE id = :id";
+        self.change()?.prepare_cached(sql)?.execute(named_params! {
+            ":id": webhook.id,
+            ":url": webhook.url.as_str(),
+            ":events": webhook.events,
+            ":secret": secret,
+            ":previous_secret": previous_secret,
+            ":previous_until_ms": previous.as_ref().map(|(_, until_ms)| Number(*until_ms)),
+            ":from_seq": Number(webhook.from_seq),
+            ":disabled_reason": webhook.disabled.map(|disabled| disabled.reason),
+            ":disabled_ms": webhook.disabled.map(|disabled| Number(disabled.at_ms)),
+            ":disabled_from_seq": webhook.disabled.map(|disabled| Number(disabled.from_seq)),
+            ":failures": webhook.failures,
+            ":failing_since_ms": webhook.failing_since_ms.map(Number),
+            ":replay_next": webhook.replay.map(|(next, _)| Number(next)),
+            ":replay_end": webhook.replay.map(|(_, end)| Number(end)),
+        })?;
+        Ok(())
+    }
+
+    /// With its deliveries.
+    pub fn delete_webhook(&mut self, webhook: WebhookId) -> Result<(), DeliveryError> {
+        self.change()?.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([webhook])?;
+        Ok(())
+    }
+
+    fn stored(&self, webhook: WebhookId, secret: &Secret) -> Result<Vec<u8>, DeliveryError> {
+        Ok(match &self.sealer {
+            Some(sealer) => sealer.seal(webhook, secret)?,
+            None => secret.expose().as_bytes().to_vec(),
+        })
+    }
+
+    /// Looks whether every secret can be read, and seals those that are not sealed yet, if there is a sealer. Afterwards none of them
+    /// is left anywhere in the database's files.
+    pub(super) fn settle_secrets(&mut self) -> Result<(), DeliveryError> {
+        if self.sealer.is_some() && any_unsealed(&self.connection)? {
+            // One of them is read wrong or not at all: then nothing is changed.
+            for webhook in self.webhooks()? {
+                self.update_webhook(&webhook)?;
+            }
+            self.change()?.execute("UPDATE server SET unsealed_left = 1", ())?;
+            self.commit()?;
+        } else {
+            self.webhooks()?;
+        }
+        let left: bool = self.connection.query_row("SELECT unsealed_left FROM server", (), |row| row.get(0))?;
+        if left {
+            // Overwritten rows stay in the log, and moved ones in unused parts of pages: all is written anew.
+            self.connection.execute_batch("VACUUM")?;
+            self.truncate_log()?;
+            self.connection.execute("UPDATE server SET unsealed_left = 0", ())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn truncate_log(&self) -> Result<(), DeliveryError> {
+        let blocked: bool = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+        if blocked { Err(DeliveryError::Locked) } else { Ok(()) }
+    }
+}
+
+fn any_unsealed(connection: &Connection) -> Result<bool, DeliveryError> {
+    let sql = "SELECT secret, previous_secret FROM webhooks";
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query(())?;
+    while let Some(row) = rows.next()? {
+        let stored: [Option<Vec<u8>>; 2] = [row.get(0)?, row.get(1)?];
+        if stored.iter().flatten().any(|stored| !sealer::is_sealed(stored)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn webhook(row: &Row<'_>, sealer: Option<&Sealer>) -> Result<Webhook, DeliveryError> {
+    let number = |column| row.get::<_, Number>(column).map(|number| number.0);
+    let optional = |column| row.get::<_, Option<Number>>(column).map(|number| number.map(|number| number.0));
+    let id = row.get("id")?;
+    let secret = |stored: Vec<u8>| secret(id, &stored, sealer).map(Arc::new);
+    let previous = row.get::<_, Option<Vec<u8>>>("previous_secret")?.map(secret).transpose()?;
+    let disabled = match row.get("disabled_reason")? {
+        None => None,
+        Some(reason) => {
+            Some(Disabled { reason, at_ms: number("disabled_ms")?, from_seq: number("disabled_from_seq")? })
+        }
+    };
+    Ok(Webhook {
+        id,
+        account: row.get("account")?,
+        url: WebhookUrl::stored(row.get("url")?),
+        events: row.get("events")?,
+        secrets: SigningSecrets {
+            current: secret(row.get("secret")?)?,
+            previous: previous.zip(optional("previous_until_ms")?),
+        },
+        created_ms: number("created_ms")?,
+        from_seq: number("from_seq")?,
+        disabled,
+        failures: row.get("failures")?,
+        failing_since_ms: optional("failing_since_ms")?,
+        replay: optional("replay_next")?.zip(optional("replay_end")?),
+    })
+}
+
+fn secret(webhook: WebhookId, stored: &[u8], sealer: Option<&Sealer>) -> Result<Secret, DeliveryError> {
+    if sealer::is_sealed(stored) {
+        let sealer = sealer.ok_or(DeliveryError::Sealed)?;
+        return sealer.unseal(webhook, stored).ok_or(DeliveryError::WrongMasterKey);
+    }
+    let secret = std::str::from_utf8(stored).ok().and_then(Secret::parse);
+    secret.ok_or_else(|| DeliveryError::Corrupt { detail: format!("the secret of {webhook}") })
+}
