@@ -55,13 +55,6 @@ pub(super) struct Dial {
     tls: RustlsConnector,
 }
 
-#[cfg(test)]
-impl Dial {
-    pub(super) fn idle(&self) -> &Arc<Idle> {
-        &self.idle
-    }
-}
-
 impl Connector for Dial {
     type Out = Carried;
 

@@ -219,3 +219,87 @@ impl Buffers for WireBuffers {
         self.progress && !self.input().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn within(after: Duration) -> NextTimeout {
+        NextTimeout { after: Patience::Exact(after), reason: Timeout::Global, ..NextTimeout::default() }
+    }
+
+    fn pair() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let wire = Wire::connect(&[address], within(Duration::from_secs(10))).expect("a connection");
+        (wire, listener.accept().expect("its other end").0)
+    }
+
+    fn write(wire: &mut Wire, bytes: &[u8]) {
+        wire.buffers().output()[..bytes.len()].copy_from_slice(bytes);
+        wire.transmit_output(bytes.len(), within(Duration::from_secs(10))).expect("room");
+    }
+
+    fn times_out(result: Result<bool, Error>) -> bool {
+        matches!(result, Err(Error::Timeout(Timeout::Global)))
+    }
+
+    #[test]
+    fn what_is_written_goes_out_as_one_when_the_answer_is_waited_for() {
+        let (mut wire, mut peer) = pair();
+        write(&mut wire, b"head ");
+        write(&mut wire, b"body");
+        peer.set_nonblocking(true).expect("a socket");
+        let mut there = [0; 100];
+        assert_eq!(peer.read(&mut there).expect_err("nothing yet").kind(), ErrorKind::WouldBlock);
+        assert!(times_out(wire.await_input(within(Duration::from_millis(1)))));
+        assert_eq!(peer.read(&mut there).expect("all of it"), 9);
+        assert_eq!(&there[..9], b"head body");
+    }
+
+    #[test]
+    fn more_than_the_buffer_holds_goes_out_in_pieces() {
+        let (mut wire, mut peer) = pair();
+        let all: Vec<u8> = (0..3 * limits::REQUEST_BUFFER_BYTES).map(|index| (index % 251) as u8).collect();
+        let mut rest = &all[..];
+        while !rest.is_empty() {
+            let room = wire.buffers().output().len();
+            assert!(room >= limits::REQUEST_BUFFER_BYTES / 2);
+            let (piece, later) = rest.split_at(room.min(1_000).min(rest.len()));
+            write(&mut wire, piece);
+            rest = later;
+        }
+        assert!(times_out(wire.await_input(within(Duration::from_millis(1)))));
+        let mut there = vec![0; all.len()];
+        peer.read_exact(&mut there).expect("all of it");
+        assert!(there == all);
+    }
+
+    #[test]
+    fn what_was_not_used_stays_in_front_of_what_comes() {
+        let (mut wire, mut peer) = pair();
+        let patience = within(Duration::from_secs(10));
+        peer.write_all(b"abc").expect("room");
+        assert!(wire.await_input(patience).expect("input"));
+        wire.buffers().input_consume(1);
+        assert!(wire.buffers().can_use_input());
+        wire.buffers().input_consume(0);
+        assert!(!wire.buffers().can_use_input(), "it has to be more");
+        peer.write_all(b"de").expect("room");
+        assert!(wire.await_input(patience).expect("input"));
+        assert_eq!(wire.buffers().input(), b"bcde");
+    }
+
+    #[test]
+    fn only_a_silent_connection_is_open() {
+        let (mut wire, mut peer) = pair();
+        assert!(wire.is_open());
+        peer.write_all(b"x").expect("room");
+        assert!(!wire.is_open());
+        let (mut wire, peer) = pair();
+        drop(peer);
+        assert!(!wire.is_open());
+    }
+}

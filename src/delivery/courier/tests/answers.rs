@@ -199,11 +199,21 @@ fn a_head_without_bounds_is_not_read_to_its_end() {
             }
         })
     };
+    // Slowly enough that all is read that was sent.
+    let murmuring = Endpoint::serving(|_, stream| {
+        let mut stream = BufReader::new(stream);
+        Received::read(&mut stream);
+        let some = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(200);
+        while stream.get_mut().write_all(some.as_bytes()).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
     let courier = courier(&options());
     let too_large = limits::ANSWER_HEAD_BYTES_MAX;
     for (what, endpoint) in [
         ("a header that does not end", endless("HTTP/1.1 200 OK\r\nX-Long: ", "xxxxxxxxxxxxxxxx")),
-        ("early words that do not end", endless("", "HTTP/1.1 103 Early Hints\r\n\r\n")),
+        ("early words that do not end", murmuring),
+        ("early words in a flood", endless("", "HTTP/1.1 103 Early Hints\r\n\r\n")),
         ("a large one", Endpoint::answering(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(too_large)))),
     ] {
         let error = failure(&courier, &endpoint);

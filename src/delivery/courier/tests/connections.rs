@@ -1,6 +1,6 @@
 //! Which connections are made, kept and used again.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc::channel;
@@ -23,19 +23,6 @@ fn deliveries_to_one_host_share_a_connection() {
         assert!(statuses.iter().all(|status| *status == statuses[0]), "{statuses:?}");
         assert_eq!(endpoint.accepted(), 1, "{answer:?}");
     }
-}
-
-#[test]
-fn head_and_body_are_sent_as_one() {
-    let (sender, received) = channel();
-    let endpoint = Endpoint::serving(move |_, mut stream| {
-        let mut first = [0; 4_096];
-        let read = stream.read(&mut first).expect("a request");
-        stream.write_all(OK.as_bytes()).expect("a courier that waits");
-        sender.send(first[..read].to_vec()).expect("a test that waits");
-    });
-    assert_eq!(status(&courier(&options()), &endpoint), 200);
-    assert!(received.recv().expect("a request").ends_with(BODY.as_bytes()));
 }
 
 #[test]
