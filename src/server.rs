@@ -168,7 +168,7 @@ impl Server {
             directory: accounts.directory().clone(),
             window: window.clone(),
             history: journal.handle(),
-            names: Arc::new(SystemNames::default()),
+            names: Arc::new(SystemNames),
             waker,
             cpu: plan.delivery_cpu,
         };
