@@ -753,6 +753,24 @@ pub const DELIVERY_NICE: i32 = 10;
 /// Deliveries of one webhook in memory; the others wait in the database. Enough to keep its concurrency busy.
 pub const LANE_QUEUE_MAX: usize = 256;
 
+/// Room in a lane at which more are fetched from the database: half of it, so that a look at the database brings many.
+pub const LANE_REFILL_ROOM: usize = LANE_QUEUE_MAX / 2;
+
+/// Deliveries that one turn of the core records: some 50 ms of the database's time, for which everything else waits.
+pub const RECORDED_PER_TURN_MAX: usize = 2_000;
+
+/// Deliveries of one webhook that wait while a replay adds to them: two queues' worth.
+pub const REPLAYED_WAITING_MAX: u64 = 2 * LANE_QUEUE_MAX as u64;
+
+/// What is read of the journal for the bodies of deliveries that are due late: the next ones will be asked for next.
+pub const BODIES_READ_BYTES: usize = 64 << 10;
+
+/// How long a delivery waits that could not be tried for a reason of the server's own.
+pub const POSTPONED_MS: u64 = 1_000;
+
+/// Webhooks of an account that are told when another one of it is disabled.
+pub const OPERATIONAL_TOLD_MAX: usize = 100;
+
 /// A lane whose endpoint takes longer than this to answer is slow.
 pub const PROMPT_MS_MAX: u64 = 1_000;
 
@@ -836,8 +854,15 @@ pub const PRUNE_ROWS_MAX: usize = 2_000;
 pub const DELIVERIES_LISTED: usize = 50;
 pub const DELIVERIES_LISTED_MAX: usize = 1_000;
 
-/// Between two tries to go on with a database that failed.
+/// Before the first try to go on with a database that failed; twice as long before each further one, up to the second.
 pub const DELIVERY_RECOVER_MS: u64 = 500;
+pub const DELIVERY_RECOVER_MS_MAX: u64 = 60_000;
+
+/// Between two looks at what should be there in a moment: events that are kept but not shown yet, the end of the last attempts.
+pub const DELIVERY_LOOK_AGAIN_MS: u64 = 10;
+
+/// How long workers have to end that have nothing under way.
+pub const DELIVERY_CREW_STOP_MS: u64 = 500;
 
 /// The longest that the core rests: so that a clock that was set does not leave it asleep.
 pub const DELIVERY_REST_MS: u64 = 1_000;

@@ -9,6 +9,8 @@ use super::{DeliveryId, Payload, SigningSecrets, WebhookId};
 /// What a worker is given.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// Its own among all attempts; the report repeats it.
+    pub number: u64,
     pub ticket: Ticket,
     pub url: Arc<WebhookUrl>,
     pub secrets: SigningSecrets,
@@ -29,6 +31,7 @@ pub struct Ticket {
 /// What a worker brings back.
 #[derive(Debug)]
 pub struct Report {
+    pub number: u64,
     pub ticket: Ticket,
     pub outcome: Outcome,
     pub duration: Duration,

@@ -120,7 +120,8 @@ impl Shared {
         self.wake();
     }
 
-    fn submit<C: Command>(&self, command: C, reply: Reply<C::Answer>) -> Result<(), DeliveryError> {
+    /// `tasks_max` bounds those that wait.
+    fn submit<C: Command>(&self, command: C, reply: Reply<C::Answer>, tasks_max: usize) -> Result<(), DeliveryError> {
         let task: Task = Box::new(move |core, now_ms| {
             let outcome = command.execute(core, now_ms);
             let failed = outcome.as_ref().is_err_and(DeliveryError::is_of_the_database);
@@ -134,7 +135,7 @@ impl Shared {
         if inbox.closed {
             return Err(DeliveryError::Stopping);
         }
-        if inbox.tasks.len() >= limits::DELIVERY_COMMANDS_MAX {
+        if inbox.tasks.len() >= tasks_max {
             return Err(DeliveryError::Busy);
         }
         inbox.tasks.push(task);
@@ -164,7 +165,7 @@ impl DeliveryService {
         let (running, cpu) = (shared.clone(), with.cpu);
         let run = move || {
             settle(cpu);
-            Loop { shared: &running, core, crew, last_news: None }.run();
+            Loop { shared: &running, core, crew, last_news: None, failures: 0 }.run();
             // Whoever waits for the end may have gone.
             let _ = sender.send(());
         };
@@ -196,7 +197,7 @@ impl DeliveryService {
 impl DeliveryHandle {
     /// Has a command carried out, without waiting.
     pub fn submit<C: Command>(&self, command: C, reply: Reply<C::Answer>) -> Result<(), DeliveryError> {
-        self.shared.submit(command, reply)
+        self.shared.submit(command, reply, limits::DELIVERY_COMMANDS_MAX)
     }
 
     /// Makes a webhook, once its URL has been looked at.
@@ -249,14 +250,16 @@ impl DeliveryHandle {
     }
 }
 
-/// Submits what was found to be right; else, or where the core is too busy, tells whoever asked.
+/// Submits what was found to be right, however many commands wait: there are no more of these than threads aside. Else, or where the
+/// core has ended, tells whoever asked.
 fn hand_on<C: Command>(shared: &Shared, command: Result<C, DeliveryError>, reply: Reply<C::Answer>) {
     let reply = Arc::new(Mutex::new(Some(reply)));
     let told = reply.clone();
     let take = move |reply: &Mutex<Option<Reply<C::Answer>>>| {
         reply.lock().expect("no holder panics").take().expect("it is told once")
     };
-    let submitted = command.and_then(|command| shared.submit(command, Box::new(move |outcome| take(&told)(outcome))));
+    let submitted =
+        command.and_then(|command| shared.submit(command, Box::new(move |outcome| take(&told)(outcome)), usize::MAX));
     if let Err(error) = submitted
         && let Some(reply) = reply.lock().expect("no holder panics").take()
     {
@@ -271,6 +274,8 @@ struct Loop<'s> {
     crew: Crew,
     /// What the core had not taken in when it last rested.
     last_news: Option<(u64, u64)>,
+    /// Failures of the database in a row.
+    failures: u32,
 }
 
 impl Loop<'_> {
@@ -297,17 +302,23 @@ impl Loop<'_> {
     /// One turn: everything that has come in, its commit, answers, and jobs. Returns whether there is more to do at once.
     fn turn(&mut self, tasks: Vec<Task>, reports: Vec<Report>) -> bool {
         let now_ms = clock::unix_ms();
-        let mut failed = false;
+        let (mut failed, had_reports) = (false, !reports.is_empty());
+        let ended = self.core.end_attempts(reports, now_ms);
         let carried: Vec<Carried> = tasks.into_iter().map(|task| task(&mut self.core, now_ms)).collect();
         failed |= carried.iter().any(|carried| carried.failed);
         let outcome = match failed {
             true => Err(DeliveryError::NotStored),
-            false => self.core.turn(reports, now_ms).and_then(|more| self.core.commit(now_ms).map(|()| more)),
+            false => self.core.turn(ended, now_ms).and_then(|more| self.core.commit(now_ms).map(|()| more)),
         };
         let committed = outcome.is_ok();
         carried.into_iter().for_each(|carried| (carried.answer)(committed));
-        match outcome.and_then(|more| self.send_jobs(now_ms).map(|()| more)) {
-            Ok(more) => more,
+        match outcome.and_then(|more| self.send_jobs(now_ms).map(|()| more || self.core.is_changed())) {
+            Ok(more) => {
+                if had_reports {
+                    self.failures = 0;
+                }
+                more
+            }
             Err(error) => {
                 self.recover(&error);
                 true
@@ -325,18 +336,25 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Goes back to what the database holds, however long it takes until that can be read again.
+    /// Goes back to what the database holds, once that can be read and written again. The longer it fails, the longer the rest: each
+    /// time what is under way is sent once more.
     fn recover(&mut self, error: &DeliveryError) {
         tracing::error!(%error, "webhooks wait for their database");
-        while let Err(error) = self.core.recover() {
-            if self.shared.stops.load(Ordering::Acquire) {
-                return;
+        loop {
+            let rest_ms = (limits::DELIVERY_RECOVER_MS << self.failures).min(limits::DELIVERY_RECOVER_MS_MAX);
+            self.failures = (self.failures + 1).min(16);
+            let until = clock::now() + rest_ms * 1_000_000;
+            while clock::now() < until {
+                if self.shared.stops.load(Ordering::Acquire) {
+                    return;
+                }
+                thread::park_timeout(Duration::from_millis(limits::DELIVERY_LOOK_AGAIN_MS));
             }
-            tracing::debug!(%error, "the webhooks' database can't be read yet");
-            thread::sleep(Duration::from_millis(limits::DELIVERY_RECOVER_MS));
+            match self.core.recover() {
+                Ok(()) => return tracing::info!("webhooks go on"),
+                Err(error) => tracing::debug!(%error, "the webhooks' database fails still"),
+            }
         }
-        thread::sleep(Duration::from_millis(limits::DELIVERY_RECOVER_MS));
-        tracing::info!("webhooks go on");
     }
 
     /// Waits until something comes in or is due.
@@ -352,9 +370,13 @@ impl Loop<'_> {
         self.last_news = news;
         if !has_mail && !has_news {
             let now_ms = clock::unix_ms();
-            let patience_ms =
-                self.core.wake_at(now_ms).map_or(limits::DELIVERY_REST_MS, |at| at.saturating_sub(now_ms));
-            thread::park_timeout(Duration::from_millis(patience_ms.min(limits::DELIVERY_REST_MS)));
+            let patience_ms = match self.core.wake_at(now_ms) {
+                // Nothing that is due is sent any more, and what was not readable a moment ago needs another one.
+                _ if self.shared.stops.load(Ordering::SeqCst) || news.is_some() => limits::DELIVERY_LOOK_AGAIN_MS,
+                Some(at_ms) => at_ms.saturating_sub(now_ms).min(limits::DELIVERY_REST_MS),
+                None => limits::DELIVERY_REST_MS,
+            };
+            thread::park_timeout(Duration::from_millis(patience_ms));
         }
         self.shared.idle.store(false, Ordering::Release);
     }
@@ -374,6 +396,6 @@ impl Loop<'_> {
             // Reads are answered; what would change something was not stored.
             (task(&mut self.core, now_ms).answer)(false);
         }
-        self.crew.close(Duration::from_millis(limits::DELIVERY_RECOVER_MS));
+        self.crew.close(Duration::from_millis(limits::DELIVERY_CREW_STOP_MS));
     }
 }

@@ -288,6 +288,7 @@ mod tests {
 
     fn job(endpoint: SocketAddr, delivery: i64) -> Job {
         Job {
+            number: 1,
             ticket: Ticket { webhook: WebhookId(1), delivery },
             url: Arc::new(WebhookUrl::stored(format!("http://{endpoint}/"))),
             secrets: SigningSecrets { current: Arc::new(Secret::generate().expect("random numbers")), previous: None },

@@ -130,6 +130,8 @@ impl Core {
         }
         if enabled || moved {
             self.lanes.reset(id);
+            // What is under way tells nothing of the endpoint as it is from now on.
+            self.webhooks.get_mut(&id).expect("it was just changed").life += 1;
         }
         if wanted.is_active == Some(false) && was_active {
             self.disable(id, DisableReason::Owner, now_ms)?;
@@ -221,6 +223,7 @@ impl Core {
             return Err(DeliveryError::TestUnderWay);
         }
         Ok(Job {
+            number: 0,
             ticket: Ticket { webhook: test.webhook, delivery: 0 },
             url: Arc::new(entry.webhook.url.clone()),
             secrets: entry.webhook.secrets.clone(),
@@ -251,6 +254,7 @@ impl Core {
         if let Some(row) = self.store.insert_delivery(&delivery)? {
             let next = if report.outcome.is_success() { Next::Delivered } else { Next::Failed };
             self.store.attempted(row, &record, next)?;
+            self.count_finished(id, 1);
         }
         Ok(record)
     }

@@ -1,10 +1,12 @@
 //! From the database into the lanes: deliveries whose time has come, and their bodies.
 
+use rustix::io::Errno;
+
 use super::super::attempt::Ticket;
 use super::super::lanes::Queued;
 use super::super::{DeliveryError, EventKind, Payload, WebhookId};
 use super::Core;
-use crate::journal::Part;
+use crate::journal::{Part, ReadError};
 use crate::limits;
 
 impl Core {
@@ -63,34 +65,41 @@ impl Core {
         Ok(())
     }
 
-    /// A delivery of a webhook has come to its end.
+    /// A delivery of a webhook that waited has come to its end.
     pub(super) fn note_finished(&mut self, id: WebhookId) {
         if let Some(entry) = self.webhooks.get_mut(&id) {
             entry.waiting = entry.waiting.saturating_sub(1);
-            entry.finished = entry.finished.saturating_add(1);
+        }
+        self.count_finished(id, 1);
+    }
+
+    /// So many more stand in a webhook's history.
+    pub(super) fn count_finished(&mut self, id: WebhookId, deliveries: u64) {
+        if let Some(entry) = self.webhooks.get_mut(&id) {
+            entry.finished = entry.finished.saturating_add(deliveries);
         }
     }
 
-    /// The body of a delivery; or why there is none.
-    pub(super) fn payload(&mut self, ticket: Ticket, queued: Queued) -> Result<Result<Payload, String>, DeliveryError> {
+    /// The body of a delivery.
+    pub(super) fn payload(&mut self, ticket: Ticket, queued: Queued) -> Result<Body, DeliveryError> {
         let Some(seq) = queued.seq else {
-            let stored = self.store.body(ticket.delivery)?;
-            return Ok(match stored {
+            return Ok(match self.store.body(ticket.delivery)? {
                 Some((event, kind, body)) if kind == EventKind::Operational.as_str() => {
-                    Ok(Payload { kind: EventKind::Operational.as_str(), event, body: body.into() })
+                    Body::There(Payload { kind: EventKind::Operational.as_str(), event, body: body.into() })
                 }
-                _ => Err("its body is gone".to_owned()),
+                _ => Body::Gone("its body is gone"),
             });
         };
         if let Some(payload) = self.payloads.get(seq) {
-            return Ok(Ok(payload.clone()));
+            return Ok(Body::There(payload.clone()));
         }
         // What comes next will be asked for next.
-        let chunk = match self.events.read(seq, limits::DELIVERY_READ_BYTES / 4) {
+        let chunk = match self.events.read(seq, limits::BODIES_READ_BYTES) {
             Ok(chunk) => chunk,
+            Err(error) if is_passing(&error) => return Ok(Body::Later),
             Err(error) => {
                 tracing::error!(%error, seq, webhook = %ticket.webhook, "an event can't be read, so it is not delivered");
-                return Ok(Err("the event can't be read from the journal".to_owned()));
+                return Ok(Body::Gone("the event can't be read from the journal"));
             }
         };
         for part in &chunk.parts {
@@ -103,7 +112,56 @@ impl Core {
                 }
             }
         }
-        let payload = self.payloads.get(seq).cloned();
-        Ok(payload.ok_or_else(|| "the journal does not retain the event any more".to_owned()))
+        Ok(match self.payloads.get(seq) {
+            Some(payload) => Body::There(payload.clone()),
+            None if chunk.next > seq => Body::Gone("the journal does not retain the event any more"),
+            None => Body::Later,
+        })
     }
+
+    /// A delivery whose body is not there is dropped, or waits a moment. Others move up into its lane.
+    pub(super) fn give_up(&mut self, ticket: Ticket, body: Body, now_ms: u64) -> Result<(), DeliveryError> {
+        match body {
+            Body::There(_) => {}
+            Body::Gone(why) => {
+                self.store.drop_delivery(ticket.delivery, why)?;
+                self.note_finished(ticket.webhook);
+            }
+            Body::Later => self.postpone(ticket, now_ms)?,
+        }
+        self.refill(ticket.webhook, now_ms)
+    }
+
+    /// A delivery is tried again in a moment, and nobody is blamed.
+    pub(super) fn postpone(&mut self, ticket: Ticket, now_ms: u64) -> Result<(), DeliveryError> {
+        let passed_ms = self.webhooks.get(&ticket.webhook).map_or(0, |entry| entry.cursor.due_ms);
+        let due_ms = (now_ms + limits::POSTPONED_MS).max(passed_ms + 1);
+        self.store.postpone(ticket.delivery, due_ms)?;
+        self.note_due(ticket.webhook, due_ms);
+        Ok(())
+    }
+
+    /// Fills a lane whose queue has become short.
+    pub(super) fn refill(&mut self, id: WebhookId, now_ms: u64) -> Result<(), DeliveryError> {
+        match self.lanes.room(id) >= limits::LANE_REFILL_ROOM {
+            true => self.fill_lane(id, now_ms),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What is to be sent.
+pub(super) enum Body {
+    There(Payload),
+    /// There is none, and there will be none.
+    Gone(&'static str),
+    /// It can't be read for now.
+    Later,
+}
+
+/// Whether a read may well succeed in a moment: no descriptor or no memory was free.
+pub(super) fn is_passing(error: &ReadError) -> bool {
+    let ReadError::Io { source, .. } = error else { return false };
+    let errno = source.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::INTR | Errno::AGAIN))
 }

@@ -4,7 +4,8 @@ use super::super::lanes::Queued;
 use super::super::payload::{Payload, audience};
 use super::super::store::{NewDelivery, Place};
 use super::super::{DeliveryError, DeliveryState, WebhookId};
-use super::Core;
+use super::due::is_passing;
+use super::{Core, Entry};
 use crate::event::Event;
 use crate::hub::EncodedBatch;
 use crate::journal::Part;
@@ -26,6 +27,7 @@ impl Core {
         }
         let chunk = match self.events.read(self.position, limits::DELIVERY_READ_BYTES) {
             Ok(chunk) => chunk,
+            Err(error) if is_passing(&error) => return Ok(false),
             Err(error) => {
                 // Nothing better can be done than to go on with what is new; the damage is the journal's to tell of.
                 tracing::error!(%error, from = self.position, to = kept - 1, "webhooks don't get events that can't be read");
@@ -39,6 +41,9 @@ impl Core {
                 Part::Gap(gap) => self.position = (gap.to + 1).min(kept).max(self.position),
                 Part::Events(batch) => {
                     for (event, seq) in wanted(batch, self.position, kept) {
+                        if self.budget == 0 {
+                            return Ok(true);
+                        }
                         self.position = seq + 1;
                         self.take_event(event, seq, batch.origin().unix_ms, now_ms)?;
                     }
@@ -96,6 +101,7 @@ impl Core {
     ) -> Result<(), DeliveryError> {
         let has_room = self.has_room(id, now_ms);
         let backlog_max = u64::from(self.options.backlog);
+        self.budget = self.budget.saturating_sub(1);
         let Some(entry) = self.entry(id) else { return Ok(()) };
         entry.waiting += 1;
         let excess = entry.waiting.saturating_sub(backlog_max);
@@ -110,7 +116,7 @@ impl Core {
             let dropped = self.store.drop_oldest(id, cursor, excess, BACKLOG_FULL)?;
             let entry = self.entry(id).expect("it is there");
             entry.waiting = entry.waiting.saturating_sub(dropped);
-            entry.finished = entry.finished.saturating_add(dropped);
+            self.count_finished(id, dropped);
             self.look_up_due(id)?;
         }
         Ok(())
@@ -118,8 +124,9 @@ impl Core {
 
     /// Whether a delivery may go straight into the lane: nothing that is due stands before it in the database.
     fn has_room(&self, id: WebhookId, now_ms: u64) -> bool {
-        let waits = self.webhooks.get(&id).is_some_and(|entry| entry.next_due.is_some_and(|due_ms| due_ms <= now_ms));
-        !waits && self.lanes.room(id) > 0
+        // What is recorded now may be due a little later than now: the clock may have been set back.
+        let waits = |entry: &Entry| entry.next_due.is_some_and(|due_ms| due_ms <= now_ms.max(entry.cursor.due_ms));
+        !self.webhooks.get(&id).is_some_and(waits) && self.lanes.room(id) > 0
     }
 
     /// Goes on with the replays that have room for more. Returns whether one of them can go on at once.
@@ -129,7 +136,8 @@ impl Core {
             let id = self.replays[index];
             let Some(entry) = self.webhooks.get(&id) else { continue };
             // It must not fill the backlog, which drops the oldest.
-            if entry.waiting >= limits::LANE_QUEUE_MAX as u64 * 2 {
+            if self.budget == 0 || entry.waiting >= self.replay_room() {
+                more |= self.budget == 0;
                 continue;
             }
             more |= self.go_on_with_replay(id, now_ms)?;
@@ -141,6 +149,11 @@ impl Core {
         Ok(more)
     }
 
+    /// How many of a webhook's deliveries may wait while a replay adds to them.
+    fn replay_room(&self) -> u64 {
+        limits::REPLAYED_WAITING_MAX.min(u64::from(self.options.backlog) / 2).max(1)
+    }
+
     fn go_on_with_replay(&mut self, id: WebhookId, now_ms: u64) -> Result<bool, DeliveryError> {
         let webhook = &self.webhooks[&id].webhook;
         let (account, kinds) = (webhook.account, webhook.events);
@@ -149,7 +162,7 @@ impl Core {
         let chunk = (from < until).then(|| self.events.read(from, limits::DELIVERY_READ_BYTES)).transpose();
         match chunk {
             Ok(chunk) => {
-                for part in chunk.iter().flat_map(|chunk| &chunk.parts) {
+                'chunk: for part in chunk.iter().flat_map(|chunk| &chunk.parts) {
                     let batch = match part {
                         Part::Gap(gap) => {
                             next = next.max(gap.to + 1);
@@ -158,6 +171,9 @@ impl Core {
                         Part::Events(batch) => batch,
                     };
                     for (event, seq) in wanted(batch, next, until) {
+                        if self.budget == 0 || self.webhooks[&id].waiting >= self.replay_room() {
+                            break 'chunk;
+                        }
                         next = seq + 1;
                         let Some((kind, owner)) = audience(event) else { continue };
                         if kinds.contains(kind) && self.watchers.watches(account, owner) {
@@ -166,6 +182,7 @@ impl Core {
                     }
                 }
             }
+            Err(error) if is_passing(&error) => return Ok(false),
             Err(error) => {
                 tracing::error!(%error, webhook = %id, from, "a replay ends where events can't be read");
                 failed = true;

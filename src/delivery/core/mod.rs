@@ -27,10 +27,12 @@ use std::sync::Arc;
 use ahash::HashMap;
 
 pub use commands::{MakeChange, MakeWebhook, PrepareTest, RecordTest};
+use due::Body;
 pub use events::{Events, JournalEvents};
+pub use outcomes::Ended;
 use payloads::PayloadCache;
 
-use super::attempt::{Job, Report, Ticket};
+use super::attempt::Job;
 use super::lanes::{LaneOptions, Lanes};
 use super::matching::Watchers;
 use super::store::{Place, Store};
@@ -53,8 +55,12 @@ pub struct Core {
     lanes: Lanes,
     /// When the first delivery that is in the database alone is due, of webhooks whose lanes have room.
     calendar: BTreeSet<(u64, WebhookId)>,
-    /// Attempts under way, with their number.
-    sent: HashMap<Ticket, u32>,
+    /// Attempts under way, by their numbers.
+    sent: HashMap<u64, Sent>,
+    /// Attempts begun.
+    begun: u64,
+    /// What this turn may still record: everything in it is one transaction, for which all others wait.
+    budget: usize,
     /// Webhooks whose replay is under way.
     replays: Vec<WebhookId>,
     payloads: PayloadCache,
@@ -78,6 +84,15 @@ struct Entry {
     /// Deliveries finished since its history was last looked at.
     finished: u64,
     testing: bool,
+    /// Counts the endpoints that it has had: another URL, or the same one enabled again.
+    life: u32,
+}
+
+/// An attempt under way.
+struct Sent {
+    attempt: u32,
+    /// Of its webhook, when it was sent.
+    life: u32,
 }
 
 impl Core {
@@ -109,6 +124,8 @@ impl Core {
             lanes,
             calendar: BTreeSet::new(),
             sent: HashMap::default(),
+            begun: 0,
+            budget: 0,
             replays: Vec::new(),
             payloads: PayloadCache::new(limits::PAYLOADS_CACHED_BYTES),
             position: 0,
@@ -134,7 +151,11 @@ impl Core {
         self.watchers = Watchers::default();
         self.accounts_version = 0;
         self.position_moved_ms = None;
-        self.load()
+        self.sent.clear();
+        self.load()?;
+        // A disk that can be read but not written would have the same deliveries sent again and again.
+        self.store_position()?;
+        self.store.commit()
     }
 
     fn load(&mut self) -> Result<(), DeliveryError> {
@@ -169,19 +190,27 @@ impl Core {
         if webhook.is_active() {
             self.lanes.open(id);
         }
-        let entry =
-            Entry { webhook, cursor: Place::default(), next_due: None, waiting: 0, finished: 0, testing: false };
+        let entry = Entry {
+            webhook,
+            cursor: Place::default(),
+            next_due: None,
+            waiting: 0,
+            finished: 0,
+            testing: false,
+            life: 0,
+        };
         self.webhooks.insert(id, entry);
         self.by_account.entry(account).or_default().push(id);
     }
 
     /// Everything that is not a command: one turn of the loop, up to the commit. Returns whether there is more to do at once.
-    pub fn turn(&mut self, reports: impl IntoIterator<Item = Report>, now_ms: u64) -> Result<bool, DeliveryError> {
+    pub fn turn(&mut self, ended: Vec<Ended>, now_ms: u64) -> Result<bool, DeliveryError> {
+        self.budget = limits::RECORDED_PER_TURN_MAX;
         if self.directory.version() != self.accounts_version {
             self.follow_accounts()?;
         }
-        for report in reports {
-            self.take_report(report, now_ms)?;
+        for ended in ended {
+            self.note_attempt(ended, now_ms)?;
         }
         let mut more = self.take_events(now_ms)?;
         more |= self.go_on_with_replays(now_ms)?;
@@ -219,12 +248,12 @@ impl Core {
     /// committed with the next turn.
     pub fn next_job(&mut self, now_ms: u64) -> Result<Option<Job>, DeliveryError> {
         while let Some((ticket, queued)) = self.lanes.next(now_ms) {
-            let payload = match self.payload(ticket, queued)? {
-                Ok(payload) => payload,
-                Err(why) => {
-                    self.store.drop_delivery(ticket.delivery, &why)?;
+            let payload = match self.payload(ticket, queued) {
+                Ok(Body::There(payload)) => payload,
+                without => {
+                    // Whatever became of it, its worker is free again.
                     self.lanes.withdraw(ticket);
-                    self.note_finished(ticket.webhook);
+                    self.give_up(ticket, without?, now_ms)?;
                     continue;
                 }
             };
@@ -232,8 +261,10 @@ impl Core {
                 self.lanes.withdraw(ticket);
                 continue;
             };
-            self.sent.insert(ticket, queued.attempt);
+            self.begun += 1;
+            self.sent.insert(self.begun, Sent { attempt: queued.attempt, life: entry.life });
             return Ok(Some(Job {
+                number: self.begun,
                 ticket,
                 url: Arc::new(entry.webhook.url.clone()),
                 secrets: entry.webhook.secrets.clone(),
@@ -243,6 +274,11 @@ impl Core {
             }));
         }
         Ok(None)
+    }
+
+    /// Whether something waits to be committed.
+    pub fn is_changed(&self) -> bool {
+        self.store.is_changed()
     }
 
     /// When there is something to do though nothing comes in.
@@ -264,7 +300,6 @@ impl Core {
         self.lanes.under_way()
     }
 
-    /// What a committed turn changed may let the next events in, or a job out.
     fn entry(&mut self, webhook: WebhookId) -> Option<&mut Entry> {
         self.webhooks.get_mut(&webhook)
     }

@@ -1,40 +1,66 @@
 //! What came of attempts: success, another attempt later, the end of a delivery, the end of a webhook.
 
-use super::super::attempt::{Outcome, Report, Ticket};
+use super::super::attempt::{AttemptError, Outcome, Report, Ticket};
 use super::super::lanes::Verdict;
 use super::super::store::{NewDelivery, Next, Place};
 use super::super::{
     AttemptRecord, DeliveryError, DeliveryState, DisableReason, Disabled, EventId, EventKind, Payload, WebhookId, retry,
 };
-use super::Core;
+use super::{Core, Sent};
 use crate::limits;
 
 /// The status that says that an endpoint is gone for good (RFC 9110 §15.5.11).
 const GONE: u16 = 410;
 
+/// An attempt that has ended.
+pub struct Ended {
+    report: Report,
+    attempt: u32,
+    life: u32,
+    duration_ms: u64,
+    /// How long the endpoint has asked to be left alone.
+    asked_ms: Option<u64>,
+}
+
 impl Core {
-    /// Takes in what came of an attempt.
-    pub(super) fn take_report(&mut self, report: Report, now_ms: u64) -> Result<(), DeliveryError> {
-        let Report { ticket, outcome, duration } = report;
-        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let (verdict, asked_ms) = self.verdict(&outcome);
-        self.lanes.finish(ticket, verdict, duration_ms, now_ms);
-        // Of an attempt from before a recovery; its delivery is sent again.
-        let Some(attempt) = self.sent.remove(&ticket) else { return Ok(()) };
+    /// Gives back the workers of attempts that have ended, whatever becomes of the rest, and says which of them are known.
+    pub fn end_attempts(&mut self, reports: impl IntoIterator<Item = Report>, now_ms: u64) -> Vec<Ended> {
+        let mut known = Vec::new();
+        for report in reports {
+            let duration_ms = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
+            let (verdict, asked_ms) = self.verdict(&report.outcome);
+            match report.outcome {
+                // It says nothing of the endpoint.
+                Outcome::Failed(AttemptError::Sender) => self.lanes.withdraw(report.ticket),
+                _ => self.lanes.finish(report.ticket, verdict, duration_ms, now_ms),
+            }
+            // One from before a recovery is not known: its delivery is made again.
+            if let Some(Sent { attempt, life }) = self.sent.remove(&report.number) {
+                known.push(Ended { report, attempt, life, duration_ms, asked_ms });
+            }
+        }
+        known
+    }
+
+    /// Records what came of an attempt, and what follows.
+    pub(super) fn note_attempt(&mut self, ended: Ended, now_ms: u64) -> Result<(), DeliveryError> {
+        let Ended { report: Report { ticket, outcome, .. }, attempt, life, duration_ms, asked_ms } = ended;
+        if matches!(outcome, Outcome::Failed(AttemptError::Sender)) {
+            self.postpone(ticket, now_ms)?;
+            return self.refill(ticket.webhook, now_ms);
+        }
         let record = attempt_record(&outcome, duration_ms, now_ms);
         let next = self.next(ticket, attempt, &outcome, asked_ms, now_ms);
-        let waited = self.store.attempted(ticket.delivery, &record, next)?;
-        if waited {
+        if self.store.attempted(ticket.delivery, &record, next)? {
             match next {
                 Next::Retry { due_ms } => self.note_due(ticket.webhook, due_ms),
                 Next::Delivered | Next::Failed => self.note_finished(ticket.webhook),
             }
         }
-        self.note_health(ticket.webhook, &outcome, now_ms)?;
-        if self.lanes.room(ticket.webhook) >= limits::LANE_QUEUE_MAX / 2 {
-            self.fill_lane(ticket.webhook, now_ms)?;
+        if self.webhooks.get(&ticket.webhook).is_some_and(|entry| entry.life == life) {
+            self.note_health(ticket.webhook, &outcome, now_ms)?;
         }
-        Ok(())
+        self.refill(ticket.webhook, now_ms)
     }
 
     /// What the lane is told, and how long the endpoint has asked to be left alone.
@@ -102,7 +128,9 @@ impl Core {
         let from_seq = [lowest, replayed].into_iter().flatten().fold(position.min(kept), u64::min);
         entry.webhook.disabled = Some(Disabled { reason, at_ms: now_ms, from_seq });
         entry.waiting = 0;
-        entry.finished = entry.finished.saturating_add(dropped);
+        entry.life += 1;
+        // With its notice.
+        entry.finished = entry.finished.saturating_add(dropped + 1);
         let webhook = entry.webhook.clone();
         if let Some(due_ms) = entry.next_due.take() {
             self.calendar.remove(&(due_ms, id));
@@ -143,11 +171,14 @@ impl Core {
         payload: &Payload,
         now_ms: u64,
     ) -> Result<(), DeliveryError> {
-        for id in self.by_account.get(account).cloned().unwrap_or_default() {
+        let asked = |id: &&WebhookId| {
+            let webhook = &self.webhooks[*id].webhook;
+            webhook.is_active() && webhook.events.contains(EventKind::Operational)
+        };
+        let siblings = self.by_account.get(account).into_iter().flatten().filter(asked);
+        let siblings: Vec<WebhookId> = siblings.take(limits::OPERATIONAL_TOLD_MAX).copied().collect();
+        for id in siblings {
             let entry = &self.webhooks[&id];
-            if !entry.webhook.is_active() || !entry.webhook.events.contains(EventKind::Operational) {
-                continue;
-            }
             let due_ms = now_ms.max(entry.cursor.due_ms);
             let delivery = NewDelivery {
                 webhook: id,

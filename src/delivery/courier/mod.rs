@@ -80,7 +80,7 @@ impl Courier {
     pub fn attempt(&self, job: &Job) -> Report {
         let started = Instant::now();
         let outcome = self.carry(job, started).unwrap_or_else(Outcome::Failed);
-        Report { ticket: job.ticket, outcome, duration: started.elapsed() }
+        Report { number: job.number, ticket: job.ticket, outcome, duration: started.elapsed() }
     }
 
     /// Looks at a URL that somebody wants to be sent to: its text, and every address of its host now.
@@ -93,6 +93,8 @@ impl Courier {
     }
 
     fn carry(&self, job: &Job, started: Instant) -> Result<Outcome, AttemptError> {
+        // The operator may have narrowed what is allowed since the URL was given.
+        WebhookUrl::parse(job.url.as_str(), &self.ports, &self.allowed)?;
         let uri = readable(&job.url)?;
         let failed = |error| failure::explain(error, self.timeout, self.trusts_nobody);
         let answer = match self.agent.run(request(job, uri.clone())) {

@@ -114,6 +114,12 @@ impl Store {
         Ok(waited > 0)
     }
 
+    /// A delivery waits for its next attempt until then, without having had one.
+    pub fn postpone(&mut self, delivery: i64, due_ms: u64) -> Result<(), DeliveryError> {
+        let sql = "UPDATE deliveries SET due_ms = ?2 WHERE row = ?1 AND state = 'pending'";
+        self.changed(sql, (delivery, Number(due_ms))).map(drop)
+    }
+
     /// A delivery that waits ends without another attempt.
     pub fn drop_delivery(&mut self, delivery: i64, note: &str) -> Result<(), DeliveryError> {
         let sql = "UPDATE deliveries SET state = 'dropped', note = ?2 WHERE row = ?1 AND state = 'pending'";

@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, START_MS};
 use crate::accounts::{AccountChange, ChangeAccount, DeleteAccount, Tier};
-use crate::delivery::attempt::Outcome;
+use crate::delivery::attempt::{AttemptError, Outcome};
 use crate::delivery::command::ReplayWebhook;
 use crate::delivery::core::Events;
 use crate::delivery::{DeliveryError, DeliveryState, EventKind, WebhookOptions};
@@ -269,4 +269,101 @@ fn old_and_excess_history_goes() {
     assert!((10..=110).contains(&left.len()) && left.last().expect("the newest").0 == 300, "{} left", left.len());
     rig.pass(3_700_000);
     assert_eq!(rig.states(alice, webhook), []);
+}
+
+#[test]
+fn however_many_events_are_gone_the_lane_goes_on_behind_them() {
+    let mut rig = Rig::new();
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    let gone = 2 * limits::LANE_QUEUE_MAX as u64 + 100;
+    for _ in 0..gone {
+        rig.publish("trade.open", "w");
+    }
+    rig.run();
+    rig.jobs.clear();
+    rig.retain_from(gone + 1);
+    rig.restart();
+    rig.publish("trade.open", "w");
+    rig.run();
+    assert_eq!(rig.jobs.len(), 1);
+    rig.answer(200);
+    let states = rig.states(alice, webhook);
+    assert!(states[..gone as usize].iter().all(|(_, state)| *state == DeliveryState::Dropped));
+    assert_eq!(states[gone as usize..], [(gone + 1, DeliveryState::Delivered)]);
+}
+
+#[test]
+fn a_database_that_fails_costs_no_worker_and_no_delivery() {
+    let mut rig = Rig::with(WebhookOptions { workers: 4, ..WebhookOptions::default() });
+    let alice = rig.account("alice", &["w"]);
+    let webhooks: Vec<_> = (0..4).map(|number| rig.webhook(alice, &number.to_string())).collect();
+    for _ in 0..3 {
+        rig.publish("trade.open", "w");
+    }
+    rig.run();
+    let raw = rig.database();
+    for _ in 0..5 {
+        assert!(!rig.jobs.is_empty(), "workers are free");
+        raw.execute_batch("CREATE TRIGGER fails BEFORE UPDATE ON deliveries BEGIN SELECT RAISE(ABORT, 'fails'); END")
+            .expect("it can be changed");
+        let reports: Vec<_> = rig.jobs.drain(..).map(Rig::delivered).collect();
+        let ended = rig.core.end_attempts(reports, rig.now_ms);
+        assert!(rig.core.turn(ended, rig.now_ms).is_err());
+        assert_eq!(rig.core.under_way(), 0);
+        // As its recovery begins; else it would lock out the mending.
+        rig.core.store.roll_back();
+        raw.execute_batch("DROP TRIGGER fails").expect("mended");
+        rig.core.recover().expect("it can be used again");
+        rig.run();
+    }
+    while !rig.jobs.is_empty() {
+        rig.answer(200);
+    }
+    for webhook in webhooks {
+        let states = rig.states(alice, webhook);
+        assert_eq!(states, [1, 2, 3].map(|seq| (seq, DeliveryState::Delivered)));
+    }
+}
+
+#[test]
+fn a_shortage_of_our_own_is_no_attempt_and_no_failure_of_the_endpoint() {
+    let mut rig = Rig::with(WebhookOptions { retry_seconds: vec![], ..WebhookOptions::default() });
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    rig.publish("trade.open", "w");
+    rig.run();
+    for _ in 0..20 {
+        rig.report(0, Outcome::Failed(AttemptError::Sender));
+        rig.pass(limits::POSTPONED_MS);
+        assert_eq!(rig.jobs.len(), 1, "after a moment, in spite of no retries and of the breaker");
+    }
+    assert_eq!(rig.answer(200).attempt, 1);
+    assert_eq!(rig.get(alice, webhook).failures, 0);
+    assert_eq!(rig.history(alice, webhook)[0].attempts.len(), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_a_lane_is_full_hides_no_delivery() {
+    let mut rig = Rig::with(WebhookOptions { concurrency: 1, ..WebhookOptions::default() });
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    for number in 0..3 * limits::LANE_QUEUE_MAX {
+        if number == limits::LANE_QUEUE_MAX {
+            rig.now_ms -= 60_000;
+        }
+        rig.publish("trade.open", "w");
+        rig.run();
+        if number > limits::LANE_QUEUE_MAX && number % 3 == 0 {
+            rig.answer(200);
+        }
+    }
+    for _ in 0..10 {
+        while !rig.jobs.is_empty() {
+            rig.answer(200);
+        }
+        rig.pass(60_000);
+    }
+    let states = rig.states(alice, webhook);
+    assert!(states.iter().all(|(_, state)| *state == DeliveryState::Delivered), "{states:?}");
 }

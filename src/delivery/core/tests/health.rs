@@ -150,3 +150,21 @@ fn an_owner_who_disables_a_webhook_gets_nothing_more_and_no_notice() {
     assert_eq!(rig.states(alice, webhook), [(1, DeliveryState::Delivered), (2, DeliveryState::Dropped)]);
     assert!(rig.history(alice, webhook).iter().all(|record| record.state != DeliveryState::Notice));
 }
+
+#[test]
+fn what_the_old_address_answers_late_says_nothing_of_the_new_one() {
+    let mut rig = Rig::new();
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "old");
+    rig.publish("trade.open", "w");
+    rig.run();
+    let url = WebhookUrl::stored("https://example.com/new".to_owned());
+    let wanted = WebhookChange { asker: alice, webhook, url: Some(url.to_string()), events: None, is_active: None };
+    rig.command(MakeChange { wanted, url: Some(url) }).expect("changed");
+    rig.answer(410);
+    let changed = rig.get(alice, webhook);
+    assert!(changed.is_active() && changed.failures == 0);
+    rig.pass(30_000);
+    rig.answer(200);
+    assert_eq!(rig.states(alice, webhook), [(1, DeliveryState::Delivered)]);
+}

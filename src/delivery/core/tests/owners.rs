@@ -7,7 +7,7 @@ use crate::delivery::command::{
     WebhookChange,
 };
 use crate::delivery::core::{MakeChange, PrepareTest, RecordTest};
-use crate::delivery::{DeliveryError, DeliveryState, EventKind};
+use crate::delivery::{DeliveryError, DeliveryState, EventKind, WebhookOptions};
 use crate::limits;
 
 #[test]
@@ -93,7 +93,8 @@ fn a_test_is_one_attempt_of_its_own_one_at_a_time_and_stands_in_the_history() {
     let again = rig.command(PrepareTest(TestWebhook { asker: alice, webhook })).expect_err("one is under way");
     assert!(matches!(again, DeliveryError::TestUnderWay));
     let outcome = Outcome::Answered { status: 404, retry_after: None };
-    let report = Report { ticket: job.ticket, outcome, duration: std::time::Duration::from_millis(7) };
+    let report =
+        Report { number: job.number, ticket: job.ticket, outcome, duration: std::time::Duration::from_millis(7) };
     let (ticket, event) = (job.ticket, job.payload.event);
     let record = rig.command(RecordTest { ticket, event, report: Some(report) }).expect("recorded");
     assert_eq!((record.status, record.duration_ms), (Some(404), 7));
@@ -107,4 +108,19 @@ fn a_test_is_one_attempt_of_its_own_one_at_a_time_and_stands_in_the_history() {
     let given_up = RecordTest { ticket: second.ticket, event: second.payload.event, report: None };
     assert!(matches!(rig.command(given_up), Err(DeliveryError::Busy)));
     rig.command(PrepareTest(TestWebhook { asker: alice, webhook })).expect("and the one after it");
+}
+
+#[test]
+fn tests_count_in_the_history_like_deliveries() {
+    let mut rig = Rig::with(WebhookOptions { history: 10, ..WebhookOptions::default() });
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    for _ in 0..300 {
+        let job = rig.command(PrepareTest(TestWebhook { asker: alice, webhook })).expect("a job");
+        let (ticket, event) = (job.ticket, job.payload.event);
+        rig.command(RecordTest { ticket, event, report: Some(Rig::delivered(job)) }).expect("recorded");
+    }
+    rig.pass(limits::PRUNE_EVERY_MS);
+    rig.pass(limits::PRUNE_EVERY_MS);
+    assert!(rig.history(alice, webhook).len() <= 110);
 }

@@ -148,6 +148,11 @@ impl Rig {
         self.journal.0.oldest.store(oldest, Ordering::Relaxed);
     }
 
+    /// The file of the database, for what else happens to it.
+    pub fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.directory.path().join("webhooks.db")).expect("it is there")
+    }
+
     /// Turns until there is nothing more to do now; new jobs are added to `jobs`.
     pub fn run(&mut self) {
         self.run_with(Vec::new());
@@ -155,7 +160,8 @@ impl Rig {
 
     fn run_with(&mut self, mut reports: Vec<Report>) {
         loop {
-            let more = self.core.turn(reports.drain(..), self.now_ms).expect("a sound disk");
+            let ended = self.core.end_attempts(reports.drain(..), self.now_ms);
+            let more = self.core.turn(ended, self.now_ms).expect("a sound disk");
             self.core.commit(self.now_ms).expect("a sound disk");
             let before = self.jobs.len();
             while let Some(job) = self.core.next_job(self.now_ms).expect("a sound disk") {
@@ -180,9 +186,15 @@ impl Rig {
     /// Ends one of the attempts under way.
     pub fn report(&mut self, index: usize, outcome: Outcome) -> Job {
         let job = self.jobs.remove(index);
-        let report = Report { ticket: job.ticket, outcome, duration: Duration::from_millis(5) };
+        let report = Report { number: job.number, ticket: job.ticket, outcome, duration: Duration::from_millis(5) };
         self.run_with(vec![report]);
         job
+    }
+
+    /// The report of a success.
+    pub fn delivered(job: Job) -> Report {
+        let outcome = Outcome::Answered { status: 200, retry_after: None };
+        Report { number: job.number, ticket: job.ticket, outcome, duration: Duration::from_millis(5) }
     }
 
     pub fn timeout() -> Outcome {

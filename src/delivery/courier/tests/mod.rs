@@ -39,6 +39,7 @@ fn courier(options: &WebhookOptions) -> Courier {
 
 fn job(url: String) -> Job {
     Job {
+        number: 1,
         ticket: Ticket { webhook: WebhookId(0xabc), delivery: 7 },
         url: Arc::new(WebhookUrl::stored(url)),
         secrets: SigningSecrets { current: Arc::new(Secret::generate().expect("random numbers")), previous: None },
