@@ -747,6 +747,9 @@ pub const DELIVERY_COMMANDS_MAX: usize = 1_024;
 /// The stack of a thread that sends: four times what a debug build needs for TLS. It is address space until it is used.
 pub const DELIVERY_STACK_BYTES: usize = 512 << 10;
 
+/// What a worker holds while it sends: its stack as far as it is touched, and the buffers of its connection.
+pub const DELIVERY_BYTES_PER_WORKER: usize = 96 << 10;
+
 /// How far below the others (nice(1)) delivery threads run.
 pub const DELIVERY_NICE: i32 = 10;
 
@@ -821,7 +824,7 @@ pub const NAME_CACHED_MS: u64 = 10_000;
 pub const NAMES_CACHED_MAX: usize = 10_000;
 
 /// Connections kept open between deliveries: in all, to one host, and for how long.
-pub const IDLE_CONNECTIONS_MAX: usize = 512;
+pub const IDLE_CONNECTIONS_MAX: usize = 256;
 pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 16;
 pub const IDLE_CONNECTION_MS_MAX: u64 = 15_000;
 
@@ -895,6 +898,10 @@ pub const DESK_CONNECTIONS_MIN: u32 = 16;
 /// Process descriptors kept for everything that isn't a shard: journal segments, SQLite and its WAL, webhook
 /// connections, the standard streams.
 pub const DESCRIPTORS_RESERVED: u32 = 512;
+const _: () = assert!(
+    IDLE_CONNECTIONS_MAX + DELIVERY_WORKERS as usize + ASIDE_THREADS_MAX + 100 <= DESCRIPTORS_RESERVED as usize,
+    "more workers than the default take theirs from what is left"
+);
 
 /// From this many CPUs the hub moves off shard 0 and shares the delivery CPU. Below it, the only CPU beside the
 /// shards' is also where the machine's other work runs (webhook workers, a load generator), and each event would

@@ -7,7 +7,7 @@ use crate::limits::{
     DISK_AVAILABLE_BYTES_MIN, DISK_AVAILABLE_BYTES_WANTED, KERNEL_BYTES_PER_SOCKET, MEMORY_PERCENT_MAX,
     USER_BYTES_PER_SOCKET,
 };
-use crate::plan::{JOURNAL_BYTES, cpu_quota, fixed_bytes_per_shard, memory_limit, shards_for, slots_per_shard};
+use crate::plan::{FIXED_BYTES, cpu_quota, fixed_bytes_per_shard, memory_limit, shards_for, slots_per_shard};
 
 pub(super) fn checks(host: &Host, needs: Needs) -> Vec<Finding> {
     vec![
@@ -84,7 +84,7 @@ fn memory(host: &Host, needs: Needs) -> Finding {
     let descriptors = host.limit("Max open files").map_or(host.machine.descriptors_max, |limit| limit.hard);
     let shards = shards_for(needs.sockets, descriptors);
     // A table of descriptors is as long as the limit allows, however few sockets come.
-    let fixed = shards.saturating_mul(fixed_bytes_per_shard(slots_per_shard(descriptors))) + JOURNAL_BYTES;
+    let fixed = shards.saturating_mul(fixed_bytes_per_shard(slots_per_shard(descriptors))) + FIXED_BYTES;
     let wanted = needs.sockets.saturating_mul(USER_BYTES_PER_SOCKET + KERNEL_BYTES_PER_SOCKET).saturating_add(fixed);
     let available = host.machine.memory_available_bytes;
     let value = format!(

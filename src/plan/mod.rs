@@ -33,7 +33,7 @@ use indicatif::HumanCount;
 pub use cgroup::{CgroupMemory, cpu_quota, memory_limit};
 pub use cpu_list::{CpuList, CpuListError};
 pub use machine::{Machine, MachineError, decline_huge_pages, raise_descriptor_limit};
-pub use memory::{FirstLimit, JOURNAL_BYTES, MemoryPlan, Resource, fixed_bytes_per_shard};
+pub use memory::{FIXED_BYTES, FirstLimit, MemoryPlan, Resource, fixed_bytes_per_shard};
 pub use placement::Placement;
 
 /// What was asked for on the command line or in `stentor.toml`. All absent: the machine decides.
