@@ -740,6 +740,7 @@ pub const DELIVERY_WORKERS: u32 = 128;
 
 /// Checks of URLs and tests under way, each on a thread of its own.
 pub const ASIDE_THREADS_MAX: usize = 16;
+pub const ASIDE_THREADS_PER_ACCOUNT_MAX: usize = 4;
 
 /// Commands that wait for the core. Each has a request at a desk that waits for it.
 pub const DELIVERY_COMMANDS_MAX: usize = 1_024;

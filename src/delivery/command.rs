@@ -8,6 +8,8 @@ use crate::accounts::{AccountId, KeyNumber};
 /// Something to be done by the core's thread. It is answered once it is committed.
 pub trait Command: Send + 'static {
     type Answer: Send + 'static;
+    /// An error of the database is nobody's but the asker's: nothing was begun.
+    const ONLY_READS: bool = false;
 
     fn execute(self, core: &mut Core, now_ms: u64) -> Result<Self::Answer, DeliveryError>;
 }
@@ -99,9 +101,10 @@ pub struct TestWebhook {
 
 /// Commands and the type of their answers, for those that the core answers by itself.
 macro_rules! commands {
-    ($($command:ident => $answer:ty, $method:ident;)*) => {$(
+    ($($command:ident => $answer:ty, $method:ident, $only_reads:literal;)*) => {$(
         impl Command for $command {
             type Answer = $answer;
+            const ONLY_READS: bool = $only_reads;
 
             fn execute(self, core: &mut Core, now_ms: u64) -> Result<$answer, DeliveryError> {
                 core.$method(self, now_ms)
@@ -111,10 +114,10 @@ macro_rules! commands {
 }
 
 commands! {
-    ListWebhooks => Vec<Webhook>, list;
-    GetWebhook => Webhook, get;
-    DeleteWebhook => Webhook, delete;
-    RegenerateSecret => Webhook, regenerate;
-    ListDeliveries => Vec<DeliveryRecord>, deliveries;
-    ReplayWebhook => Replaying, replay;
+    ListWebhooks => Vec<Webhook>, list, true;
+    GetWebhook => Webhook, get, true;
+    DeleteWebhook => Webhook, delete, false;
+    RegenerateSecret => Webhook, regenerate, false;
+    ListDeliveries => Vec<DeliveryRecord>, deliveries, true;
+    ReplayWebhook => Replaying, replay, false;
 }

@@ -5,8 +5,7 @@
 //!        └─▶ the queue, if all are busy ──▶ whoever is done first looks here before it sleeps
 //! ```
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 use super::DeliveryError;
 use super::attempt::{Job, Report};
 use super::courier::Courier;
+use crate::accounts::AccountId;
 use crate::limits;
 
 /// Gets what came of each job, on a worker's thread.
@@ -185,7 +185,7 @@ impl Post {
 pub struct Aside {
     courier: Arc<Courier>,
     cpu: usize,
-    under_way: Arc<AtomicUsize>,
+    under_way: Arc<Mutex<HashMap<AccountId, usize>>>,
 }
 
 impl Aside {
@@ -193,9 +193,11 @@ impl Aside {
         Self { courier, cpu, under_way: Arc::default() }
     }
 
-    /// Runs a task on a thread of its own; `Busy` where [`ASIDE_THREADS_MAX`](crate::limits::ASIDE_THREADS_MAX) are under way.
-    pub fn run(&self, task: impl FnOnce(&Courier) + Send + 'static) -> Result<(), DeliveryError> {
-        let seat = Seat::take(&self.under_way).ok_or(DeliveryError::Busy)?;
+    /// Runs an account's task on a thread of its own; `Busy` where [`ASIDE_THREADS_MAX`](limits::ASIDE_THREADS_MAX) are under way, or
+    /// [`ASIDE_THREADS_PER_ACCOUNT_MAX`](limits::ASIDE_THREADS_PER_ACCOUNT_MAX) of this account: endpoints that hang must not keep
+    /// others from making theirs.
+    pub fn run(&self, account: AccountId, task: impl FnOnce(&Courier) + Send + 'static) -> Result<(), DeliveryError> {
+        let seat = Seat::take(&self.under_way, account).ok_or(DeliveryError::Busy)?;
         let (courier, cpu) = (self.courier.clone(), self.cpu);
         let work = move || {
             let _seat = seat;
@@ -207,18 +209,31 @@ impl Aside {
 }
 
 /// One of the threads that may be under way, given back when it ends or was never started.
-struct Seat(Arc<AtomicUsize>);
+struct Seat {
+    /// How many each account has; none has 0.
+    taken: Arc<Mutex<HashMap<AccountId, usize>>>,
+    account: AccountId,
+}
 
 impl Seat {
-    fn take(under_way: &Arc<AtomicUsize>) -> Option<Self> {
-        let seat = Self(under_way.clone());
-        (under_way.fetch_add(1, Ordering::Relaxed) < limits::ASIDE_THREADS_MAX).then_some(seat)
+    fn take(taken: &Arc<Mutex<HashMap<AccountId, usize>>>, account: AccountId) -> Option<Self> {
+        let mut seats = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, own) = (seats.values().sum::<usize>(), seats.get(&account).copied().unwrap_or(0));
+        if all >= limits::ASIDE_THREADS_MAX || own >= limits::ASIDE_THREADS_PER_ACCOUNT_MAX {
+            return None;
+        }
+        seats.insert(account, own + 1);
+        Some(Self { taken: taken.clone(), account })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut seats = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match seats.get_mut(&self.account) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(seats.remove(&self.account)),
+        }
     }
 }
 
@@ -409,15 +424,24 @@ mod tests {
                 let _ = opened.lock().expect("no holder panics").recv();
             }
         };
-        (0..limits::ASIDE_THREADS_MAX).for_each(|_| aside.run(task()).expect("a thread"));
-        (0..limits::ASIDE_THREADS_MAX).for_each(|_| started.recv_timeout(LONG).expect("a task"));
-        assert!(matches!(aside.run(task()), Err(DeliveryError::Busy)));
+        let is_busy = |account| matches!(aside.run(AccountId(account), task()), Err(DeliveryError::Busy));
+        let mut running = 0;
+        for account in 0.. {
+            let own = (0..limits::ASIDE_THREADS_PER_ACCOUNT_MAX).take_while(|_| !is_busy(account)).count();
+            assert!(is_busy(account), "of its own, or of all, there are no more");
+            running += own;
+            if own < limits::ASIDE_THREADS_PER_ACCOUNT_MAX {
+                break;
+            }
+        }
+        assert_eq!(running, limits::ASIDE_THREADS_MAX);
+        (0..running).for_each(|_| started.recv_timeout(LONG).expect("a task"));
         drop(gate);
         let waiting = Instant::now();
-        while aside.under_way.load(Ordering::Relaxed) > 0 {
+        while !aside.under_way.lock().expect("no holder panics").is_empty() {
             assert!(waiting.elapsed() < LONG, "seats are given back");
             thread::yield_now();
         }
-        aside.run(task()).expect("a thread again");
+        assert!(!is_busy(0));
     }
 }

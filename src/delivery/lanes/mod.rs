@@ -13,7 +13,7 @@
 //! * A worker is held until its attempt ends, whatever becomes of its lane. The lane it was lent to bears it until then: one that was
 //!   closed and opened again is another one.
 //! * Nobody asks lanes that have nothing to send, or can't yet: each step costs the logarithm of the others.
-//! * Only time from [`clock`] is looked at, which does not run backwards.
+//! * Only time from `clock.rs` is looked at, which does not run backwards.
 
 mod breaker;
 mod bucket;
