@@ -270,6 +270,7 @@ fn a_backup_of_a_running_server_is_restored_as_it_was() {
         ("journal".to_owned(), 0o700),
         ("jwt-secret".to_owned(), 0o600),
         ("lease".to_owned(), 0o600),
+        ("webhooks.db".to_owned(), 0o600),
     ];
     assert_eq!(files, expected);
     for file in ["jwt-secret", "journal/lease"] {
