@@ -363,9 +363,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const ADDRESS_WAIT_MS: u64 = 3_000;
 pub const ADDRESS_RETRY_MS: u64 = 20;
 
-/// SO_SNDBUF of every accepted socket (the kernel doubles it). It bounds what a socket that stopped reading holds in the
-/// kernel, and still carries a megabyte a second to the other side of the world.
+/// SO_SNDBUF of every accepted socket (the kernel doubles it). It bounds what is under way to a peer, and still carries a
+/// megabyte a second to the other side of the world.
 pub const SEND_BUFFER_BYTES: usize = 128 << 10;
+
+/// Bytes that the kernel takes for a socket past its peer's window (TCP_NOTSENT_LOWAT), unless one send brings more. It bounds
+/// what a socket that stopped reading holds: half as much as without it. A socket that reads has half a second to fall behind by
+/// so much at 100 KB/s, and loses nothing then: it goes on from the log.
+pub const UNSENT_BYTES_MAX: u32 = 64 << 10;
 
 /// A request's head. Browsers send up to 8 KiB of cookies to a shared host.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;

@@ -27,7 +27,7 @@ use crate::journal::{JournalHandle, JournalOptions, JournalService, OpenError, O
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::protocol::SessionRules;
 use crate::ring::probe::Unsupported;
-use crate::ring::{self, RingOptions, SocketRing};
+use crate::ring::{self, ListenOptions, RingOptions, SocketRing};
 use crate::shard::{
     Neighbours, Plane, SessionParts, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram,
 };
@@ -396,12 +396,16 @@ fn ring_options(slots: u32) -> RingOptions {
 }
 
 fn bind(address: SocketAddr, shards: usize) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
-    let patience = Duration::from_millis(limits::UNACKNOWLEDGED_MS_MAX.into());
+    let options = ListenOptions {
+        backlog: limits::LISTEN_BACKLOG,
+        send_buffer_bytes: limits::SEND_BUFFER_BYTES,
+        unsent_bytes: limits::UNSENT_BYTES_MAX,
+        unacknowledged_max: Duration::from_millis(limits::UNACKNOWLEDGED_MS_MAX.into()),
+    };
     let started = clock::now();
     let mut told = false;
     loop {
-        let bound = ring::bind_listeners(address, shards, limits::LISTEN_BACKLOG, limits::SEND_BUFFER_BYTES, patience);
-        match bound {
+        match ring::bind_listeners(address, shards, options) {
             Ok(bound) => return Ok(bound),
             Err(source) if source.kind() != io::ErrorKind::AddrInUse => {
                 return Err(StartError::Listen { address, source });

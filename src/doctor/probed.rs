@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ring::{RingOptions, SocketRing, bind_listeners, probe};
+use crate::limits;
+use crate::ring::{ListenOptions, RingOptions, SocketRing, bind_listeners, probe};
 
 /// The outcome of each trial; the messages are those of the errors.
 #[derive(Debug)]
@@ -36,7 +37,13 @@ impl Probed {
 /// Two listeners on one port, and one of them moved into a small ring, as the server does it with every socket.
 fn hand_over() -> io::Result<()> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (listeners, _) = bind_listeners(any_port, 2, 1, 16 << 10, Duration::from_secs(1))?;
+    let options = ListenOptions {
+        backlog: 1,
+        send_buffer_bytes: limits::SEND_BUFFER_BYTES,
+        unsent_bytes: limits::UNSENT_BYTES_MAX,
+        unacknowledged_max: Duration::from_secs(1),
+    };
+    let (listeners, _) = bind_listeners(any_port, 2, options)?;
     let small = RingOptions {
         slots: 1,
         submission_entries: 8,

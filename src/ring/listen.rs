@@ -7,19 +7,28 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+/// What accepted sockets inherit from their listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenOptions {
+    /// Connections that wait to be accepted.
+    pub backlog: i32,
+    /// SO_SNDBUF: bounds what is sent and not yet acknowledged (the kernel doubles it for its own bookkeeping, socket(7)).
+    pub send_buffer_bytes: usize,
+    /// TCP_NOTSENT_LOWAT, Linux 3.12: past the peer's window, the kernel takes no more than this. So a socket that stopped
+    /// reading is found out by its second send, and costs the peer's window instead of a whole send buffer.
+    pub unsent_bytes: u32,
+    /// TCP_USER_TIMEOUT: a peer that acknowledged nothing for so long is gone.
+    pub unacknowledged_max: Duration,
+}
+
 /// Binds `count` sockets to one address with SO_REUSEPORT and listens, so that the kernel spreads connections over
 /// them by a hash of the 4-tuple. Port 0 picks one free port for all.
 ///
-/// SO_REUSEPORT would let a second server of the same user join the port unnoticed; a first bind without it finds
-/// out. `send_buffer_bytes` becomes SO_SNDBUF, which accepted sockets inherit: it bounds what a socket that stopped
-/// reading can hold in the kernel (which doubles the figure for its own bookkeeping, socket(7)). So do TCP_NODELAY and
-/// TCP_USER_TIMEOUT: a peer that acknowledged nothing for `unacknowledged_max` is gone.
+/// SO_REUSEPORT would let a second server of the same user join the port unnoticed; a first bind without it finds out.
 pub fn bind_listeners(
     address: SocketAddr,
     count: usize,
-    backlog: i32,
-    send_buffer_bytes: usize,
-    unacknowledged_max: Duration,
+    options: ListenOptions,
 ) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
     let probe = stream_socket(address)?;
     probe.set_reuse_address(true)?;
@@ -31,11 +40,12 @@ pub fn bind_listeners(
         let socket = stream_socket(address)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        socket.set_send_buffer_size(send_buffer_bytes)?;
+        socket.set_send_buffer_size(options.send_buffer_bytes)?;
+        socket.set_tcp_notsent_lowat(options.unsent_bytes)?;
         socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_user_timeout(Some(unacknowledged_max))?;
+        socket.set_tcp_user_timeout(Some(options.unacknowledged_max))?;
         socket.bind(&SockAddr::from(address))?;
-        socket.listen(backlog)?;
+        socket.listen(options.backlog)?;
         listeners.push(OwnedFd::from(socket));
     }
     Ok((listeners, address))
@@ -59,4 +69,34 @@ fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(false)?;
     }
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A peer that does not read costs its window and what may be unsent, not the whole send buffer.
+    #[test]
+    fn little_is_taken_for_a_peer_that_does_not_read() {
+        let taken = |unsent_bytes| {
+            let options = ListenOptions {
+                backlog: 1,
+                send_buffer_bytes: 1 << 20,
+                unsent_bytes,
+                unacknowledged_max: Duration::from_secs(1),
+            };
+            let (mut listeners, address) =
+                bind_listeners(SocketAddr::from(([127, 0, 0, 1], 0)), 1, options).expect("bind");
+            let listener = TcpListener::from(listeners.remove(0));
+            let _peer = TcpStream::connect(address).expect("connect");
+            let (mut socket, _) = listener.accept().expect("accept");
+            socket.set_nonblocking(true).expect("nonblocking");
+            std::iter::from_fn(|| socket.write(&[0; 1 << 10]).ok()).sum::<usize>()
+        };
+        let (bounded, whole_buffer) = (taken(16 << 10), taken(u32::MAX));
+        assert!(bounded + (256 << 10) < whole_buffer, "{bounded} bytes taken, {whole_buffer} without the bound");
+    }
 }
