@@ -11,9 +11,15 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::floor::FloorError;
+use crate::fanout::FloorError;
 use crate::latency::latency_histogram;
 use crate::publisher::PublishError;
+
+/// Time between ordering a round and its first step: the publisher connects and builds its first request.
+pub const LEAD_NS: u64 = 100_000_000;
+
+/// How often the run looks whether a round is through. Rare enough to cost the measured threads nothing.
+pub const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A round to be driven.
 #[derive(Clone, Copy, Debug)]

@@ -1,17 +1,17 @@
 //! `loadgen` measures how fast a server reaches all of its sockets with an event, and checks that it reaches them all.
 //!
 //! ```text
-//!   args ─▶ run ─┬─▶ client threads:  Crowd (rings) ─▶ Inbox ─▶ OrderCheck, Catalogue, Recorder
-//!                │        ▲ frames
-//!                │   the server, or the Floor
-//!                │        ▲ POST /api/events at the intended times
-//!                ├─▶ Publisher (or nothing: the floor needs none)
-//!                └─▶ report: table, JSON, verdict
+//!   fanout: args ─▶ run ─┬─▶ client threads:  Crowd (rings) ─▶ Inbox ─▶ OrderCheck, Catalogue, Recorder
+//!                        │        ▲ frames
+//!                        │   the server, a rival, or the Floor
+//!                        │        ▲ POST /api/events at the intended times
+//!                        ├─▶ Publisher (or nothing: the floor needs none)
+//!                        └─▶ report: table, JSON, verdict
 //! ```
 //! * Load is an open loop: the [`schedule`] is fixed in advance, and latency counts from the intended time.
 //! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
 //! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
-//! * Sockets may stop reading for a while ([`stall`]); they are still held to every event.
+//! * Sockets may stop reading for a while (`--stalled`); they are still held to every event.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
@@ -28,11 +28,12 @@ mod courier;
 mod cpu;
 mod crowd;
 mod driver;
+mod error;
 mod event;
-mod floor;
+mod fanout;
+mod figures;
 mod frame;
 mod handshake;
-mod inbox;
 mod latency;
 mod limits;
 mod listener;
@@ -42,15 +43,12 @@ mod process;
 mod progress;
 mod publish;
 mod publisher;
-mod report;
-mod run;
 mod schedule;
-mod stall;
 mod storm;
-mod table;
 mod target;
 mod watchlists;
 mod webhooks;
+mod wording;
 
 use std::io::Write;
 use std::path::Path;
@@ -61,10 +59,11 @@ use std::sync::atomic::AtomicBool;
 use clap::Parser;
 use serde::Serialize;
 
-use crate::args::{Arguments, Command, UsageError, Versus};
+use crate::args::{Arguments, Command, UsageError};
+use crate::error::RunError;
+use crate::fanout::{Contender, Run};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
-use crate::run::{Run, RunError, Server};
 use crate::storm::StormRun;
 use crate::webhooks::WebhooksRun;
 
@@ -114,16 +113,14 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let interrupted = listen_for_signals().map_err(Failure::Signals)?;
     let (json, run) = match &arguments.command {
         Command::Fanout(fanout) => {
-            let endpoints = fanout.endpoints()?;
-            let paired = fanout.vs == Some(Versus::Floor);
-            let mut load = fanout.load.load(&fanout.floor, if paired { 2 } else { 1 })?;
+            let contenders = fanout.contenders()?;
+            let mut load = fanout.load.load(&fanout.floor, contenders.len() as u32)?;
             load.stall = fanout.stall(&load)?;
-            let server = Server { endpoints, publish_key: fanout.publish_key.clone(), pid: fanout.server_pid };
-            (&fanout.load.json, Run { load, server: Some(server), floor: paired, interrupted })
+            (&fanout.load.json, Run { load, contenders, interrupted })
         }
         Command::Floor(floor) => {
             let load = floor.load.load(&floor.floor, 1)?;
-            (&floor.load.json, Run { load, server: None, floor: true, interrupted })
+            (&floor.load.json, Run { load, contenders: vec![Contender::Floor], interrupted })
         }
         Command::Mixed(mixed) => {
             let mut nonce = [0; 16];
@@ -152,7 +149,7 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
     };
     let report = run.measure()?;
-    write_out(&table::render(&report), &report, json.as_deref())?;
+    write_out(&fanout::render(&report), &report, json.as_deref())?;
     Ok(Verdict { interrupted: report.interrupted, broken: report.broken })
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 
 /// Memory of a process, in bytes.
@@ -71,6 +72,15 @@ fn parse_sockstat(text: &str) -> Option<TcpMemory> {
 /// where `stat` counts in hundredths of a second.
 fn parse_schedstat(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
+}
+
+/// Raises the soft limit of open files to the hard one; returns what it is then.
+pub fn raise_descriptor_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it can't be raised, the old one is told.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

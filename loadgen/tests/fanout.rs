@@ -216,9 +216,30 @@ fn a_pair_gives_the_ratio_of_server_to_floor() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["sides"][1]["name"], "floor");
     assert_eq!(report["sides"][1]["latency"]["count"], 12 * 30);
-    let ratio = &report["pair"]["full_fanout"];
+    assert_eq!(report["pairs"][0]["versus"], "floor");
+    let ratio = &report["pairs"][0]["full_fanout"];
     assert!(ratio["min"].as_f64() > Some(0.0) && ratio["min"].as_f64() <= ratio["median"].as_f64(), "{ratio}");
     assert!(said(&output).contains("server ÷ floor"));
+}
+
+#[test]
+fn several_rivals_take_turns_and_each_is_checked() {
+    let (good, lossy) = (serve(Fault::None), serve(Fault::Lose));
+    let rival = |name: &str, port: u16| format!("--vs {name}=ws://127.0.0.1:{port}/ws");
+    let line = format!("--sockets 12 --events 8 --rounds 2 {} --vs floor --json -", rival("twin", good));
+    let output = loadgen(serve(Fault::None), &line);
+    assert_code(&output, 0);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let versus: Vec<_> = report["pairs"].as_array().unwrap().iter().map(|pair| pair["versus"].clone()).collect();
+    assert_eq!(versus, ["twin", "floor"]);
+    for side in 0..3 {
+        assert_eq!(report["sides"][side]["latency"]["count"], 8 * 12, "side {side}");
+    }
+    let output = loadgen(serve(Fault::None), &format!("--sockets 12 --events 8 {}", rival("lossy", lossy)));
+    assert_code(&output, 3);
+    assert!(said(&output).contains("lossy: 1 deliveries lost"), "{}", said(&output));
+    let twice = format!("--sockets 12 {} {}", rival("twin", good), rival("twin", good));
+    assert_code(&loadgen(good, &twice), 2);
 }
 
 #[test]

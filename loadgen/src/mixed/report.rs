@@ -9,8 +9,8 @@ use super::book::Fault;
 use super::inbox::{Harvest, Plan};
 use super::protocol::Protocol;
 use crate::driver::RoundOutcome;
+use crate::figures::{Machine, Quantiles, Span};
 use crate::process::Memory;
-use crate::report::{Machine, Quantiles, Span};
 
 /// A run whose books are closed.
 pub struct Closed {

@@ -20,12 +20,13 @@ use crate::addresses::{Sources, first_address};
 use crate::client::{Client, ClientError, ClientOptions, Tally};
 use crate::clock::Clock;
 use crate::crowd::CrowdPlan;
-use crate::driver::{Driver, RoundOutcome, RoundPlan};
+use crate::driver::{Driver, LEAD_NS, LOOK_EVERY, RoundOutcome, RoundPlan};
+use crate::error::RunError;
 use crate::limits::{HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
 use crate::process;
+use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
-use crate::run::{LEAD_NS, LOOK_EVERY, RunError, raise_descriptor_limit};
 use crate::schedule::Timetable;
 use crate::watchlists::{Watchlist, set_watchlists};
 

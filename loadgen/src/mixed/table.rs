@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::book::Fault;
 use super::report::{MixedReport, ProtocolReport};
-use crate::table::{megabytes, thousands, time};
+use crate::wording::{megabytes, thousands, time};
 
 /// Width of the first column and of the others.
 const NAME: usize = 34;

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::args::PublishLoad;
 use super::run::{Batches, Round};
+use crate::figures::{Machine, Quantiles, Span};
 use crate::latency::latency_histogram;
-use crate::report::{Machine, Quantiles, Span};
-use crate::table::{megabytes, thousands, time};
+use crate::wording::{megabytes, thousands, time};
 
 /// Width of the first column and of the others.
 const NAME: usize = 34;
@@ -145,7 +145,7 @@ pub fn render(report: &PublishReport) -> String {
             floor.record_bytes, settings.rounds
         );
         for (name, ratio) in [("  p50", floor.p50_ratio), ("  p99", floor.p99_ratio)] {
-            let _ = writeln!(text, "{name:NAME$}{}", ratio.map_or("-".into(), crate::table::ratio_text));
+            let _ = writeln!(text, "{name:NAME$}{}", ratio.map_or("-".into(), crate::wording::ratio_text));
         }
     }
     text

@@ -13,12 +13,12 @@ use super::report::{PublishReport, Singles};
 use crate::clock::Clock;
 use crate::courier::{Accepted, Courier, JSON, NDJSON, write_request};
 use crate::driver::DriverError;
+use crate::error::RunError;
 use crate::event::EventSource;
 use crate::latency::latency_histogram;
 use crate::limits::REQUESTS_AHEAD;
 use crate::progress::Progress;
 use crate::publisher::PublishError;
-use crate::run::RunError;
 
 /// What is to be done.
 pub struct PublishRun {

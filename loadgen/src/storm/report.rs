@@ -11,8 +11,8 @@ use super::inbox::Faults;
 use super::role::{Live, Moments, Resuming, Role};
 use super::run::History;
 use crate::driver::RoundOutcome;
-use crate::report::{Machine, Quantiles, Span};
-use crate::table::{megabytes, thousands, time};
+use crate::figures::{Machine, Quantiles, Span};
+use crate::wording::{megabytes, thousands, time};
 
 /// Width of the first column and of the others.
 const NAME: usize = 34;

@@ -4,15 +4,22 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::endpoint::{Conduct, Mischief};
-use crate::args::{DEFAULT_OWNER, UsageError, Versus, allowed_cpus, check_rate, parse_duration};
+use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_duration};
 use crate::cpu;
 use crate::event::EventWriter;
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, WEBHOOK_DELIVERIES_MAX, WEBHOOK_ENDPOINTS_MAX};
 use crate::schedule::Schedule;
 use crate::target::Target;
+
+/// What a run is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Versus {
+    /// The same request, posted in a bare loop.
+    Floor,
+}
 
 #[derive(Debug, Args)]
 pub struct WebhooksArguments {

@@ -10,8 +10,8 @@ use super::endpoint::Conduct;
 use super::floor::BareLoop;
 use super::run::Published;
 use super::sink::Tally;
+use crate::figures::{Machine, Quantiles, Span};
 use crate::process::Memory;
-use crate::report::{Machine, Quantiles, Span};
 
 /// What a run brought.
 pub struct Measured {

@@ -15,13 +15,14 @@ use super::report::{Measured, WebhooksReport};
 use super::sink::{BoundSink, HOOK, Sink, SinkPlan};
 use crate::clock::Clock;
 use crate::courier::{Courier, JSON, NDJSON, write_request};
-use crate::driver::{DriverError, RoundOutcome, RoundPlan};
+use crate::driver::{DriverError, LEAD_NS, LOOK_EVERY, RoundOutcome, RoundPlan};
+use crate::error::RunError;
 use crate::event::{EventSource, EventWriter};
 use crate::limits::{FIRST_DELIVERY_MS_MAX, LATE_DELIVERY_MS, SETUP_ANSWER_MS_MAX};
 use crate::process;
+use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
-use crate::run::{LEAD_NS, LOOK_EVERY, RunError, raise_descriptor_limit};
 use crate::schedule::{Schedule, Timetable};
 use crate::target::Target;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::report::WebhooksReport;
-use crate::table::{megabytes, thousands, time};
+use crate::wording::{megabytes, thousands, time};
 
 /// Width of the first column and of the other.
 const NAME: usize = 42;

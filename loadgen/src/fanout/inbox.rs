@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use memchr::memmem::{Finder, find};
 
+use super::stall::{Stall, StallEnd, StallPlan};
 use crate::carries::Carries;
 use crate::catalogue::Catalogue;
 use crate::event::{GAP_MARK, INDEX_MARK, index_in, number_behind};
@@ -23,7 +24,6 @@ use crate::latency::Recorder;
 use crate::listener::{Listener, Notice, Phase, Stream};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::Timetable;
-use crate::stall::{Stall, StallEnd, StallPlan};
 
 struct Socket {
     /// Over its timed deliveries; for the mean latency of each socket.

@@ -1,16 +1,16 @@
 //! The results of a run, as they are written to JSON. Units are in the names.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::args::Load;
-use crate::inbox::Harvest;
+use super::args::Load;
+use super::inbox::Harvest;
+use super::side::{Footprint, RoundBook};
+use crate::figures::{Machine, Quantiles, Span, us};
 use crate::latency::{latency_histogram, median};
-use crate::run::{Footprint, RoundBook};
 
 /// A side whose books are closed.
 pub struct Closed {
-    pub name: &'static str,
+    pub name: String,
     pub address: String,
     pub connect_seconds: f64,
     pub ended: u64,
@@ -26,28 +26,13 @@ pub struct Report {
     pub machine: Machine,
     pub settings: Settings,
     pub sides: Vec<SideReport>,
-    /// The first side divided by the second, round by round.
-    pub pair: Option<Pair>,
+    /// The first side divided by each of the others, round by round.
+    pub pairs: Vec<Pair>,
     pub interrupted: bool,
     /// What did not hold; empty where every delivery came, once, in order and whole.
     pub broken: Vec<String>,
     /// Why sockets ended before they were told to: the first few.
     pub ended_why: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Machine {
-    pub kernel: String,
-    pub cpus: usize,
-}
-
-impl Machine {
-    pub fn this() -> Self {
-        Self {
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -65,29 +50,9 @@ pub struct Settings {
     pub linger_us: f64,
 }
 
-/// The middle and the ends of some figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Span {
-    pub median: f64,
-    pub min: f64,
-    pub max: f64,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Quantiles {
-    pub count: u64,
-    pub mean_us: f64,
-    pub p50_us: f64,
-    pub p90_us: f64,
-    pub p99_us: f64,
-    pub p999_us: f64,
-    pub p9999_us: f64,
-    pub max_us: f64,
-}
-
 #[derive(Debug, Serialize)]
 pub struct SideReport {
-    pub name: &'static str,
+    pub name: String,
     pub address: String,
     pub connect_seconds: f64,
     /// Published, warm-ups and all.
@@ -162,9 +127,10 @@ pub struct MemoryReport {
     pub slab_bytes_per_socket: Option<f64>,
 }
 
-/// Ratios of the first side to the second.
+/// Ratios of the first side to another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pair {
+    pub versus: String,
     pub full_fanout: Option<Span>,
     pub deliveries_per_second: Option<Span>,
     pub p50: Option<Span>,
@@ -179,9 +145,9 @@ impl Report {
         let alone = closed.len() == 1;
         let sides: Vec<SideReport> = closed.into_iter().map(|side| SideReport::new(load, side, alone)).collect();
         let broken = sides.iter().flat_map(SideReport::broken).collect();
-        let pair = match &sides[..] {
-            [first, second] => Some(Pair::new(&first.rounds, &second.rounds)),
-            _ => None,
+        let pairs = match &sides[..] {
+            [first, others @ ..] => others.iter().map(|other| Pair::new(first, other)).collect(),
+            [] => Vec::new(),
         };
         Self {
             machine: Machine::this(),
@@ -199,7 +165,7 @@ impl Report {
                 linger_us: load.linger.as_secs_f64() * 1e6,
             },
             sides,
-            pair,
+            pairs,
             interrupted,
             broken,
             ended_why,
@@ -237,7 +203,6 @@ impl SideReport {
         let events = schedule.events_per_round() * side.rounds.len() as u32;
         let deliveries = f64::from(events) * f64::from(load.sockets);
         Self {
-            name: side.name,
             connect_seconds: side.connect_seconds,
             events,
             timed_steps: steps.len(),
@@ -283,6 +248,7 @@ impl SideReport {
                 })
                 .collect(),
             address: side.address,
+            name: side.name,
         }
     }
 
@@ -301,7 +267,7 @@ impl SideReport {
 }
 
 impl MemoryReport {
-    /// The kernel's figures count the sockets of both sides, so a pair has none of them.
+    /// The kernel's figures count the sockets of all sides, so only one that is alone has them.
     fn new(sockets: u32, side: &Closed, alone: bool) -> Self {
         let rss = |at: &Footprint| at.server.map(|memory| memory.rss_bytes);
         let kernel = |at: &Footprint| at.tcp.filter(|_| alone);
@@ -322,7 +288,11 @@ impl MemoryReport {
 }
 
 impl Pair {
-    fn new(first: &[RoundReport], second: &[RoundReport]) -> Self {
+    fn new(first: &SideReport, other: &SideReport) -> Self {
+        Self::of_rounds(&other.name, &first.rounds, &other.rounds)
+    }
+
+    fn of_rounds(versus: &str, first: &[RoundReport], second: &[RoundReport]) -> Self {
         let ratios = |of: fn(&RoundReport) -> Option<f64>| {
             let rounds = first.iter().zip(second);
             let ratios: Vec<f64> =
@@ -330,6 +300,7 @@ impl Pair {
             Span::of(&ratios)
         };
         Self {
+            versus: versus.to_owned(),
             full_fanout: ratios(|round| round.full_fanout_median_us),
             deliveries_per_second: ratios(|round| round.deliveries_per_second_median),
             p50: ratios(|round| Some(round.p50_us)),
@@ -337,45 +308,6 @@ impl Pair {
             server_cpu_per_delivery: ratios(|round| round.server_cpu_ns_per_delivery),
         }
     }
-}
-
-impl Span {
-    pub fn of(values: &[f64]) -> Option<Self> {
-        Some(Self {
-            median: median(values)?,
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        })
-    }
-
-    pub fn of_histogram(histogram: &Histogram<u64>) -> Option<Self> {
-        let median = us(histogram.value_at_quantile(0.5));
-        (!histogram.is_empty()).then(|| Self { median, min: us(histogram.min()), max: us(histogram.max()) })
-    }
-
-    fn scaled(self, by: f64) -> Self {
-        Self { median: self.median * by, min: self.min * by, max: self.max * by }
-    }
-}
-
-impl Quantiles {
-    pub fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| us(histogram.value_at_quantile(quantile));
-        Self {
-            count: histogram.len(),
-            mean_us: histogram.mean() / 1e3,
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            p9999_us: at(0.9999),
-            max_us: us(histogram.max()),
-        }
-    }
-}
-
-fn us(ns: u64) -> f64 {
-    ns as f64 / 1e3
 }
 
 #[cfg(test)]
@@ -396,7 +328,7 @@ mod tests {
     fn a_pairs_ratio_is_taken_round_by_round_so_that_a_slow_minute_hits_both() {
         let first = [round(105.0, 50.0), round(1050.0, 500.0), round(110.0, 55.0)];
         let second = [round(100.0, 50.0), round(1000.0, 500.0), round(100.0, 50.0)];
-        let pair = Pair::new(&first, &second);
+        let pair = Pair::of_rounds("floor", &first, &second);
         let full = pair.full_fanout.unwrap();
         assert!((full.median - 1.05).abs() < 1e-9 && (full.min - 1.05).abs() < 1e-9 && (full.max - 1.1).abs() < 1e-9);
         assert_eq!(pair.p50.unwrap().median, 1.0);
@@ -406,9 +338,9 @@ mod tests {
     #[test]
     fn rounds_without_a_figure_are_left_out_of_the_ratio() {
         let none = RoundReport { full_fanout_median_us: None, ..round(1.0, 0.0) };
-        let pair = Pair::new(&[none.clone(), round(4.0, 1.0)], &[round(2.0, 0.0), round(2.0, 1.0)]);
+        let pair = Pair::of_rounds("floor", &[none.clone(), round(4.0, 1.0)], &[round(2.0, 0.0), round(2.0, 1.0)]);
         assert_eq!(pair.full_fanout, Some(Span { median: 2.0, min: 2.0, max: 2.0 }));
         assert_eq!(pair.p50.unwrap().median, 1.0);
-        assert!(Pair::new(&[none], &[round(1.0, 1.0)]).full_fanout.is_none());
+        assert!(Pair::of_rounds("floor", &[none], &[round(1.0, 1.0)]).full_fanout.is_none());
     }
 }

@@ -1,0 +1,357 @@
+//! What `loadgen fanout` and `loadgen floor` are asked to do.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::rival::Rival;
+use super::run::{Contender, Server};
+use super::stall::StallPlan;
+use crate::addresses::ports_here;
+use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_duration};
+use crate::cpu;
+use crate::event::EventWriter;
+use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
+use crate::schedule::Schedule;
+use crate::target::Target;
+
+#[derive(Debug, Args)]
+pub struct FanoutArguments {
+    /// Where the sockets connect, such as ws://127.0.0.1:5001/ws/alerts?apiKey=KEY
+    #[arg(long, conflicts_with = "host")]
+    pub url: Option<String>,
+    /// The server, where everything is at Stentor's usual paths
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]
+    pub host: String,
+    /// The subscribers' key, put into the URL as apiKey
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Where events are posted [default: http://HOST/api/events]
+    #[arg(long, value_name = "URL")]
+    pub publish: Option<String>,
+    /// The publisher's key, sent as X-API-Key
+    #[arg(long)]
+    pub publish_key: Option<String>,
+    /// Run this beside the server, in turns, and give the ratio: `floor` (a bare send loop), or another server,
+    /// [NAME=]URL[,publish=URL][,publish-key=KEY][,pid=PID]; may be given several times
+    #[arg(long, value_name = "floor|SERVER")]
+    pub vs: Vec<Rival>,
+    /// So many of the sockets, or such a share of them (10%), stop reading at the first timed event and then go on
+    #[arg(long, value_name = "COUNT|SHARE%", value_parser = parse_share, conflicts_with_all = ["vs", "rounds"])]
+    pub stalled: Option<Share>,
+    /// How long those do not read
+    #[arg(long, default_value = "30s", value_parser = parse_duration, requires = "stalled")]
+    pub stall: Duration,
+    /// The server's process, to tell its memory and CPU time
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Let the load go to another machine
+    #[arg(long)]
+    pub allow_remote: bool,
+    #[command(flatten)]
+    pub load: LoadArguments,
+    #[command(flatten)]
+    pub floor: FloorOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct FloorArguments {
+    #[command(flatten)]
+    pub load: LoadArguments,
+    #[command(flatten)]
+    pub floor: FloorOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct FloorOptions {
+    /// The CPU of the floor's server thread: the one that the server's shard has [default: the first]
+    #[arg(long, value_name = "CPU")]
+    pub server_cpu: Option<usize>,
+    /// Let the floor send a burst as one send a socket, not one per event: what perfect coalescing costs
+    #[arg(long)]
+    pub floor_coalesces: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LoadArguments {
+    /// How many sockets listen (on each side of a pair)
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sockets: u32,
+    /// Timed events in all [default: 20]
+    #[arg(long, conflicts_with_all = ["burst", "bursts"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub events: Option<u32>,
+    /// Events of one burst; a burst is one NDJSON request
+    #[arg(long, requires = "bursts", value_parser = clap::value_parser!(u32).range(1..=i64::from(BURST_EVENTS_MAX)))]
+    pub burst: Option<u32>,
+    /// Timed bursts in all
+    #[arg(long, requires = "burst", value_parser = clap::value_parser!(u32).range(1..))]
+    pub bursts: Option<u32>,
+    /// Time between two events, or two bursts
+    #[arg(long, default_value = "1s", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Events per second, instead of --interval
+    #[arg(long, conflicts_with = "interval")]
+    pub rate: Option<f64>,
+    /// Bytes of one published event
+    #[arg(long, default_value_t = 250)]
+    pub payload: usize,
+    /// The wallet whose trades are published
+    #[arg(long, default_value = DEFAULT_OWNER)]
+    pub owner: String,
+    /// Events (or bursts) at the start of each round that are checked but not timed
+    #[arg(long, default_value_t = 1)]
+    pub warmup: u32,
+    /// Into how many rounds the timed events are divided [default: 1, or 5 in a pair]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: Option<u32>,
+    /// Client threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: u32,
+    /// The client threads' CPUs, such as 1 or 2-5,8 [default: the last]
+    #[arg(long, value_name = "LIST")]
+    pub cpu: Option<String>,
+    /// The publisher's CPU [default: the client's, so that the server keeps its own]
+    #[arg(long, value_name = "CPU")]
+    pub publisher_cpu: Option<usize>,
+    /// How long a client thread spins without news before it sleeps. On one machine the sender pays for waking it, and in
+    /// a virtual machine most of a send can be that; with 0s the figures then tell more of the idle loop than of the server
+    #[arg(long, default_value = "200us", value_parser = parse_duration)]
+    pub linger: Duration,
+    /// How long to wait between connecting and the first event
+    #[arg(long, default_value = "300ms", value_parser = parse_duration)]
+    pub settle: Duration,
+    /// How long no delivery may come before those still missing count as lost
+    #[arg(long, default_value = "5s", value_parser = parse_duration)]
+    pub drain: Duration,
+    /// How long the whole run may take
+    #[arg(long, default_value = "10m", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Also write the results as JSON, to a file or to standard output (-)
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<PathBuf>,
+}
+
+/// What fanout and floor do, with every default filled in.
+#[derive(Clone, Debug)]
+pub struct Load {
+    pub sockets: u32,
+    pub schedule: Schedule,
+    pub payload_bytes: usize,
+    pub events: EventWriter,
+    pub threads: u32,
+    /// Client thread n runs on the n-th of these, counted round.
+    pub client_cpus: Vec<usize>,
+    pub publisher_cpu: usize,
+    pub server_cpu: usize,
+    pub floor_coalesces: bool,
+    pub stall: Option<StallPlan>,
+    pub ports: RangeInclusive<u16>,
+    pub linger: Duration,
+    pub settle: Duration,
+    pub drain: Duration,
+    pub timeout: Duration,
+}
+
+/// A server under load: where its sockets connect, and where events are posted.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    pub subscribe: Target,
+    pub publish: Target,
+}
+
+impl FanoutArguments {
+    /// Whoever is measured, the server first; the others in the order in which they were named.
+    pub fn contenders(&self) -> Result<Vec<Contender>, UsageError> {
+        let server = Server {
+            name: "server".to_owned(),
+            endpoints: self.endpoints()?,
+            publish_key: self.publish_key.clone(),
+            pid: self.server_pid,
+        };
+        let mut contenders = vec![Contender::Server(server)];
+        for rival in &self.vs {
+            contenders.push(rival.contender(self.allow_remote)?);
+            let (rival, others) = contenders.split_last().expect("one was just pushed");
+            if others.iter().any(|other| other.name() == rival.name()) {
+                return Err(UsageError::SameName(rival.name().to_owned()));
+            }
+        }
+        Ok(contenders)
+    }
+
+    fn endpoints(&self) -> Result<Endpoints, UsageError> {
+        let default_url = format!("ws://{}/ws/alerts", self.host);
+        let mut subscribe = Target::parse(self.url.as_deref().unwrap_or(&default_url), "ws")?;
+        if let Some(key) = &self.key {
+            subscribe = subscribe.with_query("apiKey", key);
+        }
+        let default_publish = format!("http://{}/api/events", subscribe.authority());
+        let publish = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
+        subscribe.check_local(self.allow_remote)?;
+        publish.check_local(self.allow_remote)?;
+        Ok(Endpoints { subscribe, publish })
+    }
+}
+
+impl FanoutArguments {
+    /// Which sockets stall; every one must see the load go on afterwards.
+    pub fn stall(&self, load: &Load) -> Result<Option<StallPlan>, UsageError> {
+        let Some(share) = self.stalled else { return Ok(None) };
+        let sockets = match share {
+            Share::Count(sockets) => sockets,
+            Share::Percent(percent) => (f64::from(load.sockets) * percent / 100.0).round() as u32,
+        };
+        if sockets > load.sockets {
+            return Err(UsageError::Stalled(sockets));
+        }
+        let stall_ns = self.stall.as_nanos() as u64;
+        let last_ns = load.schedule.offset_ns(load.schedule.timed_steps.saturating_sub(1));
+        if last_ns <= stall_ns {
+            return Err(UsageError::StallTooLong { stall: self.stall, load: Duration::from_nanos(last_ns) });
+        }
+        Ok(Some(StallPlan { sockets, stall_ns }))
+    }
+}
+
+impl LoadArguments {
+    /// Checks the values against each other and against this machine's CPUs. `sides`: how many contenders there are.
+    pub fn load(&self, floor: &FloorOptions, sides: u32) -> Result<Load, UsageError> {
+        if u64::from(self.sockets) * u64::from(sides) > u64::from(SOCKETS_MAX) {
+            return Err(UsageError::Sockets(self.sockets));
+        }
+        let schedule = self.schedule(sides)?;
+        let allowed = allowed_cpus()?;
+        let known = |cpu: usize| {
+            let unknown = || UsageError::Cpu(format!("CPU {cpu} is not one that this process may use ({allowed:?})"));
+            allowed.contains(&cpu).then_some(cpu).ok_or_else(unknown)
+        };
+        let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
+        let client_cpus = match &self.cpu {
+            Some(list) => cpu::parse_list(list).map_err(UsageError::Cpu)?,
+            None => vec![last],
+        };
+        client_cpus.iter().try_for_each(|cpu| known(*cpu).map(drop))?;
+        Ok(Load {
+            sockets: self.sockets,
+            events: EventWriter::new(&self.owner, self.payload, schedule.events())?,
+            schedule,
+            payload_bytes: self.payload,
+            threads: self.threads.min(self.sockets),
+            publisher_cpu: known(self.publisher_cpu.unwrap_or(client_cpus[client_cpus.len() - 1]))?,
+            client_cpus,
+            server_cpu: known(floor.server_cpu.unwrap_or(first))?,
+            floor_coalesces: floor.floor_coalesces,
+            stall: None,
+            ports: ports_here(),
+            linger: self.linger,
+            settle: self.settle,
+            drain: self.drain,
+            timeout: self.timeout,
+        })
+    }
+
+    fn schedule(&self, sides: u32) -> Result<Schedule, UsageError> {
+        let steps = self.bursts.or(self.events).unwrap_or(20);
+        let burst = self.burst.unwrap_or(1);
+        let rounds = self.rounds.unwrap_or(if sides > 1 { 5 } else { 1 }).min(steps);
+        let interval_ns = match self.rate {
+            Some(rate) => (f64::from(burst) * 1e9 / check_rate(rate)?) as u64,
+            None => self.interval.as_nanos() as u64,
+        };
+        let timed_steps = steps.div_ceil(rounds);
+        let schedule = Schedule { burst, interval_ns, rounds, warmup_steps: self.warmup, timed_steps };
+        let events = (u64::from(self.warmup) + u64::from(timed_steps)) * u64::from(burst) * u64::from(rounds);
+        if events > EVENTS_MAX {
+            return Err(UsageError::Events(events));
+        }
+        Ok(schedule)
+    }
+}
+
+/// Some of the sockets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    Count(u32),
+    Percent(f64),
+}
+
+/// Reads `1000` or `10%`.
+fn parse_share(text: &str) -> Result<Share, String> {
+    let wrong = || format!("`{text}` is neither a number of sockets nor a share of them: write 1000 or 10%");
+    match text.strip_suffix('%') {
+        Some(percent) => match percent.trim().parse() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Share::Percent(percent)),
+            _ => Err(wrong()),
+        },
+        None => text.parse().map(Share::Count).map_err(|_| wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    fn fanout(line: &str) -> FanoutArguments {
+        let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Fanout(arguments) => arguments,
+            _ => unreachable!("asked for fanout"),
+        }
+    }
+
+    #[test]
+    fn host_and_key_make_the_usual_endpoints() {
+        let endpoints = fanout("--host 127.0.0.1:6000 --key abc").endpoints().unwrap();
+        assert_eq!(endpoints.subscribe.path, "/ws/alerts?apiKey=abc");
+        assert_eq!(endpoints.publish.authority(), "127.0.0.1:6000");
+        assert_eq!(endpoints.publish.path, "/api/events");
+    }
+
+    #[test]
+    fn another_machine_is_refused_for_subscribing_and_for_publishing() {
+        assert!(fanout("--url ws://10.0.0.1:1/").endpoints().is_err());
+        assert!(fanout("--url ws://127.0.0.1:1/ --publish http://10.0.0.1:1/").endpoints().is_err());
+        assert!(fanout("--url ws://10.0.0.1:1/ --allow-remote").endpoints().is_ok());
+    }
+
+    #[test]
+    fn a_rate_of_bursts_counts_events() {
+        let schedule = fanout("--burst 10 --bursts 7 --rate 1000 --rounds 2 --warmup 0").load.schedule(1).unwrap();
+        assert_eq!((schedule.interval_ns, schedule.timed_steps, schedule.rounds), (10_000_000, 4, 2));
+    }
+
+    #[test]
+    fn a_pair_has_five_rounds_unless_there_are_fewer_events() {
+        assert_eq!(fanout("--events 50").load.schedule(2).unwrap().rounds, 5);
+        assert_eq!(fanout("--events 3").load.schedule(2).unwrap().rounds, 3);
+        assert_eq!(fanout("--events 50").load.schedule(1).unwrap().rounds, 1);
+    }
+
+    #[test]
+    fn some_sockets_stall_for_less_than_the_load_lasts() {
+        let stall = |line: &str| {
+            let arguments = fanout(line);
+            arguments.stall(&arguments.load.load(&arguments.floor, 1).unwrap())
+        };
+        let plan = stall("--sockets 250 --events 400 --rate 10 --stalled 10%").unwrap().unwrap();
+        assert_eq!((plan.sockets, plan.stall_ns), (25, 30_000_000_000));
+        assert_eq!(stall("--sockets 250 --stalled 7 --stall 1s").unwrap().unwrap().sockets, 7);
+        assert_eq!(stall("--sockets 250").unwrap(), None);
+        let message = stall("--sockets 250 --stalled 7 --events 20").unwrap_err().to_string();
+        assert!(message.contains("30s outlasts"), "{message}");
+        assert!(stall("--sockets 250 --stalled 251 --stall 1s").is_err());
+        assert!(parse_share("110%").is_err() && parse_share("many").is_err());
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_refused() {
+        let arguments = fanout("--cpu 1023");
+        let message = arguments.load.load(&arguments.floor, 1).unwrap_err().to_string();
+        assert!(message.contains("1023"), "{message}");
+    }
+}

@@ -1,0 +1,23 @@
+//! `loadgen fanout` and `loadgen floor`: one event, or a burst, to all sockets, timed and checked; the contenders in turns.
+//!
+//! ```text
+//!   args ─▶ contenders: the server, the floor (a bare send loop), rivals ─▶ a Side each, with its own sockets
+//!   run  ─▶ connect all ─▶ rounds in turns: A, B, …, A, B, … ─▶ harvest ─▶ report ─▶ table, JSON
+//! ```
+
+mod args;
+mod floor;
+mod inbox;
+mod report;
+mod rival;
+mod run;
+mod side;
+mod stall;
+mod table;
+mod watch;
+
+pub use args::{FanoutArguments, FloorArguments};
+pub use floor::FloorError;
+pub use rival::RivalError;
+pub use run::{Contender, Run};
+pub use table::render;

@@ -1,0 +1,139 @@
+//! Whom a server is measured beside: what `--vs` says.
+
+use std::str::FromStr;
+
+use super::args::Endpoints;
+use super::run::{Contender, Server};
+use crate::args::UsageError;
+use crate::target::{Target, TargetError};
+
+/// The other side of a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rival {
+    /// A bare `send(2)` loop.
+    Floor,
+    Server(RivalServer),
+}
+
+/// `[NAME=]URL[,publish=URL][,publish-key=KEY][,pid=PID]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RivalServer {
+    pub name: String,
+    /// Where its sockets connect.
+    pub url: String,
+    /// Where events are posted; as Stentor has it where it is not named.
+    pub publish: Option<String>,
+    pub publish_key: Option<String>,
+    pub pid: Option<u32>,
+}
+
+/// `--vs` says something that can't be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RivalError {
+    #[error(
+        "--vs `{0}`: write floor, or [NAME=]ws://IP:PORT/PATH[,publish=http://IP:PORT/PATH][,publish-key=KEY][,pid=PID]"
+    )]
+    Form(String),
+    #[error("--vs: `{0}` is none of publish=, publish-key= and pid=")]
+    Option(String),
+    #[error("--vs: `pid={0}` is no process id")]
+    Pid(String),
+}
+
+impl FromStr for Rival {
+    type Err = RivalError;
+
+    fn from_str(text: &str) -> Result<Self, RivalError> {
+        if text == "floor" {
+            return Ok(Self::Floor);
+        }
+        let mut parts = text.split(',');
+        let first = parts.next().unwrap_or_default();
+        // A URL's query may hold an equals sign: a name stands before the scheme.
+        let (name, url) = match first.split_once('=') {
+            Some((name, url)) if !name.contains(':') => (name, url),
+            _ => ("other", first),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || !name.bytes().all(plain) || name == "floor" || !url.contains("://") {
+            return Err(RivalError::Form(text.to_owned()));
+        }
+        let mut server =
+            RivalServer { name: name.to_owned(), url: url.to_owned(), publish: None, publish_key: None, pid: None };
+        for part in parts {
+            match part.split_once('=') {
+                Some(("publish", url)) => server.publish = Some(url.to_owned()),
+                Some(("publish-key", key)) => server.publish_key = Some(key.to_owned()),
+                Some(("pid", pid)) => {
+                    server.pid = Some(pid.parse().map_err(|_| RivalError::Pid(pid.to_owned()))?);
+                }
+                _ => return Err(RivalError::Option(part.to_owned())),
+            }
+        }
+        Ok(Self::Server(server))
+    }
+}
+
+impl Rival {
+    pub fn contender(&self, allow_remote: bool) -> Result<Contender, UsageError> {
+        let Self::Server(rival) = self else { return Ok(Contender::Floor) };
+        let endpoints = rival.endpoints(allow_remote)?;
+        let (publish_key, pid) = (rival.publish_key.clone(), rival.pid);
+        Ok(Contender::Server(Server { name: rival.name.clone(), endpoints, publish_key, pid }))
+    }
+}
+
+impl RivalServer {
+    fn endpoints(&self, allow_remote: bool) -> Result<Endpoints, TargetError> {
+        let subscribe = Target::parse(&self.url, "ws")?;
+        let publish = match &self.publish {
+            Some(url) => Target::parse(url, "http")?,
+            None => Target::parse(&format!("http://{}/api/events", subscribe.authority()), "http")?,
+        };
+        subscribe.check_local(allow_remote)?;
+        publish.check_local(allow_remote)?;
+        Ok(Endpoints { subscribe, publish })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(text: &str) -> RivalServer {
+        match text.parse() {
+            Ok(Rival::Server(server)) => server,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_rival_is_the_floor_or_a_server_with_a_name() {
+        assert_eq!("floor".parse(), Ok(Rival::Floor));
+        let peer =
+            server("nchan=ws://127.0.0.1:8081/sub?id=a,publish=http://127.0.0.1:8081/pub?id=a,publish-key=k=,pid=7");
+        assert_eq!((peer.name.as_str(), peer.url.as_str()), ("nchan", "ws://127.0.0.1:8081/sub?id=a"));
+        assert_eq!(peer.publish.as_deref(), Some("http://127.0.0.1:8081/pub?id=a"));
+        assert_eq!((peer.publish_key.as_deref(), peer.pid), (Some("k="), Some(7)));
+        let other = server("ws://127.0.0.1:5002/ws/alerts?apiKey=k");
+        assert_eq!((other.name.as_str(), other.url.as_str()), ("other", "ws://127.0.0.1:5002/ws/alerts?apiKey=k"));
+        assert_eq!(other.endpoints(false).unwrap().publish.path, "/api/events");
+    }
+
+    #[test]
+    fn what_is_no_rival_is_told_with_the_form() {
+        for wrong in
+            ["", "ceiling", "=ws://127.0.0.1:1/", "a b=ws://127.0.0.1:1/", "floor=ws://127.0.0.1:1/", "x=nowhere"]
+        {
+            assert_eq!(wrong.parse::<Rival>(), Err(RivalError::Form(wrong.to_owned())));
+        }
+        assert_eq!("ws://127.0.0.1:1/,key=k".parse::<Rival>(), Err(RivalError::Option("key=k".to_owned())));
+        assert_eq!("ws://127.0.0.1:1/,pid=x".parse::<Rival>(), Err(RivalError::Pid("x".to_owned())));
+    }
+
+    #[test]
+    fn a_rival_on_another_machine_needs_consent_too() {
+        let remote = server("ws://127.0.0.1:1/,publish=http://10.0.0.1:1/");
+        assert!(remote.endpoints(false).is_err() && remote.endpoints(true).is_ok());
+    }
+}
