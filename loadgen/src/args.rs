@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cpu;
 use crate::event::EventError;
-use crate::fanout::{FanoutArguments, FloorArguments, RivalError};
+use crate::fanout::{AssertionError, BaselineError, FanoutArguments, FloorArguments, RivalError};
 use crate::limits::{EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX, WEBHOOK_DELIVERIES_MAX};
 use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
@@ -54,6 +54,10 @@ pub enum UsageError {
     Event(#[from] EventError),
     #[error(transparent)]
     Rival(#[from] RivalError),
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
     #[error("{0}")]
     Cpu(String),
     #[error("--sockets {0}: loadgen holds at most {SOCKETS_MAX}")]

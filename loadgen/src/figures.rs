@@ -1,11 +1,12 @@
 //! Figures as every report has them. Units are in the names.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::latency::median;
 
-#[derive(Debug, Serialize)]
+/// Where a run was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     pub kernel: String,
     pub cpus: usize,
@@ -21,14 +22,14 @@ impl Machine {
 }
 
 /// The middle and the ends of some figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     pub median: f64,
     pub min: f64,
     pub max: f64,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Quantiles {
     pub count: u64,
     pub mean_us: f64,

@@ -16,7 +16,8 @@
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
-//! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged.
+//! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged, or an
+//! assertion did not hold.
 
 mod addresses;
 mod args;
@@ -61,7 +62,7 @@ use serde::Serialize;
 
 use crate::args::{Arguments, Command, UsageError};
 use crate::error::RunError;
-use crate::fanout::{Contender, Run};
+use crate::fanout::{Contender, Gate, Run};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
 use crate::storm::StormRun;
@@ -111,16 +112,17 @@ struct Verdict {
 
 fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let interrupted = listen_for_signals().map_err(Failure::Signals)?;
-    let (json, run) = match &arguments.command {
+    let (json, run, gate) = match &arguments.command {
         Command::Fanout(fanout) => {
             let contenders = fanout.contenders()?;
             let mut load = fanout.load.load(&fanout.floor, contenders.len() as u32)?;
             load.stall = fanout.stall(&load)?;
-            (&fanout.load.json, Run { load, contenders, interrupted })
+            let gate = fanout.gate(&contenders, &load)?;
+            (&fanout.load.json, Run { load, contenders, interrupted }, gate)
         }
         Command::Floor(floor) => {
             let load = floor.load.load(&floor.floor, 1)?;
-            (&floor.load.json, Run { load, contenders: vec![Contender::Floor], interrupted })
+            (&floor.load.json, Run { load, contenders: vec![Contender::Floor], interrupted }, Gate::default())
         }
         Command::Mixed(mixed) => {
             let mut nonce = [0; 16];
@@ -148,7 +150,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             return Ok(Verdict { interrupted: false, broken: report.broken });
         }
     };
-    let report = run.measure()?;
+    let mut report = run.measure()?;
+    if let Some(warning) = gate.warning(&report) {
+        eprintln!("loadgen: {warning}");
+    }
+    let missed = gate.broken(&report);
+    report.broken.extend(missed);
     write_out(&fanout::render(&report), &report, json.as_deref())?;
     Ok(Verdict { interrupted: report.interrupted, broken: report.broken })
 }

@@ -258,6 +258,43 @@ fn what_a_server_does_wrong_is_counted_and_exits_with_3() {
 }
 
 #[test]
+fn an_assertion_that_does_not_hold_is_one_line_and_exits_with_3() {
+    let output = loadgen(serve(Fault::None), "--sockets 10 --events 8 --assert 'p50<9m' --assert lost=0");
+    assert_code(&output, 2);
+    let output = loadgen(serve(Fault::None), "--sockets 10 --events 8 --assert 'p50<9s' --assert lost=0");
+    assert_code(&output, 0);
+    let line = "--sockets 10 --events 9 --rounds 3 --vs floor --assert 'p50<1us' --assert 'ratio.floor.p50<0.001' --assert lost=0";
+    let output = loadgen(serve(Fault::None), line);
+    assert_code(&output, 3);
+    let told = said(&output);
+    let last = told.lines().last().unwrap();
+    assert!(last.contains("p50 < 1.0 µs was asked") && last.contains("ratio.floor.p50 < 0.001"), "{told}");
+    for wrong in ["ratio.floor.p50<1.1", "memory<1GiB", "speed<1"] {
+        let output = loadgen(serve(Fault::None), &format!("--sockets 10 --assert '{wrong}'"));
+        assert_code(&output, 2);
+        assert!(said(&output).contains("--assert"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_run_is_held_against_an_earlier_one() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("fanout-baseline.json");
+    let load = "--sockets 10 --events 9 --rounds 3 --vs floor";
+    assert_code(&loadgen(serve(Fault::None), &format!("{load} --json {}", path.display())), 0);
+    let against = |more: &str| loadgen(serve(Fault::None), &format!("{load} --baseline {} {more}", path.display()));
+    assert_code(&against("--max-regression 1000%"), 0);
+    let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    report["pairs"][0]["p50"]["median"] = 1e-6.into();
+    std::fs::write(&path, report.to_string()).unwrap();
+    let output = against("--max-regression 1000%");
+    assert_code(&output, 3);
+    assert!(said(&output).contains("above the baseline's"), "{}", said(&output));
+    let output = against("--payload 300");
+    assert_code(&output, 2);
+    assert!(said(&output).contains("bytes of an event"), "{}", said(&output));
+}
+
+#[test]
 fn a_refusal_is_told_with_status_and_body_and_exits_with_1() {
     let output = loadgen(serve(Fault::Refuse), "--sockets 10");
     assert_code(&output, 1);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::gate::{Assertion, Baseline, Gate, Known};
+use super::report::Settings;
 use super::rival::Rival;
 use super::run::{Contender, Server};
 use super::stall::StallPlan;
@@ -47,6 +49,16 @@ pub struct FanoutArguments {
     /// The server's process, to tell its memory and CPU time
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// What must hold, such as 'p99<20ms', 'floor.p50<10ms' or 'ratio.floor.p50<1.10'; may be given several times. Where one does
+    /// not, the exit code is 3
+    #[arg(long = "assert", value_name = "FIGURE<BOUND")]
+    pub assertions: Vec<Assertion>,
+    /// An earlier run's --json, which this one must not be worse than
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// How much worse it may be. Ratios to the floor are compared where both runs have them, else times
+    #[arg(long, value_name = "PERCENT%", default_value = "10%", value_parser = parse_percent)]
+    pub max_regression: f64,
     /// Let the load go to another machine
     #[arg(long)]
     pub allow_remote: bool,
@@ -181,6 +193,15 @@ impl FanoutArguments {
         Ok(contenders)
     }
 
+    /// What the run has to reach.
+    pub fn gate(&self, contenders: &[Contender], load: &Load) -> Result<Gate, UsageError> {
+        let known: Vec<Known<'_>> = contenders.iter().map(Contender::known).collect();
+        self.assertions.iter().try_for_each(|assertion| assertion.check(&known))?;
+        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
+        baseline.iter().try_for_each(|baseline| baseline.check(&Settings::of(load)))?;
+        Ok(Gate { assertions: self.assertions.clone(), baseline, max_regression: self.max_regression })
+    }
+
     fn endpoints(&self) -> Result<Endpoints, UsageError> {
         let default_url = format!("ws://{}/ws/alerts", self.host);
         let mut subscribe = Target::parse(self.url.as_deref().unwrap_or(&default_url), "ws")?;
@@ -275,6 +296,15 @@ impl LoadArguments {
 pub enum Share {
     Count(u32),
     Percent(f64),
+}
+
+/// Reads `10%` as 0.1.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match percent.filter(|percent| (0.0..=1000.0).contains(percent)) {
+        Some(percent) => Ok(percent / 100.0),
+        None => Err(format!("`{text}` is no percentage: write 10%")),
+    }
 }
 
 /// Reads `1000` or `10%`.

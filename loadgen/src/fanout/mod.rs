@@ -7,6 +7,7 @@
 
 mod args;
 mod floor;
+mod gate;
 mod inbox;
 mod report;
 mod rival;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use args::{FanoutArguments, FloorArguments};
 pub use floor::FloorError;
+pub use gate::{AssertionError, BaselineError, Gate};
 pub use rival::RivalError;
 pub use run::{Contender, Run};
 pub use table::render;

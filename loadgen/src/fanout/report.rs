@@ -1,6 +1,6 @@
 //! The results of a run, as they are written to JSON. Units are in the names.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::args::Load;
 use super::inbox::Harvest;
@@ -21,7 +21,7 @@ pub struct Closed {
     pub harvest: Harvest,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     pub machine: Machine,
     pub settings: Settings,
@@ -35,7 +35,7 @@ pub struct Report {
     pub ended_why: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Settings {
     pub sockets: u32,
     pub payload_bytes: usize,
@@ -50,7 +50,7 @@ pub struct Settings {
     pub linger_us: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SideReport {
     pub name: String,
     pub address: String,
@@ -91,8 +91,43 @@ pub struct SideReport {
     pub rounds: Vec<RoundReport>,
 }
 
+impl Settings {
+    pub fn of(load: &Load) -> Self {
+        let schedule = load.schedule;
+        Self {
+            sockets: load.sockets,
+            payload_bytes: load.payload_bytes,
+            burst: schedule.burst,
+            interval_ms: schedule.interval_ns as f64 / 1e6,
+            rounds: schedule.rounds,
+            timed_steps_per_round: schedule.timed_steps,
+            warmup_steps_per_round: schedule.warmup_steps,
+            client_threads: load.threads,
+            client_cpus: load.client_cpus.clone(),
+            server_cpu_of_floor: load.server_cpu,
+            linger_us: load.linger.as_secs_f64() * 1e6,
+        }
+    }
+
+    /// In what the load of two runs differs, so that their figures can't be compared.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let numbers = |of: &Self| {
+            [
+                ("sockets", f64::from(of.sockets)),
+                ("bytes of an event", of.payload_bytes as f64),
+                ("events of a burst", f64::from(of.burst)),
+                ("milliseconds between steps", of.interval_ms),
+                ("client threads", f64::from(of.client_threads)),
+            ]
+        };
+        let mut both = numbers(self).into_iter().zip(numbers(other));
+        let ((what, theirs), (_, ours)) = both.find(|((_, one), (_, another))| one != another)?;
+        Some(format!("{theirs} {what}, not {ours}"))
+    }
+}
+
 /// The sockets that stopped reading for a while.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct StalledReport {
     pub sockets: u32,
     pub stall_seconds: f64,
@@ -103,7 +138,7 @@ pub struct StalledReport {
     pub never_whole: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoundReport {
     pub full_fanout_median_us: Option<f64>,
     pub deliveries_per_second_median: Option<f64>,
@@ -112,7 +147,7 @@ pub struct RoundReport {
     pub server_cpu_ns_per_delivery: Option<f64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MemoryReport {
     pub server_rss_before_bytes: Option<u64>,
     pub server_rss_connected_bytes: Option<u64>,
@@ -128,7 +163,7 @@ pub struct MemoryReport {
 }
 
 /// Ratios of the first side to another.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pair {
     pub versus: String,
     pub full_fanout: Option<Span>,
@@ -141,7 +176,6 @@ pub struct Pair {
 
 impl Report {
     pub fn new(load: &Load, closed: Vec<Closed>, ended_why: Vec<String>, interrupted: bool) -> Self {
-        let schedule = load.schedule;
         let alone = closed.len() == 1;
         let sides: Vec<SideReport> = closed.into_iter().map(|side| SideReport::new(load, side, alone)).collect();
         let broken = sides.iter().flat_map(SideReport::broken).collect();
@@ -149,27 +183,7 @@ impl Report {
             [first, others @ ..] => others.iter().map(|other| Pair::new(first, other)).collect(),
             [] => Vec::new(),
         };
-        Self {
-            machine: Machine::this(),
-            settings: Settings {
-                sockets: load.sockets,
-                payload_bytes: load.payload_bytes,
-                burst: schedule.burst,
-                interval_ms: schedule.interval_ns as f64 / 1e6,
-                rounds: schedule.rounds,
-                timed_steps_per_round: schedule.timed_steps,
-                warmup_steps_per_round: schedule.warmup_steps,
-                client_threads: load.threads,
-                client_cpus: load.client_cpus.clone(),
-                server_cpu_of_floor: load.server_cpu,
-                linger_us: load.linger.as_secs_f64() * 1e6,
-            },
-            sides,
-            pairs,
-            interrupted,
-            broken,
-            ended_why,
-        }
+        Self { machine: Machine::this(), settings: Settings::of(load), sides, pairs, interrupted, broken, ended_why }
     }
 }
 
@@ -307,6 +321,91 @@ impl Pair {
             p99: ratios(|round| Some(round.p99_us)),
             server_cpu_per_delivery: ratios(|round| round.server_cpu_ns_per_delivery),
         }
+    }
+}
+
+/// A server beside the floor: p50 is 10 ms beside 8.
+#[cfg(test)]
+pub fn example() -> Report {
+    let side = |name: &str, p50_us: f64| {
+        let round = RoundReport {
+            full_fanout_median_us: Some(2.0 * p50_us),
+            deliveries_per_second_median: Some(1e9 / p50_us),
+            p50_us,
+            p99_us: 1.5 * p50_us,
+            server_cpu_ns_per_delivery: None,
+        };
+        let span = |value: f64| Span { median: value, min: value, max: value };
+        SideReport {
+            name: name.to_owned(),
+            address: "127.0.0.1:5001".to_owned(),
+            connect_seconds: 0.5,
+            events: 12,
+            timed_steps: 10,
+            incomplete_steps: 0,
+            lost: 0,
+            duplicated: 0,
+            reordered: 0,
+            damaged: 0,
+            ended: 0,
+            other_messages: 0,
+            gaps_told: 0,
+            gap_numbers: 0,
+            latency: Quantiles {
+                count: 1_000,
+                mean_us: p50_us,
+                p50_us,
+                p90_us: 1.2 * p50_us,
+                p99_us: 1.5 * p50_us,
+                p999_us: 1.6 * p50_us,
+                p9999_us: 1.7 * p50_us,
+                max_us: 1.8 * p50_us,
+            },
+            first_delivery_us: Some(span(50.0)),
+            full_fanout_us: Some(span(2.0 * p50_us)),
+            deliveries_per_second: Some(span(1e9 / p50_us)),
+            socket_mean_us: Some(span(p50_us)),
+            publish_late_us: span(1.0),
+            publish_answered_us: None,
+            stalled: None,
+            client_cpu_seconds: 1.0,
+            server_cpu_seconds: None,
+            server_cpu_ns_per_delivery: None,
+            memory: MemoryReport {
+                server_rss_before_bytes: None,
+                server_rss_connected_bytes: None,
+                server_rss_after_bytes: None,
+                server_anonymous_connected_bytes: None,
+                server_bytes_per_socket: None,
+                tcp_sockets_connected: None,
+                tcp_buffers_connected_bytes: None,
+                tcp_buffers_after_bytes: None,
+                slab_bytes_per_socket: None,
+            },
+            rounds: vec![round],
+        }
+    };
+    let sides = vec![side("server", 10_000.0), side("floor", 8_000.0)];
+    Report {
+        machine: Machine { kernel: "6.18".to_owned(), cpus: 2 },
+        settings: Settings {
+            sockets: 100,
+            payload_bytes: 250,
+            burst: 1,
+            interval_ms: 1_000.0,
+            rounds: 1,
+            timed_steps_per_round: 10,
+            warmup_steps_per_round: 2,
+            client_threads: 1,
+            client_cpus: vec![1],
+            server_cpu_of_floor: 0,
+            linger_us: 200.0,
+        },
+        pairs: vec![Pair::new(&sides[0], &sides[1])],
+        sides,
+        interrupted: false,
+        broken: Vec::new(),
+        ended_why: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::args::{Endpoints, Load};
 use super::floor::Floor;
+use super::gate::Known;
 use super::inbox::{Harvest, Inbox};
 use super::report::{Closed, Report};
 use super::side::{Side, footprint};
@@ -54,6 +55,11 @@ impl Contender {
             Self::Server(server) => &server.name,
             Self::Floor => "floor",
         }
+    }
+
+    pub fn known(&self) -> Known<'_> {
+        let has_process = matches!(self, Self::Server(Server { pid: Some(_), .. }));
+        Known { name: self.name(), has_process }
     }
 }
 
