@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::limits::LATENCY_NS_MAX;
+use crate::over_time::OverTime;
 use crate::schedule::{Timetable, UNTIMED};
 
 /// How far one event has got.
@@ -26,6 +27,7 @@ pub struct Recorder {
     timetable: Arc<Timetable>,
     /// Nanoseconds from the intended publish time, one histogram a round.
     rounds: Vec<Histogram<u64>>,
+    over_time: OverTime,
     events: Vec<Spread>,
     /// Deliveries of the batch at hand by event, and which events have some.
     batch: Vec<u32>,
@@ -43,6 +45,7 @@ impl Recorder {
         let events = schedule.events() as usize;
         Self {
             rounds: (0..schedule.rounds).map(|_| latency_histogram()).collect(),
+            over_time: OverTime::new(schedule),
             events: vec![NOWHERE; events],
             batch: vec![0; events],
             touched: Vec::new(),
@@ -79,7 +82,9 @@ impl Recorder {
             let due = self.timetable.intended_ns(event);
             if due != UNTIMED {
                 let round = self.timetable.schedule.round_of(event) as usize;
-                self.rounds[round].saturating_record_n(now_ns.saturating_sub(due).max(1), u64::from(count));
+                let latency_ns = now_ns.saturating_sub(due).max(1);
+                self.rounds[round].saturating_record_n(latency_ns, u64::from(count));
+                self.over_time.record_n(event, latency_ns, u64::from(count));
             }
         }
         total
@@ -90,6 +95,7 @@ impl Recorder {
         for (mine, theirs) in self.rounds.iter_mut().zip(&other.rounds) {
             mine.add(theirs).expect("histograms of the same bounds");
         }
+        self.over_time.merge(&other.over_time);
         for (mine, theirs) in self.events.iter_mut().zip(&other.events) {
             mine.sockets += theirs.sockets;
             mine.first_ns = mine.first_ns.min(theirs.first_ns);
@@ -100,6 +106,11 @@ impl Recorder {
     /// One round's latencies.
     pub fn round(&self, round: u32) -> &Histogram<u64> {
         &self.rounds[round as usize]
+    }
+
+    /// All rounds, second by second.
+    pub fn over_time(&self) -> &OverTime {
+        &self.over_time
     }
 
     /// All rounds' latencies.

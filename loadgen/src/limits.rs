@@ -51,6 +51,15 @@ pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 /// The longest latency that a histogram tells apart; longer ones count as this.
 pub const LATENCY_NS_MAX: u64 = 600 * 1_000_000_000;
 
+/// Stretches into which a load's time is divided for the plot of latency over time: as many as a plot shows apart.
+pub const WINDOWS_MAX: u64 = 240;
+
+/// The shortest such stretch.
+pub const WINDOW_NS_MIN: u64 = 1_000_000_000;
+
+/// Threads of a server that are told apart; the others are added up.
+pub const THREADS_TOLD_MAX: usize = 32;
+
 /// How long a sleeping client thread may miss a command.
 pub const CLIENT_SLEEP_MS_MAX: u64 = 10;
 

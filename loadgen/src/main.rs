@@ -40,6 +40,7 @@ mod limits;
 mod listener;
 mod mixed;
 mod order;
+mod over_time;
 mod process;
 mod progress;
 mod publish;

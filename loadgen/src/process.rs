@@ -1,5 +1,6 @@
 //! What `/proc` tells of a server process and of the kernel's sockets.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -40,13 +41,43 @@ pub fn slab_bytes() -> Option<u64> {
 
 /// CPU time of all living threads of a process, user and system, in nanoseconds.
 pub fn cpu_ns(pid: u32) -> io::Result<u64> {
-    let mut total = 0;
+    Ok(thread_times(pid)?.0.values().map(|thread| thread.cpu_ns).sum())
+}
+
+/// CPU times of a process's threads at one moment, by thread id.
+#[derive(Clone, Debug, Default)]
+pub struct ThreadTimes(BTreeMap<u32, ThreadTime>);
+
+#[derive(Clone, Debug)]
+struct ThreadTime {
+    name: String,
+    cpu_ns: u64,
+}
+
+pub fn thread_times(pid: u32) -> io::Result<ThreadTimes> {
+    let mut times = BTreeMap::new();
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = thread?.path();
+        let Some(id) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
         // A thread may end meanwhile.
-        let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        total += parse_schedstat(&text).ok_or_else(|| io::Error::other(format!("odd schedstat: {text}")))?;
+        let Ok(text) = std::fs::read_to_string(path.join("schedstat")) else { continue };
+        let cpu_ns = parse_schedstat(&text).ok_or_else(|| io::Error::other(format!("odd schedstat: {text}")))?;
+        let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default().trim().to_owned();
+        times.insert(id, ThreadTime { name, cpu_ns });
     }
-    Ok(total)
+    Ok(ThreadTimes(times))
+}
+
+impl ThreadTimes {
+    /// What the threads that live now have used since then, in nanoseconds, by name; those of one name together.
+    pub fn since(&self, before: &Self) -> BTreeMap<String, u64> {
+        let mut used = BTreeMap::new();
+        for (id, now) in &self.0 {
+            let then = before.0.get(id).map_or(0, |then| then.cpu_ns);
+            *used.entry(now.name.clone()).or_default() += now.cpu_ns.saturating_sub(then);
+        }
+        used
+    }
 }
 
 fn parse_status(text: &str) -> Option<Memory> {
@@ -111,6 +142,11 @@ mod tests {
         let pid = std::process::id();
         assert!(memory(pid).unwrap().rss_bytes > 100_000);
         assert!(cpu_ns(pid).unwrap() > 0);
+        let before = thread_times(pid).unwrap();
+        let spin = std::time::Instant::now();
+        while spin.elapsed().as_millis() < 20 {}
+        let used = thread_times(pid).unwrap().since(&before);
+        assert!(used.values().sum::<u64>() > 1_000_000, "{used:?}");
         tcp_memory().unwrap();
         assert!(slab_bytes().unwrap() > 0);
     }

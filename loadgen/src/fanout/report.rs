@@ -1,5 +1,8 @@
 //! The results of a run, as they are written to JSON. Units are in the names.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::args::Load;
@@ -7,6 +10,8 @@ use super::inbox::Harvest;
 use super::side::{Footprint, RoundBook};
 use crate::figures::{Machine, Quantiles, Span, us};
 use crate::latency::{latency_histogram, median};
+use crate::limits::THREADS_TOLD_MAX;
+use crate::over_time::Window;
 
 /// A side whose books are closed.
 pub struct Closed {
@@ -88,7 +93,26 @@ pub struct SideReport {
     pub server_cpu_seconds: Option<f64>,
     pub server_cpu_ns_per_delivery: Option<f64>,
     pub memory: MemoryReport,
+    /// CPU time of the server's threads, the busiest first; those of one name together.
+    pub server_threads: Vec<ThreadReport>,
+    /// By when an event was to be published, in seconds of this side's load.
+    pub over_time: Vec<WindowReport>,
     pub rounds: Vec<RoundReport>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ThreadReport {
+    pub name: String,
+    pub cpu_seconds: f64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct WindowReport {
+    pub from_seconds: f64,
+    pub deliveries: u64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub max_us: f64,
 }
 
 impl Settings {
@@ -213,7 +237,7 @@ impl SideReport {
             late.add(&round.outcome.late).expect("histograms of the same bounds");
             answered.add(&round.outcome.answered).expect("histograms of the same bounds");
         }
-        let server_cpu_ns: Option<u64> = side.rounds.iter().map(|round| round.server_cpu_ns).sum();
+        let server_cpu_ns: Option<u64> = side.rounds.iter().map(RoundBook::server_cpu_total_ns).sum();
         let events = schedule.events_per_round() * side.rounds.len() as u32;
         let deliveries = f64::from(events) * f64::from(load.sockets);
         Self {
@@ -247,6 +271,8 @@ impl SideReport {
             server_cpu_seconds: server_cpu_ns.map(|ns| ns as f64 / 1e9),
             server_cpu_ns_per_delivery: server_cpu_ns.map(|ns| ns as f64 / deliveries),
             memory: MemoryReport::new(load.sockets, &side, alone),
+            server_threads: server_threads(&side.rounds),
+            over_time: recorder.over_time().windows().map(WindowReport::of).collect(),
             rounds: (0..side.rounds.len() as u32)
                 .map(|round| {
                     let whole = whole_of(Some(round));
@@ -256,7 +282,7 @@ impl SideReport {
                         p50_us: us(recorder.round(round).value_at_quantile(0.5)),
                         p99_us: us(recorder.round(round).value_at_quantile(0.99)),
                         server_cpu_ns_per_delivery: side.rounds[round as usize]
-                            .server_cpu_ns
+                            .server_cpu_total_ns()
                             .map(|ns| ns as f64 / (per_step * f64::from(schedule.steps_per_round()))),
                     }
                 })
@@ -278,6 +304,35 @@ impl SideReport {
         let told = counts.into_iter().filter(|(_, count)| *count > 0);
         told.map(|(what, count)| format!("{}: {count} {what}", self.name)).collect()
     }
+}
+
+impl WindowReport {
+    fn of(window: Window<'_>) -> Self {
+        let at = |quantile| us(window.latencies.value_at_quantile(quantile));
+        Self {
+            from_seconds: window.from_ns as f64 / 1e9,
+            deliveries: window.latencies.len(),
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            max_us: us(window.latencies.max()),
+        }
+    }
+}
+
+/// The busiest threads of all rounds together; the rest in one.
+fn server_threads(rounds: &[RoundBook]) -> Vec<ThreadReport> {
+    let mut used: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, ns) in rounds.iter().filter_map(|round| round.server_cpu_ns.as_ref()).flatten() {
+        *used.entry(name).or_default() += ns;
+    }
+    let mut threads: Vec<(&str, u64)> = used.into_iter().filter(|(_, ns)| *ns > 0).collect();
+    threads.sort_by_key(|(_, ns)| Reverse(*ns));
+    let rest = threads.split_off(threads.len().min(THREADS_TOLD_MAX));
+    if !rest.is_empty() {
+        threads.push(("others", rest.iter().map(|(_, ns)| ns).sum()));
+    }
+    let report = |(name, ns): (&str, u64)| ThreadReport { name: name.to_owned(), cpu_seconds: ns as f64 / 1e9 };
+    threads.into_iter().map(report).collect()
 }
 
 impl MemoryReport {
@@ -382,6 +437,8 @@ pub fn example() -> Report {
                 tcp_buffers_after_bytes: None,
                 slab_bytes_per_socket: None,
             },
+            server_threads: Vec::new(),
+            over_time: Vec::new(),
             rounds: vec![round],
         }
     };

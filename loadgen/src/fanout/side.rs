@@ -1,5 +1,6 @@
 //! One contender with the crowd of sockets that listen to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,7 +8,7 @@ use crate::client::Tally;
 use crate::driver::{Driver, RoundOutcome};
 use crate::error::RunError;
 use crate::handshake::Upgrade;
-use crate::process::{self, Memory, TcpMemory};
+use crate::process::{self, Memory, TcpMemory, ThreadTimes};
 use crate::schedule::Timetable;
 use crate::target::Target;
 
@@ -24,7 +25,8 @@ pub struct Footprint {
 pub struct RoundBook {
     pub outcome: RoundOutcome,
     pub client_cpu_ns: u64,
-    pub server_cpu_ns: Option<u64>,
+    /// By the name of the thread.
+    pub server_cpu_ns: Option<BTreeMap<String, u64>>,
 }
 
 /// One server, or the floor, with the crowd of sockets that listen to it.
@@ -63,6 +65,13 @@ pub fn footprint(pid: Option<u32>) -> Result<Footprint, RunError> {
     Ok(Footprint { server: server.transpose()?, tcp: process::tcp_memory(), slab_bytes: process::slab_bytes() })
 }
 
-pub fn server_cpu_ns(pid: Option<u32>) -> Result<Option<u64>, RunError> {
-    pid.map(|pid| process::cpu_ns(pid).map_err(|source| RunError::ServerProcess { pid, source })).transpose()
+pub fn server_times(pid: Option<u32>) -> Result<Option<ThreadTimes>, RunError> {
+    pid.map(|pid| process::thread_times(pid).map_err(|source| RunError::ServerProcess { pid, source })).transpose()
+}
+
+impl RoundBook {
+    /// CPU time of all of the server's threads.
+    pub fn server_cpu_total_ns(&self) -> Option<u64> {
+        self.server_cpu_ns.as_ref().map(|threads| threads.values().sum())
+    }
 }

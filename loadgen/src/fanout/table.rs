@@ -9,6 +9,9 @@ use crate::wording::{megabytes, ratio_text, thousands, time};
 const NAME: usize = 34;
 const CELL: usize = 26;
 
+/// The busiest; JSON and page have more.
+const THREADS_IN_TABLE: usize = 8;
+
 type Cell = fn(&SideReport) -> Option<String>;
 
 /// The rows that every side fills; one that no side can fill is left out.
@@ -88,6 +91,13 @@ pub fn render(report: &Report) -> String {
         if cells.iter().any(Option::is_some) {
             let line: String = cells.iter().map(|value| cell(value.as_deref().unwrap_or("-"))).collect();
             let _ = writeln!(text, "{name:NAME$}{line}");
+        }
+    }
+    for side in report.sides.iter().filter(|side| side.server_threads.len() > 1) {
+        let told = side.server_threads.iter().take(THREADS_IN_TABLE).filter(|thread| thread.cpu_seconds >= 0.01);
+        let threads: Vec<String> = told.map(|thread| format!("{} {:.2} s", thread.name, thread.cpu_seconds)).collect();
+        if !threads.is_empty() {
+            let _ = writeln!(text, "CPU of {}'s threads: {}", side.name, threads.join(", "));
         }
     }
     for (index, why) in report.ended_why.iter().enumerate() {

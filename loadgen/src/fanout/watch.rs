@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::inbox::Inbox;
 use super::run::Run;
-use super::side::{RoundBook, Side, server_cpu_ns};
+use super::side::{RoundBook, Side, server_times};
 use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::driver::{LEAD_NS, LOOK_EVERY, RoundPlan};
@@ -89,7 +89,7 @@ impl<'a> Watch<'a> {
         let load = &self.run.load;
         let expected = u64::from(load.sockets) * u64::from(load.schedule.events_per_round()) * u64::from(round + 1);
         let client_before: u64 = clients.iter().map(Client::cpu_ns).sum();
-        let server_before = server_cpu_ns(side.pid)?;
+        let server_before = server_times(side.pid)?;
         let start_ns = self.clock.now_ns() + LEAD_NS;
         side.timetable.begin_round(round, start_ns);
         side.driver.begin_round(RoundPlan { round, start_ns, first_seq });
@@ -116,9 +116,9 @@ impl<'a> Watch<'a> {
         }
         std::thread::sleep(BREATH);
         let outcome = outcome.expect("the loop above ends with an outcome");
-        let server_cpu_ns = match (server_before, server_cpu_ns(side.pid)?) {
-            (Some(before), Some(after)) => Some(after.saturating_sub(before)),
-            _ => side.is_floor.then_some(outcome.cpu_ns),
+        let server_cpu_ns = match (server_before, server_times(side.pid)?) {
+            (Some(before), Some(after)) => Some(after.since(&before)),
+            _ => side.is_floor.then(|| [("floor".to_owned(), outcome.cpu_ns)].into()),
         };
         let client_cpu_ns = clients.iter().map(Client::cpu_ns).sum::<u64>() - client_before;
         side.rounds.push(RoundBook { outcome, client_cpu_ns, server_cpu_ns });
