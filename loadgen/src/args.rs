@@ -32,7 +32,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Publish events to a server and time them until the last of N sockets has them
-    Fanout(FanoutArguments),
+    Fanout(Box<FanoutArguments>),
     /// Speak all four client protocols at once, and check per socket that it gets exactly what it should
     Mixed(MixedArguments),
     /// Publish durably from one connection: events a second in batches, and single events beside the disk's floor

@@ -35,6 +35,7 @@ mod fanout;
 mod figures;
 mod frame;
 mod handshake;
+mod hgrm;
 mod latency;
 mod limits;
 mod listener;
@@ -63,7 +64,7 @@ use serde::Serialize;
 
 use crate::args::{Arguments, Command, UsageError};
 use crate::error::RunError;
-use crate::fanout::{Contender, Gate, Run};
+use crate::fanout::{Contender, Gate, Run, WriteError};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
 use crate::storm::StormRun;
@@ -101,8 +102,8 @@ enum Failure {
     Run(#[from] RunError),
     #[error("can't handle signals: {0}")]
     Signals(std::io::Error),
-    #[error("can't write the results to {path}: {source}")]
-    Write { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// What a run amounts to.
@@ -113,17 +114,17 @@ struct Verdict {
 
 fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let interrupted = listen_for_signals().map_err(Failure::Signals)?;
-    let (json, run, gate) = match &arguments.command {
+    let (output, run, gate) = match &arguments.command {
         Command::Fanout(fanout) => {
             let contenders = fanout.contenders()?;
             let mut load = fanout.load.load(&fanout.floor, contenders.len() as u32)?;
             load.stall = fanout.stall(&load)?;
             let gate = fanout.gate(&contenders, &load)?;
-            (&fanout.load.json, Run { load, contenders, interrupted }, gate)
+            (&fanout.load.output, Run { load, contenders, interrupted }, gate)
         }
         Command::Floor(floor) => {
             let load = floor.load.load(&floor.floor, 1)?;
-            (&floor.load.json, Run { load, contenders: vec![Contender::Floor], interrupted }, Gate::default())
+            (&floor.load.output, Run { load, contenders: vec![Contender::Floor], interrupted }, Gate::default())
         }
         Command::Mixed(mixed) => {
             let mut nonce = [0; 16];
@@ -151,13 +152,15 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             return Ok(Verdict { interrupted: false, broken: report.broken });
         }
     };
-    let mut report = run.measure()?;
-    if let Some(warning) = gate.warning(&report) {
+    let mut measured = run.measure()?;
+    if let Some(warning) = gate.warning(&measured.report) {
         eprintln!("loadgen: {warning}");
     }
-    let missed = gate.broken(&report);
-    report.broken.extend(missed);
-    write_out(&fanout::render(&report), &report, json.as_deref())?;
+    let missed = gate.broken(&measured.report);
+    measured.report.broken.extend(missed);
+    output.write(&measured)?;
+    let report = measured.report;
+    write_out(&fanout::render(&report), &report, output.json.as_deref())?;
     Ok(Verdict { interrupted: report.interrupted, broken: report.broken })
 }
 
@@ -189,5 +192,5 @@ fn write_out(text: &str, report: &impl Serialize, json: Option<&Path>) -> Result
 }
 
 fn write_error(path: &str, source: std::io::Error) -> Failure {
-    Failure::Write { path: path.to_owned(), source }
+    WriteError { path: path.to_owned(), source }.into()
 }

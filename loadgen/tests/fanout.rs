@@ -295,6 +295,24 @@ fn a_run_is_held_against_an_earlier_one() {
 }
 
 #[test]
+fn a_run_leaves_a_page_and_percentile_files_of_each_side() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("fanout-files");
+    std::fs::create_dir_all(&dir).unwrap();
+    let at = |name: &str| dir.join(name).display().to_string();
+    let line = format!("--sockets 10 --events 9 --vs floor --report {} --hgrm {}", at("run.html"), at("run.hgrm"));
+    assert_code(&loadgen(serve(Fault::None), &line), 0);
+    let page = std::fs::read_to_string(at("run.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>") && page.contains("floor"), "{page}");
+    for file in ["run.hgrm", "run.floor.hgrm"] {
+        let percentiles = std::fs::read_to_string(at(file)).unwrap();
+        assert!(percentiles.contains("Total count    =          100]"), "{percentiles}");
+    }
+    let output = loadgen(serve(Fault::None), "--sockets 10 --events 3 --report /nowhere/run.html");
+    assert_code(&output, 1);
+    assert!(said(&output).contains("/nowhere/run.html"), "{}", said(&output));
+}
+
+#[test]
 fn a_refusal_is_told_with_status_and_body_and_exits_with_1() {
     let output = loadgen(serve(Fault::Refuse), "--sockets 10");
     assert_code(&output, 1);

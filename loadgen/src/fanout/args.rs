@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::gate::{Assertion, Baseline, Gate, Known};
+use super::output::Output;
 use super::report::Settings;
 use super::rival::Rival;
 use super::run::{Contender, Server};
@@ -140,9 +141,8 @@ pub struct LoadArguments {
     /// How long the whole run may take
     #[arg(long, default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// Also write the results as JSON, to a file or to standard output (-)
-    #[arg(long, value_name = "FILE|-")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// What fanout and floor do, with every default filled in.
@@ -329,7 +329,7 @@ mod tests {
     fn fanout(line: &str) -> FanoutArguments {
         let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
-            Command::Fanout(arguments) => arguments,
+            Command::Fanout(arguments) => *arguments,
             _ => unreachable!("asked for fanout"),
         }
     }

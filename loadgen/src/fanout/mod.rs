@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   args ─▶ contenders: the server, the floor (a bare send loop), rivals ─▶ a Side each, with its own sockets
-//!   run  ─▶ connect all ─▶ rounds in turns: A, B, …, A, B, … ─▶ harvest ─▶ report ─▶ table, JSON
+//!   run  ─▶ connect all ─▶ rounds in turns: A, B, …, A, B, … ─▶ harvest ─▶ report ─▶ table, JSON, page, gate
 //! ```
 
 mod args;
 mod floor;
 mod gate;
 mod inbox;
+mod output;
+mod page;
 mod report;
 mod rival;
 mod run;
@@ -20,6 +22,7 @@ mod watch;
 pub use args::{FanoutArguments, FloorArguments};
 pub use floor::FloorError;
 pub use gate::{AssertionError, BaselineError, Gate};
+pub use output::WriteError;
 pub use rival::RivalError;
 pub use run::{Contender, Run};
 pub use table::render;

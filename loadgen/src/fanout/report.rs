@@ -13,6 +13,9 @@ use crate::latency::{latency_histogram, median};
 use crate::limits::THREADS_TOLD_MAX;
 use crate::over_time::Window;
 
+/// Points of the curve for each halving of the distance to the maximum.
+const CURVE_POINTS_A_HALVING: u32 = 5;
+
 /// A side whose books are closed.
 pub struct Closed {
     pub name: String,
@@ -95,6 +98,8 @@ pub struct SideReport {
     pub memory: MemoryReport,
     /// CPU time of the server's threads, the busiest first; those of one name together.
     pub server_threads: Vec<ThreadReport>,
+    /// The whole curve: enough points for a plot.
+    pub percentiles: Vec<CurvePoint>,
     /// By when an event was to be published, in seconds of this side's load.
     pub over_time: Vec<WindowReport>,
     pub rounds: Vec<RoundReport>,
@@ -104,6 +109,12 @@ pub struct SideReport {
 pub struct ThreadReport {
     pub name: String,
     pub cpu_seconds: f64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct CurvePoint {
+    pub quantile: f64,
+    pub latency_us: f64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -272,6 +283,14 @@ impl SideReport {
             server_cpu_ns_per_delivery: server_cpu_ns.map(|ns| ns as f64 / deliveries),
             memory: MemoryReport::new(load.sockets, &side, alone),
             server_threads: server_threads(&side.rounds),
+            percentiles: recorder
+                .total()
+                .iter_quantiles(CURVE_POINTS_A_HALVING)
+                .map(|step| CurvePoint {
+                    quantile: step.quantile_iterated_to(),
+                    latency_us: us(step.value_iterated_to()),
+                })
+                .collect(),
             over_time: recorder.over_time().windows().map(WindowReport::of).collect(),
             rounds: (0..side.rounds.len() as u32)
                 .map(|round| {
@@ -357,6 +376,16 @@ impl MemoryReport {
 }
 
 impl Pair {
+    pub fn figures(&self) -> [(&'static str, Option<Span>); 5] {
+        [
+            ("full fan-out", self.full_fanout),
+            ("deliveries/s", self.deliveries_per_second),
+            ("latency p50", self.p50),
+            ("latency p99", self.p99),
+            ("server CPU per delivery", self.server_cpu_per_delivery),
+        ]
+    }
+
     fn new(first: &SideReport, other: &SideReport) -> Self {
         Self::of_rounds(&other.name, &first.rounds, &other.rounds)
     }
@@ -438,6 +467,7 @@ pub fn example() -> Report {
                 slab_bytes_per_socket: None,
             },
             server_threads: Vec::new(),
+            percentiles: Vec::new(),
             over_time: Vec::new(),
             rounds: vec![round],
         }

@@ -11,6 +11,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use super::args::{Endpoints, Load};
 use super::floor::Floor;
 use super::gate::Known;
@@ -71,6 +73,13 @@ pub struct Run {
     pub interrupted: Arc<AtomicBool>,
 }
 
+/// What came of it.
+pub struct Measured {
+    pub report: Report,
+    /// Nanoseconds from the intended publish time, of each side by its name.
+    pub latencies: Vec<(String, Histogram<u64>)>,
+}
+
 /// One client thread's share of a side's sockets.
 #[derive(Clone, Copy)]
 struct Share {
@@ -80,7 +89,7 @@ struct Share {
 
 impl Run {
     /// Measures, and gives the results; an interrupted run gives those of its whole rounds.
-    pub fn measure(mut self) -> Result<Report, RunError> {
+    pub fn measure(mut self) -> Result<Measured, RunError> {
         let deadline = Instant::now() + self.load.timeout;
         let clock = Clock::start();
         let descriptors = raise_descriptor_limit();
@@ -221,7 +230,7 @@ impl Run {
         Ok((0..shares.len()).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect())
     }
 
-    fn close(&self, sides: Vec<Side>, clients: Vec<Client<Inbox>>, rounds_done: u32) -> Result<Report, RunError> {
+    fn close(&self, sides: Vec<Side>, clients: Vec<Client<Inbox>>, rounds_done: u32) -> Result<Measured, RunError> {
         let published = rounds_done * self.load.schedule.events_per_round();
         let ended: Vec<u64> = sides.iter().map(Side::ended).collect();
         let mut ends = Vec::new();
@@ -249,6 +258,8 @@ impl Run {
                 harvest,
             });
         }
-        Ok(Report::new(&self.load, closed, ended_why, self.interrupted.load(Relaxed)))
+        let latencies = closed.iter().map(|side| (side.name.clone(), side.harvest.recorder.total())).collect();
+        let report = Report::new(&self.load, closed, ended_why, self.interrupted.load(Relaxed));
+        Ok(Measured { report, latencies })
     }
 }

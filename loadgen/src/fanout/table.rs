@@ -12,10 +12,10 @@ const CELL: usize = 26;
 /// The busiest; JSON and page have more.
 const THREADS_IN_TABLE: usize = 8;
 
-type Cell = fn(&SideReport) -> Option<String>;
+pub type Cell = fn(&SideReport) -> Option<String>;
 
 /// The rows that every side fills; one that no side can fill is left out.
-const ROWS: &[(&str, Cell)] = &[
+pub const ROWS: &[(&str, Cell)] = &[
     ("connected in", |side| Some(format!("{:.2} s", side.connect_seconds))),
     ("events published", |side| Some(thousands(f64::from(side.events)))),
     ("timed deliveries", |side| Some(thousands(side.latency.count as f64))),
@@ -69,21 +69,8 @@ const ROWS: &[(&str, Cell)] = &[
 
 /// The whole report, ending with a line break.
 pub fn render(report: &Report) -> String {
-    let settings = &report.settings;
     let mut text = String::new();
-    let what = match settings.burst {
-        1 => format!("single events of {} bytes", settings.payload_bytes),
-        burst => format!("bursts of {burst} events of {} bytes", settings.payload_bytes),
-    };
-    let _ = writeln!(
-        text,
-        "\n{} sockets, {what}, {} rounds of {} timed (+ {} to warm up), every {} ms",
-        thousands(f64::from(settings.sockets)),
-        settings.rounds,
-        settings.timed_steps_per_round,
-        settings.warmup_steps_per_round,
-        settings.interval_ms
-    );
+    let _ = writeln!(text, "\n{}", headline(report));
     let header: String = report.sides.iter().map(|side| cell(&format!("{} {}", side.name, side.address))).collect();
     let _ = writeln!(text, "{:NAME$}{header}", "");
     for (name, of) in ROWS {
@@ -104,19 +91,31 @@ pub fn render(report: &Report) -> String {
         let _ = writeln!(text, "{}{why}", if index == 0 { "ended because: " } else { "               " });
     }
     for pair in &report.pairs {
-        let (first, versus, rounds) = (&report.sides[0].name, &pair.versus, settings.rounds);
+        let (first, versus, rounds) = (&report.sides[0].name, &pair.versus, report.settings.rounds);
         let _ = writeln!(text, "{first} ÷ {versus}, median of {rounds} rounds (least … most)");
-        for (name, ratio) in [
-            ("  full fan-out", pair.full_fanout),
-            ("  deliveries/s", pair.deliveries_per_second),
-            ("  latency p50", pair.p50),
-            ("  latency p99", pair.p99),
-            ("  server CPU per delivery", pair.server_cpu_per_delivery),
-        ] {
+        for (name, ratio) in pair.figures() {
+            let name = format!("  {name}");
             let _ = writeln!(text, "{name:NAME$}{}", ratio.map_or("-".into(), ratio_text));
         }
     }
     text
+}
+
+/// What was measured.
+pub fn headline(report: &Report) -> String {
+    let settings = &report.settings;
+    let what = match settings.burst {
+        1 => format!("single events of {} bytes", settings.payload_bytes),
+        burst => format!("bursts of {burst} events of {} bytes", settings.payload_bytes),
+    };
+    format!(
+        "{} sockets, {what}, {} rounds of {} timed (+ {} to warm up), every {} ms",
+        thousands(f64::from(settings.sockets)),
+        settings.rounds,
+        settings.timed_steps_per_round,
+        settings.warmup_steps_per_round,
+        settings.interval_ms
+    )
 }
 
 fn cell(text: &str) -> String {
