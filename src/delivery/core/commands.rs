@@ -126,7 +126,7 @@ impl Core {
         let changed = webhook.clone();
         self.store.update_webhook(&changed)?;
         if enabled {
-            self.lanes.open(id);
+            self.lanes.open(id, changed.account);
         }
         if enabled || moved {
             self.lanes.reset(id);

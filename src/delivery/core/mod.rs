@@ -188,7 +188,7 @@ impl Core {
     fn enter(&mut self, webhook: Webhook) {
         let (id, account) = (webhook.id, webhook.account);
         if webhook.is_active() {
-            self.lanes.open(id);
+            self.lanes.open(id, account);
         }
         let entry = Entry {
             webhook,

@@ -5,20 +5,15 @@ use std::collections::VecDeque;
 use super::breaker::Breaker;
 use super::bucket::Bucket;
 use super::ready::{LaneOptions, Queued, Verdict};
+use super::turns::Line;
+use crate::accounts::AccountId;
 use crate::delivery::WebhookId;
 use crate::limits;
-
-/// Whether a lane's endpoint can be expected to answer soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    Prompt,
-    /// New, failing or slow to answer.
-    Slow,
-}
 
 #[derive(Debug)]
 pub struct Lane {
     webhook: WebhookId,
+    account: AccountId,
     queue: VecDeque<Queued>,
     concurrency: usize,
     bucket: Bucket,
@@ -35,9 +30,10 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub fn new(webhook: WebhookId, options: &LaneOptions) -> Self {
+    pub fn new(webhook: WebhookId, account: AccountId, options: &LaneOptions) -> Self {
         Self {
             webhook,
+            account,
             queue: VecDeque::new(),
             // With none nothing would ever be sent.
             concurrency: options.concurrency.max(1) as usize,
@@ -56,6 +52,10 @@ impl Lane {
         self.webhook
     }
 
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
     pub fn room(&self) -> usize {
         limits::LANE_QUEUE_MAX - self.queue.len()
     }
@@ -65,18 +65,19 @@ impl Lane {
         self.queue.push_back(queued);
     }
 
-    pub fn class(&self) -> Class {
+    /// Where it waits when it is ready, by whether its endpoint can be expected to answer soon.
+    pub fn line(&self) -> Line {
         match self.overdue == 0 && self.prompt_in_a_row >= limits::PROMPT_AFTER {
-            true => Class::Prompt,
-            false => Class::Slow,
+            true => Line::Prompt,
+            false => Line::Slow(self.account),
         }
     }
 
     /// Its attempts under way, if it is slow.
     pub fn slow_under_way(&self) -> usize {
-        match self.class() {
-            Class::Prompt => 0,
-            Class::Slow => self.under_way,
+        match self.line() {
+            Line::Prompt => 0,
+            Line::Slow(_) => self.under_way,
         }
     }
 

@@ -8,11 +8,20 @@
 //! slow to answer, be it an answer that has not come yet. Slow lanes together hold at most a half of the workers, and a lane that has
 //! had no success since it was opened one attempt at a time. So prompt lanes always find workers.
 //!
+//! Workers go to slow lanes by account, or the thousands of endpoints of one that hang would keep the new ones of all others waiting:
+//! the next goes to the account whose slow lanes hold the fewest, by turns of accounts where several do, and to none that holds three
+//! quarters of the half already. Prompt lanes need no such thing: their attempts are short, so turns of lanes come round quickly, and
+//! an account whose attempts begin to take long has slow lanes.
+//!
 //! Invariants:
-//! * Lanes that are ready go by turns, one delivery each, however much is queued. No worker that may be used for one is idle.
-//! * A worker is held until its attempt ends, whatever becomes of its lane. The lane it was lent to bears it until then: one that was
-//!   closed and opened again is another one.
-//! * Nobody asks lanes that have nothing to send, or can't yet: each step costs the logarithm of the others.
+//! * Lanes that are ready go by turns, one delivery each, however much is queued: prompt ones among each other, slow ones among those
+//!   of their account, and accounts that hold equally many workers among each other.
+//! * No worker that may be used for a ready lane is idle. One may be used for any prompt lane, and for a slow one while slow lanes hold
+//!   less than their half and those of its account less than three quarters of it, rounded up.
+//! * A worker is held until its attempt ends, whatever becomes of its lane. The lane it was lent to, and so its account, bears it until
+//!   then: one that was closed and opened again is another one.
+//! * Nobody asks lanes that have nothing to send, or can't yet: each step costs the logarithm of the others. Accounts with nothing
+//!   ready and nothing under way are not known here.
 //! * Only time from `clock.rs` is looked at, which does not run backwards.
 
 mod breaker;
@@ -20,6 +29,7 @@ mod bucket;
 mod clock;
 mod lane;
 mod ready;
+mod slow_line;
 #[cfg(test)]
 mod tests;
 mod turns;

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::lane::Lane;
 use super::turns::Turns;
 use super::under_way::{Attempt, UnderWay};
+use crate::accounts::AccountId;
 use crate::delivery::WebhookId;
 use crate::delivery::attempt::Ticket;
 use crate::limits;
@@ -54,8 +55,6 @@ pub struct Lanes {
     lanes: Slab<Lane>,
     open: HashMap<WebhookId, usize>,
     under_way: UnderWay,
-    /// Attempts under way of lanes that are slow now.
-    slow_under_way: usize,
     turns: Turns,
     /// Attempts begun, ever.
     begun: u64,
@@ -63,7 +62,7 @@ pub struct Lanes {
 
 impl Lanes {
     pub fn new(options: LaneOptions) -> Self {
-        // Without a worker nothing would ever be sent. One can't be halved: the classes share it by turns.
+        // Without a worker nothing would ever be sent.
         let options = LaneOptions { workers: options.workers.max(1), ..options };
         Self {
             options,
@@ -71,15 +70,14 @@ impl Lanes {
             lanes: Slab::new(),
             open: HashMap::new(),
             under_way: UnderWay::default(),
-            slow_under_way: 0,
-            turns: Turns::new(options.workers == 1),
+            turns: Turns::new(options.workers as usize),
             begun: 0,
         }
     }
 
-    /// A lane for an active webhook; one that is there stays as it is.
-    pub fn open(&mut self, webhook: WebhookId) {
-        self.open.entry(webhook).or_insert_with(|| self.lanes.insert(Lane::new(webhook, &self.options)));
+    /// A lane for an active webhook of an account; one that is there stays as it is.
+    pub fn open(&mut self, webhook: WebhookId, account: AccountId) {
+        self.open.entry(webhook).or_insert_with(|| self.lanes.insert(Lane::new(webhook, account, &self.options)));
     }
 
     /// Forgets a lane and what it has queued. What is under way ends by itself: [`Self::finish`] still has to be called.
@@ -93,7 +91,7 @@ impl Lanes {
     /// teaches nothing more. What is queued, and the pace, stay.
     pub fn reset(&mut self, webhook: WebhookId) {
         if let Some(before) = self.open.remove(&webhook) {
-            let mut lane = Lane::new(webhook, &self.options);
+            let mut lane = Lane::new(webhook, self.lanes[before].account(), &self.options);
             lane.take_over(&mut self.lanes[before]);
             self.change(before, Lane::retire);
             let lane = self.lanes.insert(lane);
@@ -119,7 +117,7 @@ impl Lanes {
         if self.under_way.len() >= self.options.workers as usize {
             return None;
         }
-        let key = self.turns.take(self.slow_under_way < self.slow_max())?;
+        let key = self.turns.take()?;
         self.begun += 1;
         let number = self.begun;
         let queued = self.change(key, |lane| lane.start(number, now_ms));
@@ -171,12 +169,13 @@ impl Lanes {
     /// Workers that slow lanes hold, and lanes that are kept, closed ones among them.
     #[cfg(test)]
     pub fn counts(&self) -> (usize, usize) {
-        (self.slow_under_way, self.lanes.len())
+        (self.turns.slow().under_way(), self.lanes.len())
     }
 
-    /// Workers that slow lanes may hold.
-    fn slow_max(&self) -> usize {
-        (self.options.workers as usize / 2).max(1)
+    /// Accounts that are known, with the workers that their slow lanes hold.
+    #[cfg(test)]
+    pub fn shares(&self) -> Vec<(AccountId, usize)> {
+        self.turns.slow().shares()
     }
 
     /// Lets time pass.
@@ -192,10 +191,10 @@ impl Lanes {
     /// Changes a lane, and whatever depends on it: the workers of slow lanes, its place, and whether it is needed at all.
     fn change<T>(&mut self, key: usize, change: impl FnOnce(&mut Lane) -> T) -> T {
         let lane = &mut self.lanes[key];
-        self.slow_under_way -= lane.slow_under_way();
+        let slow_before = lane.slow_under_way();
         let changed = change(lane);
-        self.slow_under_way += lane.slow_under_way();
-        self.turns.put(key, lane.class(), lane.sends_at(), self.clock.now_ms());
+        self.turns.lend_slow(lane.account(), slow_before, lane.slow_under_way());
+        self.turns.put(key, lane.line(), lane.sends_at(), self.clock.now_ms());
         if lane.is_done() {
             self.lanes.remove(key);
         }

@@ -1,8 +1,12 @@
 //! Lanes by name. `storm.rs` has everything at once, beside a naive model.
 
+mod accounts;
+mod fairness;
+mod model;
 mod storm;
 
 use super::*;
+use crate::accounts::AccountId;
 use crate::delivery::WebhookId;
 use crate::delivery::attempt::Ticket;
 use crate::limits;
@@ -43,20 +47,26 @@ impl Fixture {
         }
     }
 
-    /// Opens a lane; with deliveries in its queue.
+    /// Opens a lane of an account that has no other; with deliveries in its queue.
     fn open(&mut self, webhook: u64, count: usize) {
-        self.lanes.open(WebhookId(webhook));
+        self.open_of(1_000_000 + webhook, webhook, count);
+    }
+
+    fn open_of(&mut self, account: u64, webhook: u64, count: usize) {
+        self.lanes.open(WebhookId(webhook), AccountId(account));
         self.push(webhook, count);
     }
 
     /// Opens lanes and makes them prompt, while nothing else is ready.
     fn open_prompt(&mut self, webhooks: std::ops::Range<u64>) {
-        for webhook in webhooks {
-            self.open(webhook, 0);
-            for _ in 0..limits::PROMPT_AFTER {
-                self.push(webhook, 1);
-                self.one(webhook, Verdict::Success, 5, T);
-            }
+        webhooks.for_each(|webhook| self.open_prompt_of(1_000_000 + webhook, webhook));
+    }
+
+    fn open_prompt_of(&mut self, account: u64, webhook: u64) {
+        self.open_of(account, webhook, 0);
+        for _ in 0..limits::PROMPT_AFTER {
+            self.push(webhook, 1);
+            self.one(webhook, Verdict::Success, 5, T);
         }
     }
 
@@ -99,7 +109,7 @@ fn a_queue_takes_so_many_and_is_sent_in_its_order() {
     assert_eq!(fixture.lanes.room(WebhookId(1)), limits::LANE_QUEUE_MAX);
     fixture.push(1, limits::LANE_QUEUE_MAX);
     assert_eq!(fixture.lanes.room(WebhookId(1)), 0);
-    fixture.lanes.open(WebhookId(1));
+    fixture.open(1, 0);
     assert_eq!(fixture.lanes.room(WebhookId(1)), 0, "one that is there stays as it is");
     for delivery in 1..=limits::LANE_QUEUE_MAX as i64 {
         let ticket = fixture.next(T).expect("one more");
@@ -301,17 +311,6 @@ fn what_ends_after_its_lane_was_closed_and_opened_again_only_gives_its_worker_ba
     assert_eq!(fixture.lanes.under_way(), 1);
     fixture.lanes.finish(new, Verdict::Success, 5, T);
     assert_eq!(fixture.drain(T), [1; 4]);
-}
-
-#[test]
-fn closing_and_opening_frees_no_worker_of_slow_lanes() {
-    let mut fixture = Fixture::new(options());
-    for _ in 0..20 {
-        fixture.open(1, 1);
-        fixture.drain(T);
-        fixture.lanes.close(WebhookId(1));
-    }
-    assert_eq!(fixture.lanes.under_way(), 8);
 }
 
 #[test]

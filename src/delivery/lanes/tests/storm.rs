@@ -1,228 +1,12 @@
-//! Everything at once, in an order that a seed decides, beside a model that looks at every lane and every attempt each time.
-//! `STENTOR_SEED=n` repeats one.
+//! Everything at once, in an order that a seed decides, beside the model. `STENTOR_SEED=n` repeats one.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::BTreeSet;
 
 use fastrand::Rng;
 
+use super::fairness::Fairness;
+use super::model::{Life, Model, WEBHOOKS, account};
 use super::*;
-
-/// What is known of one life of a lane: from when it was opened or reset until it was closed or reset.
-struct Life {
-    webhook: WebhookId,
-    queue: VecDeque<Queued>,
-    is_over: bool,
-    has_succeeded: bool,
-    prompt_in_a_row: u32,
-    failures: u32,
-    /// Until when it is open, and for how long; the number of the probe, which may have ended meanwhile.
-    open: Option<(u64, u64)>,
-    probe: Option<u64>,
-    paused_until: u64,
-    /// Thousandths of tokens, and when they were counted.
-    tokens: (u64, u64),
-}
-
-struct Attempt {
-    number: u64,
-    ticket: Ticket,
-    life: usize,
-    begun: u64,
-}
-
-struct Model {
-    options: LaneOptions,
-    lives: Vec<Life>,
-    under_way: Vec<Attempt>,
-    begun: u64,
-    /// Steady time; the clock that the lanes are shown is behind by what it was set back.
-    now: u64,
-    set_back: u64,
-}
-
-impl Model {
-    fn life(&self, webhook: WebhookId) -> Option<usize> {
-        self.lives.iter().position(|life| life.webhook == webhook && !life.is_over)
-    }
-
-    fn open(&mut self, webhook: WebhookId) {
-        if self.life(webhook).is_none() {
-            self.lives.push(Life {
-                webhook,
-                queue: VecDeque::new(),
-                is_over: false,
-                has_succeeded: false,
-                prompt_in_a_row: 0,
-                failures: 0,
-                open: None,
-                probe: None,
-                paused_until: 0,
-                tokens: (u64::from(self.options.rate_burst) * 1_000, 0),
-            });
-        }
-    }
-
-    fn close(&mut self, webhook: WebhookId) {
-        if let Some(life) = self.life(webhook) {
-            self.lives[life].is_over = true;
-            self.lives[life].queue.clear();
-        }
-    }
-
-    fn reset(&mut self, webhook: WebhookId) {
-        if let Some(life) = self.life(webhook) {
-            let (queue, tokens) = (std::mem::take(&mut self.lives[life].queue), self.lives[life].tokens);
-            self.close(webhook);
-            self.open(webhook);
-            let life = self.lives.last_mut().expect("just opened");
-            (life.queue, life.tokens) = (queue, tokens);
-        }
-    }
-
-    fn attempts(&self, life: usize) -> impl Iterator<Item = &Attempt> {
-        self.under_way.iter().filter(move |attempt| attempt.life == life)
-    }
-
-    fn is_prompt(&self, life: usize) -> bool {
-        let hangs = |attempt: &Attempt| self.now - attempt.begun > limits::PROMPT_MS_MAX;
-        self.lives[life].prompt_in_a_row >= limits::PROMPT_AFTER && !self.attempts(life).any(hangs)
-    }
-
-    fn slow_under_way(&self) -> usize {
-        self.under_way.iter().filter(|attempt| !self.is_prompt(attempt.life)).count()
-    }
-
-    /// Thousandths of tokens at most: the burst, and what overflows within a millisecond.
-    fn tokens_max(&self) -> u64 {
-        u64::from(self.options.rate_burst) * 1_000 + u64::from(self.options.rate_per_second.saturating_sub(1))
-    }
-
-    fn tokens(&self, life: &Life, at: u64) -> u64 {
-        let (mut held, since) = life.tokens;
-        for _ in since..at {
-            if held >= self.tokens_max() || self.options.rate_per_second == 0 {
-                break;
-            }
-            held += u64::from(self.options.rate_per_second);
-        }
-        held.min(self.tokens_max())
-    }
-
-    /// When a lane could send, if there were a worker for it.
-    fn sends_at(&self, index: usize) -> Option<u64> {
-        let life = &self.lives[index];
-        let concurrency = if life.has_succeeded { self.options.concurrency as usize } else { 1 };
-        let is_probed = life.open.is_some() && life.probe.is_some();
-        if life.queue.is_empty() || self.attempts(index).count() >= concurrency || is_probed {
-            return None;
-        }
-        let mut at = life.paused_until.max(life.open.map_or(0, |(until, _)| until)).max(self.now);
-        let mut tokens = self.tokens(life, at);
-        while self.options.rate_per_second > 0 && tokens < 1_000 {
-            tokens += u64::from(self.options.rate_per_second);
-            at += 1;
-        }
-        Some(at)
-    }
-
-    /// Lanes that may be sent to now.
-    fn usable(&self) -> BTreeSet<usize> {
-        let workers = self.options.workers as usize;
-        if self.under_way.len() >= workers {
-            return BTreeSet::new();
-        }
-        let slow_may = self.slow_under_way() < (workers / 2).max(1);
-        let is_usable = |life: &usize| {
-            !self.lives[*life].is_over && (slow_may || self.is_prompt(*life)) && self.sends_at(*life) == Some(self.now)
-        };
-        (0..self.lives.len()).filter(is_usable).collect()
-    }
-
-    fn wakes_at(&self) -> Option<u64> {
-        (0..self.lives.len()).filter_map(|life| self.sends_at(life)).filter(|at| *at > self.now).min()
-    }
-
-    fn start(&mut self, life: usize) -> (Ticket, Queued) {
-        self.begun += 1;
-        self.lives[life].tokens = (self.tokens(&self.lives[life], self.now).saturating_sub(1_000), self.now);
-        let queued = self.lives[life].queue.pop_front().expect("usable");
-        if self.lives[life].open.is_some() {
-            self.lives[life].probe = Some(self.begun);
-        }
-        let ticket = Ticket { webhook: self.lives[life].webhook, delivery: queued.delivery };
-        self.under_way.push(Attempt { number: self.begun, ticket, life, begun: self.now });
-        (ticket, queued)
-    }
-
-    fn end(&mut self, ticket: Ticket) -> Option<Attempt> {
-        let oldest = self.under_way.iter().position(|attempt| attempt.ticket == ticket)?;
-        Some(self.under_way.remove(oldest))
-    }
-
-    fn finish(&mut self, ticket: Ticket, verdict: Verdict, duration_ms: u64) {
-        let Some(attempt) = self.end(ticket) else { return };
-        let (now, options) = (self.now, self.options);
-        let life = &mut self.lives[attempt.life];
-        let Verdict::Failure { pause_ms } = verdict else {
-            life.has_succeeded = true;
-            life.prompt_in_a_row = if duration_ms <= limits::PROMPT_MS_MAX { life.prompt_in_a_row + 1 } else { 0 };
-            (life.failures, life.open, life.probe) = (0, None, None);
-            return;
-        };
-        life.prompt_in_a_row = 0;
-        life.paused_until = life.paused_until.max(now + pause_ms.unwrap_or(0));
-        match life.open {
-            None => {
-                life.failures += 1;
-                if life.failures == options.breaker_failures {
-                    life.open = Some((now + options.breaker_ms, options.breaker_ms));
-                }
-            }
-            Some((_, before)) if life.probe == Some(attempt.number) => {
-                let twice = (2 * before).min(limits::BREAKER_OPEN_MS_MAX);
-                (life.open, life.probe) = (Some((now + twice, twice)), None);
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn withdraw(&mut self, ticket: Ticket) {
-        let Some(attempt) = self.end(ticket) else { return };
-        let full = self.tokens_max();
-        let life = &mut self.lives[attempt.life];
-        life.tokens.0 = (life.tokens.0 + 1_000).min(full);
-        if life.probe == Some(attempt.number) {
-            life.probe = None;
-        }
-    }
-}
-
-/// Nobody has two turns while somebody who may go waits for one.
-#[derive(Default)]
-struct Fairness {
-    /// Of each lane that could go at every look since its last turn: who has gone meanwhile.
-    gone_before: BTreeMap<usize, HashSet<usize>>,
-}
-
-impl Fairness {
-    fn look(&mut self, model: &Model) {
-        let usable = model.usable();
-        self.gone_before.retain(|life, _| usable.contains(life));
-        for life in usable {
-            self.gone_before.entry(life).or_default();
-        }
-    }
-
-    fn turn(&mut self, model: &Model, gone: usize) {
-        self.gone_before.remove(&gone);
-        for (waiting, before) in &mut self.gone_before {
-            // A single worker goes by classes first.
-            if model.options.workers > 1 || model.is_prompt(*waiting) == model.is_prompt(gone) {
-                assert!(before.insert(gone), "lane {gone} has its second turn while lane {waiting} waits");
-            }
-        }
-    }
-}
 
 struct Storm {
     lanes: Lanes,
@@ -230,11 +14,10 @@ struct Storm {
     fairness: Fairness,
     pushed: i64,
     rng: Rng,
-    /// How often `next` had something while some other lane could have gone, too; a probe went; slow lanes were full.
-    seen: [usize; 3],
+    /// How often `next` had something while some other lane could have gone, too; a probe went; slow lanes were full; only its
+    /// account's part held a lane back.
+    seen: [usize; 4],
 }
-
-const WEBHOOKS: u64 = 12;
 
 impl Storm {
     fn new(seed: u64) -> Self {
@@ -245,10 +28,10 @@ impl Storm {
             rate_burst: rng.u32(1..4),
             breaker_failures: rng.u32(..4),
             breaker_ms: rng.choice([1, 700, 20_000, 200_000]).expect("one"),
-            workers: rng.u32(1..12),
+            workers: rng.choice([1, 2, 3, 5, 8, 8, 9, 11, 16]).expect("one"),
         };
         let model = Model { options, lives: Vec::new(), under_way: Vec::new(), begun: 0, now: T, set_back: 0 };
-        Self { lanes: Lanes::new(options), model, fairness: Fairness::default(), pushed: 0, rng, seen: [0; 3] }
+        Self { lanes: Lanes::new(options), model, fairness: Fairness::default(), pushed: 0, rng, seen: [0; 4] }
     }
 
     fn clock(&self) -> u64 {
@@ -296,7 +79,7 @@ impl Storm {
         let life = self.model.life(ticket.webhook).expect("an open lane");
         assert!(usable.contains(&life), "{ticket:?} may not be sent now");
         self.fairness.look(&self.model);
-        self.fairness.turn(&self.model, life);
+        self.fairness.turn(&self.model, &usable, life);
         self.seen[0] += usize::from(usable.len() > 1);
         assert_eq!(self.model.start(life), (ticket, queued));
         self.seen[1] += usize::from(self.model.lives[life].probe.is_some());
@@ -307,7 +90,7 @@ impl Storm {
         let webhook = self.webhook();
         match self.rng.u8(..100) {
             0..=2 => {
-                self.lanes.open(webhook);
+                self.lanes.open(webhook, account(webhook));
                 self.model.open(webhook);
             }
             3 if self.rng.u8(..3) == 0 => {
@@ -367,7 +150,16 @@ impl Storm {
         let (model, lanes) = (&self.model, &self.lanes);
         assert_eq!(lanes.under_way(), model.under_way.len());
         assert!(lanes.under_way() <= model.options.workers as usize);
-        self.seen[2] += usize::from(model.slow_under_way() >= (model.options.workers as usize / 2).max(1));
+        let (slow_max, share_max) = model.slow_max();
+        let ready = model.ready();
+        let waiting = model.slow_accounts(&ready);
+        self.seen[2] += usize::from(model.slow_under_way() >= slow_max);
+        let is_idle = model.slow_under_way() < slow_max && model.under_way.len() < model.options.workers as usize;
+        self.seen[3] += usize::from(is_idle && waiting.iter().any(|account| model.share(*account) >= share_max));
+        let accounts: BTreeSet<_> = (0..WEBHOOKS).map(|webhook| account(WebhookId(webhook))).collect();
+        let shares = accounts.into_iter().map(|account| (account, model.share(account)));
+        let shares: Vec<_> = shares.filter(|(account, share)| *share > 0 || waiting.contains(account)).collect();
+        assert_eq!(lanes.shares(), shares);
         for webhook in (0..WEBHOOKS).map(WebhookId) {
             let open = model
                 .life(webhook)
@@ -382,7 +174,7 @@ impl Storm {
     }
 }
 
-fn storm(seed: u64) -> [usize; 3] {
+fn storm(seed: u64) -> [usize; 6] {
     let mut storm = Storm::new(seed);
     for _ in 0..1_500 {
         storm.step();
@@ -396,7 +188,8 @@ fn storm(seed: u64) -> [usize; 3] {
         storm.check();
     }
     assert_eq!((storm.lanes.under_way(), storm.lanes.counts().0), (0, 0));
-    storm.seen
+    let ([a, b, c, d], [e, f]) = (storm.seen, storm.fairness.passed);
+    [a, b, c, d, e, f]
 }
 
 #[test]
@@ -405,7 +198,7 @@ fn lanes_agree_with_the_naive_model() {
         storm(seed);
         return;
     }
-    let mut seen = [0; 3];
+    let mut seen = [0; 6];
     for seed in 0..200 {
         let of_one = std::panic::catch_unwind(|| storm(seed)).unwrap_or_else(|panic| {
             eprintln!("the storm of STENTOR_SEED={seed} failed");
