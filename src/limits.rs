@@ -824,6 +824,9 @@ pub const NAME_ADDRESSES_MAX: usize = 16;
 /// keeps its thread for half a minute. As many as all workers by default may wait for.
 pub const NAME_LOOKUPS_MAX: usize = 128;
 
+/// Of one account: whoever owns names that never answer waits for them alone, and the others still find threads.
+pub const NAME_LOOKUPS_PER_ACCOUNT_MAX: usize = NAME_LOOKUPS_MAX / 4;
+
 /// How long an address that a name had is good: shorter than an operator takes to change it, long enough that a busy endpoint does
 /// not cost a look-up each time.
 pub const NAME_CACHED_MS: u64 = 10_000;
@@ -836,6 +839,10 @@ pub const IDLE_CONNECTION_MS_MAX: u64 = 15_000;
 
 /// How often those that are too old are looked for: a look at all 512 takes a few microseconds.
 pub const IDLE_SWEEP_MS: u64 = 1_000;
+
+/// How soon after a request a kept connection fails that had been closed while it was idle: its end answers the first bytes with a
+/// reset, so that takes a round trip, on the slowest links less than a second. Later the endpoint may have been at work on the request.
+pub const STALE_MS_MAX: u64 = 1_000;
 
 /// A file with certificates to trust. Those of all the authorities of the web take 0.2 MiB.
 pub const CA_FILE_BYTES_MAX: u64 = 4 << 20;

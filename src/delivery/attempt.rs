@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::guard::{GuardRefusal, ResolveError, WebhookUrl};
 use super::{DeliveryId, Payload, SigningSecrets, WebhookId};
+use crate::accounts::AccountId;
 
 /// What a worker is given.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct Job {
     /// Its own among all attempts; the report repeats it.
     pub number: u64,
     pub ticket: Ticket,
+    /// Whose webhook it is.
+    pub account: AccountId,
     pub url: Arc<WebhookUrl>,
     pub secrets: SigningSecrets,
     pub delivery_id: DeliveryId,

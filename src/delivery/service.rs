@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, Builder, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::attempt::Report;
 use super::command::{Command, Reply};
@@ -160,12 +160,12 @@ impl DeliveryService {
             Arc::new(move |report| shared.report(report))
         };
         let crew = Crew::start(courier.clone(), workers, with.cpu, on_report)?;
-        let aside = Aside::new(courier, with.cpu);
+        let aside = Aside::new(courier.clone(), with.cpu);
         let (sender, ended) = channel();
         let (running, cpu) = (shared.clone(), with.cpu);
         let run = move || {
             settle(cpu);
-            Loop { shared: &running, core, crew, last_news: None, failures: 0 }.run();
+            Loop { shared: &running, core, crew, courier, last_news: None, failures: 0 }.run();
             // Whoever waits for the end may have gone.
             let _ = sender.send(());
         };
@@ -204,7 +204,7 @@ impl DeliveryHandle {
     pub fn create(&self, wanted: NewWebhook, reply: Reply<Webhook>) -> Result<(), DeliveryError> {
         let shared = self.shared.clone();
         self.aside.run(wanted.asker.account, move |courier| {
-            let made = courier.check(&wanted.url).map_err(DeliveryError::from);
+            let made = courier.check(wanted.asker.account, &wanted.url).map_err(DeliveryError::from);
             hand_on(&shared, made.map(|url| MakeWebhook { wanted, url }), reply);
         })
     }
@@ -216,7 +216,7 @@ impl DeliveryHandle {
         };
         let shared = self.shared.clone();
         self.aside.run(change.asker.account, move |courier| {
-            let checked = courier.check(&text).map_err(DeliveryError::from);
+            let checked = courier.check(change.asker.account, &text).map_err(DeliveryError::from);
             hand_on(&shared, checked.map(|url| MakeChange { wanted: change, url: Some(url) }), reply);
         })
     }
@@ -272,6 +272,7 @@ struct Loop<'s> {
     shared: &'s Shared,
     core: Core,
     crew: Crew,
+    courier: Arc<Courier>,
     /// What the core had not taken in when it last rested.
     last_news: Option<(u64, u64)>,
     /// Failures of the database in a row.
@@ -359,6 +360,8 @@ impl Loop<'_> {
 
     /// Waits until something comes in or is due.
     fn rest(&mut self) {
+        // Where nothing is sent any more, nobody else looks after the connections that were kept.
+        self.courier.sweep(Instant::now());
         self.shared.idle.store(true, Ordering::SeqCst);
         // Whoever put something in before it saw the flag did not wake anybody.
         let inbox = self.shared.inbox();

@@ -305,6 +305,7 @@ mod tests {
         Job {
             number: 1,
             ticket: Ticket { webhook: WebhookId(1), delivery },
+            account: AccountId(1),
             url: Arc::new(WebhookUrl::stored(format!("http://{endpoint}/"))),
             secrets: SigningSecrets { current: Arc::new(Secret::generate().expect("random numbers")), previous: None },
             delivery_id: DeliveryId([1; 12]),

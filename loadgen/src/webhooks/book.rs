@@ -43,6 +43,8 @@ struct Slot {
     /// Arrivals that were failed on purpose, or whose answer could not be written: only these may be repeated.
     failed: u16,
     last_attempt: u32,
+    /// The last arrival lost its connection to a reset of ours.
+    was_reset: bool,
 }
 
 impl Slot {
@@ -64,6 +66,9 @@ pub enum ArrivalKind {
     First { late: bool },
     /// All before it were failed.
     Retry,
+    /// The attempt before it once more, because its connection was reset: a server can't tell that from one that was closed while it
+    /// was idle, and may send it again at once.
+    SentAgain,
     /// One before it was accepted.
     Duplicate,
 }
@@ -110,16 +115,12 @@ impl Book {
         if !first && slot.id != id {
             return Err(Fault::OtherDeliveryId);
         }
-        if !first && delivery.attempt <= slot.last_attempt {
-            // The same attempt once more is a duplicate, which is told as that.
-            if !slot.is_accepted() {
-                return Err(Fault::AttemptOrder);
-            }
-        }
         let kind = match slot.is_accepted() {
             _ if first => ArrivalKind::First { late: newest.is_some_and(|newest| newest > event) },
             true => ArrivalKind::Duplicate,
-            false => ArrivalKind::Retry,
+            false if delivery.attempt > slot.last_attempt => ArrivalKind::Retry,
+            false if delivery.attempt == slot.last_attempt && slot.was_reset => ArrivalKind::SentAgain,
+            false => return Err(Fault::AttemptOrder),
         };
         // The event that goes ahead shows that anything arrives at all; nothing befalls it.
         let chance = first && event > 0;
@@ -130,6 +131,7 @@ impl Book {
         slot.arrivals = slot.arrivals.saturating_add(1);
         slot.failed = slot.failed.saturating_add(u16::from(!accepts));
         slot.last_attempt = slot.last_attempt.max(delivery.attempt);
+        slot.was_reset = reaction == Reaction::Reset;
         page.newest = newest.max(Some(event));
         if accepts && kind != ArrivalKind::Duplicate {
             self.accepted.fetch_add(1, Relaxed);
@@ -256,6 +258,22 @@ mod tests {
         assert_eq!(arrive(&book, 0, 1, "b", 2), Err(Fault::OtherDeliveryId));
         assert_eq!(arrive(&book, 0, 1, "a", 1), Err(Fault::AttemptOrder));
         assert_eq!(arrive(&book, 0, 1, "a", 2), Ok(ArrivalKind::Retry));
+    }
+
+    #[test]
+    fn an_attempt_whose_connection_was_reset_may_be_sent_again_once() {
+        let book = book(&[Conduct::Healthy], Mischief { resets: 1.0, ..CALM });
+        arrive(&book, 0, 1, "a", 2).unwrap();
+        assert_eq!(arrive(&book, 0, 1, "a", 1), Err(Fault::AttemptOrder), "an earlier one may not");
+        assert_eq!(arrive(&book, 0, 1, "b", 2), Err(Fault::OtherDeliveryId));
+        assert_eq!(arrive(&book, 0, 1, "a", 2), Ok(ArrivalKind::SentAgain));
+        assert_eq!(book.accepted(), 1);
+        assert_eq!(arrive(&book, 0, 1, "a", 2), Ok(ArrivalKind::Duplicate));
+        // The sink was still there when this one's sender hung up, so it takes a further attempt.
+        book.take_back(0, 1);
+        book.take_back(0, 1);
+        assert_eq!(arrive(&book, 0, 1, "a", 2), Err(Fault::AttemptOrder));
+        assert_eq!(arrive(&book, 0, 1, "a", 3), Ok(ArrivalKind::Retry));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum Fault {
     OtherBody,
     #[error("a repeated delivery has another X-Delivery-ID than before")]
     OtherDeliveryId,
-    #[error("a repeated delivery's X-Delivery-Attempt has not grown")]
+    #[error("a repeated delivery's X-Delivery-Attempt has not grown, though its connection was not reset")]
     AttemptOrder,
     #[error("the request is none that a webhook is sent")]
     Request,

@@ -54,6 +54,8 @@ pub struct WebhooksReport {
     pub missing: u64,
     /// Attempts after the first, each provoked.
     pub retries: u64,
+    /// Attempts that came once more, under the same number, because the sink had reset their connection.
+    pub sent_again_after_resets: u64,
     /// Deliveries that came again, under the same id, though they had been accepted.
     pub duplicates: u64,
     pub shared_ids: u64,
@@ -148,6 +150,7 @@ impl WebhooksReport {
             accepted: count.accepted,
             missing: count.missing,
             retries: tally.retries,
+            sent_again_after_resets: tally.sent_again,
             duplicates: tally.duplicates,
             shared_ids: count.shared_ids,
             errors_answered: tally.errors,

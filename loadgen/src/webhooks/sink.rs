@@ -79,6 +79,8 @@ pub struct Tally {
     /// Of those, how many came after a later event.
     pub late: u64,
     pub retries: u64,
+    /// Attempts that came once more because their connection was reset.
+    pub sent_again: u64,
     pub duplicates: u64,
     /// What was done wrong on purpose.
     pub errors: u64,
@@ -420,6 +422,7 @@ impl Desk {
             }
             ArrivalKind::First { .. } => {}
             ArrivalKind::Retry => tally.retries += 1,
+            ArrivalKind::SentAgain => tally.sent_again += 1,
             ArrivalKind::Duplicate => tally.duplicates += 1,
         }
     }
@@ -465,6 +468,7 @@ impl Tally {
             last_ns: 0,
             late: 0,
             retries: 0,
+            sent_again: 0,
             duplicates: 0,
             errors: 0,
             resets: 0,
@@ -486,6 +490,7 @@ impl Tally {
             (&mut self.deliveries, other.deliveries),
             (&mut self.late, other.late),
             (&mut self.retries, other.retries),
+            (&mut self.sent_again, other.sent_again),
             (&mut self.duplicates, other.duplicates),
             (&mut self.errors, other.errors),
             (&mut self.resets, other.resets),

@@ -48,6 +48,7 @@ const ROWS: &[(&str, Cell)] = &[
     ("not answered on purpose", |of| some(of.unanswered_on_purpose)),
     ("answers that the server did not wait for", |of| some(of.answers_not_taken)),
     ("retries of healthy endpoints' deliveries", |of| some(of.retries)),
+    ("attempts sent again after a reset", |of| some(of.sent_again_after_resets)),
     ("webhooks that could not be deleted", |of| some(of.webhooks_not_deleted as u64)),
     ("missing", |of| count(of.missing)),
     ("duplicates under the same id", |of| count(of.duplicates)),

@@ -225,6 +225,7 @@ impl Core {
         Ok(Job {
             number: 0,
             ticket: Ticket { webhook: test.webhook, delivery: 0 },
+            account: entry.webhook.account,
             url: Arc::new(entry.webhook.url.clone()),
             secrets: entry.webhook.secrets.clone(),
             delivery_id: DeliveryId::of(event, test.webhook),

@@ -266,6 +266,7 @@ impl Core {
             return Ok(Some(Job {
                 number: self.begun,
                 ticket,
+                account: entry.webhook.account,
                 url: Arc::new(entry.webhook.url.clone()),
                 secrets: entry.webhook.secrets.clone(),
                 delivery_id: DeliveryId::of(payload.event, ticket.webhook),

@@ -5,6 +5,7 @@
 //! of saying so is to ask whether it is open, before it would put it in its own pool. That pool has no room here, so what it drops
 //! comes back: [`Carried`] goes into [`Idle`] if the question was the last thing that ureq did with it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,26 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 
 use super::idle::{Host, Idle, Parked};
 use super::wire::{ConnectError, Wire};
+use crate::accounts::AccountId;
+use crate::clock::{self, Nanos};
 use crate::delivery::guard::GuardedResolver;
 use crate::limits;
+
+const NANOS_PER_MS: Nanos = 1_000_000;
+
+thread_local! {
+    /// Whose attempt this thread makes. ureq makes an attempt on one thread, and has no place of its own in which that could be told
+    /// to its resolver, which gets the URL alone.
+    static ON_BEHALF_OF: Cell<Option<AccountId>> = const { Cell::new(None) };
+}
+
+/// Whatever names ureq looks up in `work`, it does for this account.
+pub(super) fn on_behalf_of<T>(account: AccountId, work: impl FnOnce() -> T) -> T {
+    ON_BEHALF_OF.set(Some(account));
+    let done = work();
+    ON_BEHALF_OF.set(None);
+    done
+}
 
 /// The guard, as ureq's resolver. It asks at every attempt, whether or not a connection is there.
 #[derive(Debug)]
@@ -31,8 +50,9 @@ impl Resolver for Guarded {
             Patience::Exact(after) => after,
             Patience::NotHappening => Duration::MAX,
         };
+        let account = ON_BEHALF_OF.get().expect("every attempt is somebody's");
         let (host, port) = host_and_port(uri);
-        let found = self.0.resolve(host, port, patience).map_err(|error| Error::Other(Box::new(error)))?;
+        let found = self.0.resolve(account, host, port, patience).map_err(|error| Error::Other(Box::new(error)))?;
         let mut addresses = self.empty();
         found.into_iter().take(limits::NAME_ADDRESSES_MAX).for_each(|address| addresses.push(address));
         Ok(addresses)
@@ -49,10 +69,16 @@ pub(super) fn host_and_port(uri: &Uri) -> (&str, u16) {
 pub(super) type Line = <RustlsConnector as Connector<Wire>>::Out;
 
 /// Makes connections, or finds them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Dial {
     idle: Arc<Idle>,
     tls: RustlsConnector,
+}
+
+impl Dial {
+    pub(super) fn new(idle: Arc<Idle>) -> Self {
+        Self { idle, tls: RustlsConnector::default() }
+    }
 }
 
 impl Connector for Dial {
@@ -63,7 +89,7 @@ impl Connector for Dial {
         let found = self.idle.take(&host, &details.addrs, details.config.max_idle_age());
         let carried = |parked, reused| {
             let idle = self.idle.clone();
-            Some(Carried { parked: Some(parked), host, idle, reused, received: 0, is_fit: false })
+            Some(Carried { parked: Some(parked), host, idle, reused, begun: clock::now(), received: 0, is_fit: false })
         };
         if let Some(parked) = found {
             return Ok(carried(parked, true));
@@ -89,6 +115,8 @@ pub(super) struct Carried {
     idle: Arc<Idle>,
     /// It has served another request before this one.
     reused: bool,
+    /// When this request began.
+    begun: Nanos,
     /// Bytes of this request's answer.
     received: u64,
     /// ureq asked whether it is open, and did nothing with it since.
@@ -101,9 +129,11 @@ impl Carried {
         &mut self.parked.as_mut().expect("there until the end").line
     }
 
-    /// The endpoint may close a connection at the moment in which it is used again. Nobody is to blame for that.
+    /// The endpoint may close a connection at the moment in which it is used again. Nobody is to blame for that, and most likely nobody
+    /// has read the request. What fails later was perhaps read, and worked on for some time.
     fn is_stale(&self) -> bool {
-        self.reused && self.received == 0
+        let is_soon = clock::now().saturating_sub(self.begun) < limits::STALE_MS_MAX * NANOS_PER_MS;
+        self.reused && self.received == 0 && is_soon
     }
 
     fn told(&self, error: Error) -> Error {
@@ -182,7 +212,8 @@ impl From<Fault> for Error {
     }
 }
 
-/// The endpoint closed a kept connection and has said nothing about this request: it can be sent again at once.
+/// The endpoint closed a kept connection at the moment of its use and has said nothing about this request: it can be sent again at
+/// once.
 pub(super) fn is_stale(error: &Error) -> bool {
     matches!(error, Error::Other(fault) if matches!(fault.downcast_ref(), Some(Fault::Stale)))
 }

@@ -1,7 +1,7 @@
 //! Connections that wait for the next delivery to their host.
 //!
 //! The last one that was put down is taken first, so that those that are not needed grow old together. A look costs one host, however
-//! many there are.
+//! many there are. They are closed once they are old: when another is put down, and by whoever looks once in a while.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -82,8 +82,7 @@ impl Idle {
 
     /// Keeps a connection, where there is room.
     pub(super) fn keep(&self, host: Host, parked: Parked, now: Instant) {
-        // Closed only after the lock is let go of.
-        let _aged = self.sweep(now);
+        self.sweep(now);
         let mut hosts = self.lock();
         if hosts.count >= limits::IDLE_CONNECTIONS_MAX {
             return;
@@ -95,8 +94,13 @@ impl Idle {
         }
     }
 
-    /// Takes out what nobody has used for too long; at most one look at all of them in each [`limits::IDLE_SWEEP_MS`].
-    fn sweep(&self, now: Instant) -> Vec<Waiting> {
+    /// Closes what nobody has used for too long; at most one look at all of them in each [`limits::IDLE_SWEEP_MS`].
+    pub(super) fn sweep(&self, now: Instant) {
+        // Closed only after the lock is let go of.
+        drop(self.aged(now));
+    }
+
+    fn aged(&self, now: Instant) -> Vec<Waiting> {
         let mut hosts = self.lock();
         let swept = *hosts.swept.get_or_insert(now);
         let mut aged = Vec::new();

@@ -11,7 +11,9 @@
 //! * No address is connected to that the guard has not let pass for this attempt, and no proxy is used, whatever the environment says.
 //! * An attempt ends within `timeout_seconds`, whatever the endpoint does; what is read of its answer is bounded.
 //! * The status is the answer. What happens to its body afterwards costs the connection, not the delivery.
-//! * A connection that the endpoint closed while it was idle costs no attempt: the request goes out again, on a new one.
+//! * A connection that the endpoint closed while it was idle costs no attempt: the request goes out again, on a new one. One that is
+//!   closed later than that explains does: the endpoint may have been at work on the request.
+//! * A connection that nobody uses is closed by time, whether or not there are further deliveries.
 
 mod dial;
 mod failure;
@@ -32,16 +34,19 @@ use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use self::dial::{Dial, Guarded, is_stale};
+use self::idle::Idle;
 use self::trust::Trust;
 use super::attempt::{AttemptError, Job, Outcome, Report};
 use super::guard::{Allowed, GuardRefusal, GuardedResolver, Names, WebhookUrl};
 use super::{DeliveryError, PortRange, WebhookOptions, retry, signature};
+use crate::accounts::AccountId;
 use crate::{clock, limits};
 
 /// Shared by all workers: one store of connections.
 pub struct Courier {
     agent: Agent,
     names: Arc<GuardedResolver>,
+    idle: Arc<Idle>,
     ports: Vec<PortRange>,
     allowed: Allowed,
     timeout: Duration,
@@ -72,24 +77,31 @@ impl Courier {
             .max_idle_age(Duration::from_millis(limits::IDLE_CONNECTION_MS_MAX))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        let agent = Agent::with_parts(config, Dial::default(), Guarded(names.clone()));
-        Ok(Self { agent, names, ports: options.ports.clone(), allowed, timeout, trusts_nobody })
+        let idle = Arc::new(Idle::default());
+        let agent = Agent::with_parts(config, Dial::new(idle.clone()), Guarded(names.clone()));
+        Ok(Self { agent, names, idle, ports: options.ports.clone(), allowed, timeout, trusts_nobody })
     }
 
     /// Signs, sends, and reads the answer as far as it matters.
     pub fn attempt(&self, job: &Job) -> Report {
         let started = Instant::now();
-        let outcome = self.carry(job, started).unwrap_or_else(Outcome::Failed);
+        let outcome = dial::on_behalf_of(job.account, || self.carry(job, started)).unwrap_or_else(Outcome::Failed);
         Report { number: job.number, ticket: job.ticket, outcome, duration: started.elapsed() }
     }
 
-    /// Looks at a URL that somebody wants to be sent to: its text, and every address of its host now.
-    pub fn check(&self, url: &str) -> Result<WebhookUrl, GuardRefusal> {
+    /// Looks at a URL that an account wants to be sent to: its text, and every address of its host now.
+    pub fn check(&self, account: AccountId, url: &str) -> Result<WebhookUrl, GuardRefusal> {
         let url = WebhookUrl::parse(url, &self.ports, &self.allowed)?;
         let uri = readable(&url)?;
         let (host, port) = dial::host_and_port(&uri);
-        self.names.resolve(host, port, self.timeout)?;
+        self.names.resolve(account, host, port, self.timeout)?;
         Ok(url)
+    }
+
+    /// Closes the connections that nobody has used for too long. A delivery does so for those before it; somebody has to look after
+    /// the last ones, once in a while.
+    pub fn sweep(&self, now: Instant) {
+        self.idle.sweep(now);
     }
 
     fn carry(&self, job: &Job, started: Instant) -> Result<Outcome, AttemptError> {

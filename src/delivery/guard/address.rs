@@ -45,7 +45,7 @@ impl AddressKind {
     }
 }
 
-/// In words that follow "is".
+/// In words that follow "is" and "leads to".
 impl fmt::Display for AddressKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -179,10 +179,15 @@ impl Allowed {
     /// is the same to the kernel. An IPv4 address in another form does not: that leads through a translator or tunnel, which is
     /// another way to another place, and is listed by its own prefix if it is meant.
     pub fn check(&self, address: IpAddr) -> Result<(), GuardRefusal> {
-        match kind_of(address) {
-            Some(kind) if !Network::any_contains(&self.0, address) => Err(GuardRefusal::Address { address, kind }),
-            _ => Ok(()),
+        match self.forbids(address) {
+            Some(kind) => Err(GuardRefusal::Address { address, kind }),
+            None => Ok(()),
         }
+    }
+
+    /// What an address is that may not be reached.
+    pub(super) fn forbids(&self, address: IpAddr) -> Option<AddressKind> {
+        kind_of(address).filter(|_| !Network::any_contains(&self.0, address))
     }
 
     /// Whether nothing but the public is let in.

@@ -3,18 +3,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Names;
+use crate::accounts::AccountId;
 
-/// Each look-up of a name gets the next answer that was scripted for it; the last one goes on for ever. A name without a script does
+/// Scripts are of names without a dot at their end, however they are asked for. Each look-up of a name gets the next answer that was scripted for it; the last one goes on for ever. A name without a script does
 /// not exist.
 #[derive(Debug, Default)]
 pub(crate) struct FakeNames {
     scripts: Mutex<HashMap<String, VecDeque<Scripted>>>,
-    asked: AtomicUsize,
+    asked: Mutex<Vec<(AccountId, String)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +45,17 @@ impl FakeNames {
 
     /// Look-ups so far.
     pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+        self.asked.lock().expect("no holder panics").len()
+    }
+
+    /// The names that were asked for so far, as they were written.
+    pub(crate) fn asked_for(&self) -> Vec<String> {
+        self.asked.lock().expect("no holder panics").iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// For whom.
+    pub(crate) fn askers(&self) -> Vec<AccountId> {
+        self.asked.lock().expect("no holder panics").iter().map(|(account, _)| *account).collect()
     }
 
     fn script(&self, name: &str, scripted: Scripted) {
@@ -54,10 +64,11 @@ impl FakeNames {
 }
 
 impl Names for FakeNames {
-    fn look_up(&self, host: &str, _patience: Duration) -> io::Result<Vec<IpAddr>> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+    fn look_up(&self, account: AccountId, host: &str, _patience: Duration) -> io::Result<Vec<IpAddr>> {
+        self.asked.lock().expect("no holder panics").push((account, host.to_owned()));
         let mut scripts = self.scripts.lock().expect("no holder panics");
-        let script = scripts.get_mut(host).ok_or_else(|| io::Error::other("no such name"))?;
+        let script =
+            scripts.get_mut(host.strip_suffix('.').unwrap_or(host)).ok_or_else(|| io::Error::other("no such name"))?;
         let next = match script.len() {
             1 => script.front().cloned(),
             _ => script.pop_front(),

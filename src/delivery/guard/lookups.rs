@@ -1,10 +1,11 @@
 //! Look-ups that can't be called off: each runs on a thread of its own, and whoever asked waits no longer than they want to.
 //!
 //! Invariants:
-//! * At most [`NAME_LOOKUPS_MAX`] threads, however many names have servers that never answer. Whoever asks for one more waits for one
-//!   of them to end.
+//! * At most [`NAME_LOOKUPS_MAX`] threads, however many names have servers that never answer, and of them at most
+//!   [`NAME_LOOKUPS_PER_ACCOUNT_MAX`] for one account, so that one with many such names does not keep the others from theirs. Whoever
+//!   asks for one more waits for one of them to end.
 //! * A name is looked up by one thread at a time. Others who ask for it meanwhile wait for the same answer, so that a name that hangs
-//!   holds one thread and no more.
+//!   holds one thread and no more. It counts for the account that asked first.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +14,21 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::limits::NAME_LOOKUPS_MAX;
+use crate::accounts::AccountId;
+use crate::limits::{NAME_LOOKUPS_MAX, NAME_LOOKUPS_PER_ACCOUNT_MAX};
 
 /// `ask` blocks for as long as it takes.
 pub struct Lookups<Ask> {
     ask: Ask,
-    under_way: Mutex<BTreeMap<Box<str>, Arc<Answer>>>,
+    under_way: Mutex<UnderWay>,
     one_ended: Condvar,
+}
+
+type UnderWay = BTreeMap<Box<str>, LookUp>;
+
+struct LookUp {
+    account: AccountId,
+    answer: Arc<Answer>,
 }
 
 /// Empty until it is there.
@@ -34,15 +43,15 @@ where
     }
 
     /// [`TimedOut`](io::ErrorKind::TimedOut) where the answer does not come in time.
-    pub fn look_up(&'static self, name: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
+    pub fn look_up(&'static self, account: AccountId, name: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
         let deadline = Instant::now() + patience;
         let mut under_way = self.under_way.lock().expect("no holder panics");
         let mut joined = None;
         loop {
             if joined.is_none() {
                 joined = match under_way.get(name) {
-                    Some(answer) => Some(answer.clone()),
-                    None if under_way.len() < NAME_LOOKUPS_MAX => Some(self.begin(name, &mut under_way)?),
+                    Some(look_up) => Some(look_up.answer.clone()),
+                    None if has_room(&under_way, account) => Some(self.begin(account, name, &mut under_way)?),
                     None => None,
                 };
             }
@@ -57,7 +66,7 @@ where
         }
     }
 
-    fn begin(&'static self, name: &str, under_way: &mut BTreeMap<Box<str>, Arc<Answer>>) -> io::Result<Arc<Answer>> {
+    fn begin(&'static self, account: AccountId, name: &str, under_way: &mut UnderWay) -> io::Result<Arc<Answer>> {
         let name: Box<str> = name.into();
         let answer = Arc::new(Answer::new());
         let (asked, answered) = (name.clone(), answer.clone());
@@ -67,9 +76,15 @@ where
             self.under_way.lock().expect("no holder panics").remove(&asked);
             self.one_ended.notify_all();
         })?;
-        under_way.insert(name, answer.clone());
+        under_way.insert(name, LookUp { account, answer: answer.clone() });
         Ok(answer)
     }
+}
+
+/// Counted where they are, so that nothing has to be given back: there are no more than [`NAME_LOOKUPS_MAX`].
+fn has_room(under_way: &UnderWay, account: AccountId) -> bool {
+    let own = under_way.values().filter(|look_up| look_up.account == account).count();
+    under_way.len() < NAME_LOOKUPS_MAX && own < NAME_LOOKUPS_PER_ACCOUNT_MAX
 }
 
 /// An error can't be cloned, and several may wait for it.
@@ -88,6 +103,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
     const NONE: Duration = Duration::ZERO;
+    const ONE: AccountId = AccountId(1);
+    const OTHER: AccountId = AccountId(2);
 
     /// Names that begin with `hang` are answered once the gate opens.
     struct Gate {
@@ -128,8 +145,8 @@ mod tests {
     #[test]
     fn an_answer_and_an_error_come_back() {
         let (lookups, _) = gated();
-        assert_eq!(lookups.look_up("somewhere", LONG).expect("an answer"), [IpAddr::from([192, 0, 2, 1])]);
-        let error = lookups.look_up("nowhere", LONG).expect_err("no answer");
+        assert_eq!(lookups.look_up(ONE, "somewhere", LONG).expect("an answer"), [IpAddr::from([192, 0, 2, 1])]);
+        let error = lookups.look_up(ONE, "nowhere", LONG).expect_err("no answer");
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::NotFound, "no such name"));
     }
 
@@ -137,10 +154,10 @@ mod tests {
     fn a_name_that_hangs_holds_one_thread_and_its_late_answer_goes_to_all_who_wait() {
         let (lookups, gate) = gated();
         for _ in 0..10 {
-            assert!(timed_out(lookups.look_up("hang", NONE)));
+            assert!(timed_out(lookups.look_up(ONE, "hang", NONE)));
         }
         thread::scope(|scope| {
-            let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| lookups.look_up("hang", LONG))).collect();
+            let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| lookups.look_up(ONE, "hang", LONG))).collect();
             gate.open();
             for waiting in waiting {
                 assert!(waiting.join().expect("no panic").is_ok());
@@ -150,18 +167,23 @@ mod tests {
         assert!(gate.asked.load(Ordering::SeqCst) <= 5);
     }
 
+    /// Has an account ask for names that hang, for as long as each still gets a thread.
+    fn fill(lookups: &'static Lookups<Ask>, account: AccountId) -> usize {
+        let begun = |number: usize| {
+            let before = lookups.under_way.lock().expect("no panic").len();
+            assert!(timed_out(lookups.look_up(account, &format!("hang-{}-{number}", account.0), NONE)));
+            lookups.under_way.lock().expect("no panic").len() > before
+        };
+        (0..2 * NAME_LOOKUPS_MAX).take_while(|number| begun(*number)).count()
+    }
+
     #[test]
     fn names_that_hang_take_so_many_threads_and_no_more_and_the_next_waits_for_one_to_end() {
         let (lookups, gate) = gated();
-        for number in 0..NAME_LOOKUPS_MAX {
-            assert!(timed_out(lookups.look_up(&format!("hang-{number}"), NONE)));
-        }
-        for number in 0..20 {
-            assert!(timed_out(lookups.look_up(&format!("hang-further-{number}"), NONE)));
-        }
-        assert_eq!(lookups.under_way.lock().expect("no panic").len(), NAME_LOOKUPS_MAX);
+        let begun: usize = (0..10).map(|account| fill(lookups, AccountId(account))).sum();
+        assert_eq!(begun, NAME_LOOKUPS_MAX);
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| lookups.look_up("further", LONG));
+            let waiting = scope.spawn(|| lookups.look_up(AccountId(11), "further", LONG));
             gate.open();
             assert!(waiting.join().expect("no panic").is_ok());
         });
@@ -169,5 +191,29 @@ mod tests {
             gate.asked.load(Ordering::SeqCst) <= NAME_LOOKUPS_MAX + 1,
             "those that gave up are not looked up later"
         );
+    }
+
+    #[test]
+    fn one_account_s_names_that_hang_leave_threads_to_the_others_and_its_next_waits_for_one_of_its_own() {
+        let (lookups, gate) = gated();
+        assert_eq!(fill(lookups, ONE), NAME_LOOKUPS_PER_ACCOUNT_MAX);
+        assert!(timed_out(lookups.look_up(ONE, "somewhere", NONE)));
+        assert!(lookups.look_up(OTHER, "somewhere", LONG).is_ok());
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| lookups.look_up(ONE, "somewhere", LONG));
+            gate.open();
+            assert!(waiting.join().expect("no panic").is_ok());
+        });
+    }
+
+    #[test]
+    fn whoever_joins_another_account_s_look_up_takes_none_of_their_own() {
+        let (lookups, gate) = gated();
+        let others = fill(lookups, OTHER);
+        for number in 0..others {
+            assert!(timed_out(lookups.look_up(ONE, &format!("hang-{}-{number}", OTHER.0), NONE)));
+        }
+        assert_eq!(fill(lookups, ONE), NAME_LOOKUPS_PER_ACCOUNT_MAX);
+        gate.open();
     }
 }

@@ -10,6 +10,8 @@
 //! * A name is refused if any of its addresses is: a name that answers with a public and a private one is no honest one.
 //! * Addresses are looked at with every use, also where they are remembered. A name that turns elsewhere is refused at the latest
 //!   when it is looked up again.
+//! * Names are looked up as they stand, below no domain of the system's search list; of one account only so many at a time.
+//! * Whoever owns a name is told what kind of address it leads to, and not the address.
 //! * A text that is read in more than one way, or only by a program's good will, is refused rather than mended.
 
 mod address;

@@ -46,6 +46,9 @@ pub enum GuardRefusal {
     // Where it leads:
     #[error("{address} is {kind}: a webhook's URL has to lead to a public one{}", remedy(*.kind))]
     Address { address: IpAddr, kind: AddressKind },
+    /// Where a name leads is told by its kind alone, and the address to the operator's log.
+    #[error("the name {name} leads to {kind}: a webhook's URL has to lead to a public one{}", remedy(*.kind))]
+    Name { name: String, kind: AddressKind },
     #[error("the name {name} has no address ({reason}): correct it, or the name's DNS records")]
     NoAddress { name: String, reason: String },
     #[error("the name {name} could not be looked up in time: try again, or look after the servers of its DNS records")]

@@ -1,5 +1,12 @@
 //! The resolver that ureq connects by: names are looked up, every address is looked at, and only these are connected to.
+//!
+//! A name is asked for in its absolute form (`hooks.example.`): else the system would try it below the domains of its search list
+//! (`search` in resolv.conf(5)), too, and `a.b` of a stranger could lead to `a.b.corp.internal`. Only where the operator lets
+//! deliveries into some network, a name without a dot is asked for as it stands, for that is how a network's own machines are named:
+//! in the search list's domains, in hosts(5), among containers. With glibc a line of hosts(5) counts for a name with a dot only if
+//! the dot at the end is written there, too.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -8,13 +15,15 @@ use std::time::Duration;
 
 use super::lookups::Lookups;
 use super::{Allowed, GuardRefusal};
+use crate::accounts::AccountId;
 use crate::clock::{self, Nanos};
 use crate::limits::{NAME_ADDRESSES_MAX, NAME_CACHED_MS, NAMES_CACHED_MAX};
 
 /// Where the addresses of a name come from.
 pub trait Names: std::fmt::Debug + Send + Sync + 'static {
-    /// [`TimedOut`](io::ErrorKind::TimedOut) where that takes longer than `patience`.
-    fn look_up(&self, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>>;
+    /// [`TimedOut`](io::ErrorKind::TimedOut) where that takes longer than `patience`, or where too many names of this account are being
+    /// looked up for that long.
+    fn look_up(&self, account: AccountId, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>>;
 }
 
 /// The system's resolver (getaddrinfo(3)).
@@ -32,8 +41,8 @@ fn getaddrinfo(host: &str) -> io::Result<Vec<IpAddr>> {
 }
 
 impl Names for SystemNames {
-    fn look_up(&self, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
-        SYSTEM.look_up(host, patience)
+    fn look_up(&self, account: AccountId, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
+        SYSTEM.look_up(account, host, patience)
     }
 }
 
@@ -73,25 +82,44 @@ impl GuardedResolver {
     }
 
     /// The addresses to connect to, each of which may be reached; at least one. `host` is as in a URL: a name, an IPv4 address, or an
-    /// IPv6 address in brackets. One address that may not be reached refuses the whole name.
-    pub fn resolve(&self, host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, ResolveError> {
+    /// IPv6 address in brackets. One address that may not be reached refuses the whole name. `account` is whose webhook it is.
+    pub fn resolve(
+        &self,
+        account: AccountId,
+        host: &str,
+        port: u16,
+        patience: Duration,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
         let addresses = match literal(host) {
-            Some(address) => [address].into(),
-            None => self.addresses(name(host), patience)?,
+            Some(address) => {
+                self.allowed.check(address)?;
+                [address].into()
+            }
+            None => self.reachable(account, name(host), patience)?,
         };
-        for address in &*addresses {
-            self.allowed.check(*address)?;
-        }
         // An IPv4 address in IPv6's form is connected to as what it was taken for.
         Ok(addresses.iter().map(|address| SocketAddr::new(address.to_canonical(), port)).collect())
     }
 
+    /// The addresses of a name, each of which may be reached. Whoever wrote the name is not told an address that it leads to: that
+    /// would draw them a map of the network inside.
+    fn reachable(&self, account: AccountId, name: String, patience: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
+        let addresses = self.addresses(account, name.clone(), patience)?;
+        for address in &*addresses {
+            if let Some(kind) = self.allowed.forbids(*address) {
+                tracing::debug!(name, %address, account = account.0, "a webhook's name leads to {kind}: refused");
+                return Err(GuardRefusal::Name { name, kind }.into());
+            }
+        }
+        Ok(addresses)
+    }
+
     /// The first of its addresses: neither more are looked at, nor connected to.
-    fn addresses(&self, name: String, patience: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
+    fn addresses(&self, account: AccountId, name: String, patience: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
         if let Some(addresses) = self.known.lock().expect("no holder panics").get(&name, clock::now()) {
             return Ok(addresses);
         }
-        let addresses = match self.names.look_up(&name, patience) {
+        let addresses = match self.names.look_up(account, &self.as_asked_for(&name), patience) {
             Ok(addresses) if addresses.is_empty() => {
                 return Err(ResolveError::NoAddress { name, reason: "none is known".to_owned() });
             }
@@ -102,6 +130,13 @@ impl GuardedResolver {
         };
         self.known.lock().expect("no holder panics").insert(name, addresses.clone(), clock::now());
         Ok(addresses)
+    }
+
+    fn as_asked_for<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match name.contains('.') || self.allowed.is_empty() {
+            true => format!("{name}.").into(),
+            false => name.into(),
+        }
     }
 }
 
@@ -157,6 +192,7 @@ mod tests {
     use crate::limits::NAME_CACHED_MS;
 
     const PATIENCE: Duration = Duration::from_secs(1);
+    const ONE: AccountId = AccountId(1);
     const CACHED: Nanos = NAME_CACHED_MS * NANOS_PER_MS;
 
     fn resolver(names: &Arc<FakeNames>, allow: &[&str]) -> GuardedResolver {
@@ -166,6 +202,10 @@ mod tests {
 
     fn refused(address: &str, kind: AddressKind) -> Result<Vec<SocketAddr>, ResolveError> {
         Err(GuardRefusal::Address { address: address.parse().expect("an address"), kind }.into())
+    }
+
+    fn refused_name(name: &str, kind: AddressKind) -> Result<Vec<SocketAddr>, ResolveError> {
+        Err(GuardRefusal::Name { name: name.to_owned(), kind }.into())
     }
 
     fn reached(addresses: &[&str]) -> Result<Vec<SocketAddr>, ResolveError> {
@@ -180,13 +220,13 @@ mod tests {
         names.answer("v6.example", &["2606:4700::1", "64:ff9b::7f00:1"]);
         names.answer("inside.example", &["192.168.1.1"]);
         let open = resolver(&names, &[]);
-        let resolve = |host| open.resolve(host, 443, PATIENCE);
+        let resolve = |host| open.resolve(ONE, host, 443, PATIENCE);
         assert_eq!(resolve("public.example"), reached(&["8.8.8.8:443", "[2606:4700::1]:443", "9.9.9.9:443"]));
-        assert_eq!(resolve("mixed.example"), refused("10.0.0.1", AddressKind::Private));
-        assert_eq!(resolve("v6.example"), refused("64:ff9b::7f00:1", AddressKind::Loopback));
-        assert_eq!(resolve("inside.example"), refused("192.168.1.1", AddressKind::Private));
+        assert_eq!(resolve("mixed.example"), refused_name("mixed.example", AddressKind::Private));
+        assert_eq!(resolve("v6.example"), refused_name("v6.example", AddressKind::Loopback));
+        assert_eq!(resolve("inside.example"), refused_name("inside.example", AddressKind::Private));
         assert_eq!(
-            resolver(&names, &["192.168.0.0/16"]).resolve("inside.example", 80, PATIENCE),
+            resolver(&names, &["192.168.0.0/16"]).resolve(ONE, "inside.example", 80, PATIENCE),
             reached(&["192.168.1.1:80"])
         );
     }
@@ -195,7 +235,7 @@ mod tests {
     fn addresses_are_looked_at_and_never_looked_up() {
         let names = FakeNames::new();
         let open = resolver(&names, &[]);
-        let resolve = |host| open.resolve(host, 80, PATIENCE);
+        let resolve = |host| open.resolve(ONE, host, 80, PATIENCE);
         assert_eq!(resolve("8.8.8.8"), reached(&["8.8.8.8:80"]));
         assert_eq!(resolve("[2606:4700::1]"), reached(&["[2606:4700::1]:80"]));
         for (host, address, kind) in [
@@ -211,10 +251,15 @@ mod tests {
 
     #[test]
     fn what_only_the_system_takes_for_an_address_is_looked_at_all_the_same() {
-        // getaddrinfo(3) reads these, and would read them here.
-        let open = GuardedResolver::new(Arc::new(SystemNames), Allowed::default());
-        for host in ["127.1", "2130706433", "0x7f.1", "0177.0.0.1"] {
-            assert_eq!(open.resolve(host, 80, PATIENCE * 60), refused("127.0.0.1", AddressKind::Loopback), "{host}");
+        // getaddrinfo(3) reads these where no dot follows them, and so would read them here.
+        let allowed = Allowed(vec!["10.0.0.0/8".parse().expect("a network")]);
+        let inside = GuardedResolver::new(Arc::new(SystemNames), allowed);
+        for host in ["2130706433", "0x7f000001", "017700000001"] {
+            assert_eq!(
+                inside.resolve(ONE, host, 80, PATIENCE * 60),
+                refused_name(host, AddressKind::Loopback),
+                "{host}"
+            );
         }
     }
 
@@ -225,14 +270,18 @@ mod tests {
         names.answer("rebinds.example", &["8.8.8.8"]);
         names.answer("rebinds.example", &["127.0.0.1"]);
         let open = resolver(&names, &[]);
-        let resolve = || open.resolve("rebinds.example", 443, PATIENCE);
+        let resolve = || open.resolve(ONE, "rebinds.example", 443, PATIENCE);
         assert_eq!(resolve(), reached(&["8.8.8.8:443"]));
         clock::simulate(Some(CACHED - 1));
         assert_eq!(resolve(), reached(&["8.8.8.8:443"]));
         assert_eq!(names.asked(), 1);
         clock::simulate(Some(CACHED));
-        assert_eq!(resolve(), refused("127.0.0.1", AddressKind::Loopback));
-        assert_eq!(resolve(), refused("127.0.0.1", AddressKind::Loopback), "what is remembered is looked at again");
+        assert_eq!(resolve(), refused_name("rebinds.example", AddressKind::Loopback));
+        assert_eq!(
+            resolve(),
+            refused_name("rebinds.example", AddressKind::Loopback),
+            "what is remembered is looked at again"
+        );
         assert_eq!(names.asked(), 2);
     }
 
@@ -243,9 +292,42 @@ mod tests {
         names.answer("hooks.example", &["8.8.8.8"]);
         let open = resolver(&names, &[]);
         for host in ["hooks.example", "HOOKS.example", "hooks.example.", "Hooks.Example."] {
-            assert_eq!(open.resolve(host, 80, PATIENCE), reached(&["8.8.8.8:80"]), "{host}");
+            assert_eq!(open.resolve(ONE, host, 80, PATIENCE), reached(&["8.8.8.8:80"]), "{host}");
         }
         assert_eq!(names.asked(), 1);
+    }
+
+    #[test]
+    fn a_name_is_asked_for_with_a_dot_at_its_end_but_for_short_ones_where_networks_are_allowed() {
+        for (allow, asked) in [
+            (&[][..], ["a.b.", "hooks.example.", "billing."]),
+            (&["10.0.0.0/8"], ["a.b.", "hooks.example.", "billing"]),
+        ] {
+            let names = FakeNames::new();
+            for host in ["a.b", "hooks.example.", "Billing"] {
+                let _ = resolver(&names, allow).resolve(ONE, host, 80, PATIENCE);
+            }
+            assert_eq!(names.asked_for(), asked, "{allow:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_refused_does_not_tell_its_address() {
+        let names = FakeNames::new();
+        names.answer("inside.example", &["10.77.88.99"]);
+        let error = resolver(&names, &[]).resolve(ONE, "inside.example", 80, PATIENCE).expect_err("a refusal");
+        let told = GuardRefusal::from(error).to_string();
+        assert!(told.starts_with("the name inside.example leads to a private address: "), "{told}");
+        assert!(!told.contains("10.77.88.99"), "{told}");
+    }
+
+    #[test]
+    fn a_name_is_looked_up_for_the_account_whose_webhook_it_is() {
+        let names = FakeNames::new();
+        for account in [AccountId(3), AccountId(4)] {
+            let _ = resolver(&names, &[]).resolve(account, "hooks.example", 80, PATIENCE);
+        }
+        assert_eq!(names.askers(), [AccountId(3), AccountId(4)]);
     }
 
     #[test]
@@ -258,7 +340,7 @@ mod tests {
         names.answer("late.example", &[]);
         names.answer("late.example", &["8.8.8.8"]);
         let open = resolver(&names, &[]);
-        let resolve = || open.resolve("late.example", 80, PATIENCE);
+        let resolve = || open.resolve(ONE, "late.example", 80, PATIENCE);
         assert_eq!(resolve(), Err(ResolveError::Timeout { name: name() }));
         let reason = "Name or service not known".to_owned();
         assert_eq!(resolve(), Err(ResolveError::NoAddress { name: name(), reason }));
@@ -273,7 +355,7 @@ mod tests {
         let mut many: Vec<_> = many.iter().map(String::as_str).collect();
         many.push("10.0.0.1");
         names.answer("many.example", &many);
-        let addresses = resolver(&names, &[]).resolve("many.example", 80, PATIENCE).expect("the first are public");
+        let addresses = resolver(&names, &[]).resolve(ONE, "many.example", 80, PATIENCE).expect("the first are public");
         assert_eq!(addresses.len(), NAME_ADDRESSES_MAX);
         assert!(!addresses.contains(&"10.0.0.1:80".parse().expect("an address with a port")));
     }

@@ -191,15 +191,18 @@ fn endpoints_misbehave_as_they_are_told_and_what_they_provoke_is_no_duplicate() 
     let reset = Sent::event(2, 1);
     assert_eq!(client.send(&reset), 0, "reset");
     assert_eq!(Client::new(&stage).send(&reset.again()), 200, "only first attempts are failed by chance");
+    let crossed = Sent::event(2, 2);
+    assert_eq!(Client::new(&stage).send(&crossed), 0, "reset");
+    assert_eq!(Client::new(&stage).send(&crossed), 200, "it may have been closed while it was idle");
     // Behind one that is never answered, so that its answer shows that that one was taken.
     let both = [Sent::event(1, 1).bytes(), Sent::event(2, 0).bytes()].concat();
     let mut hanging = Client::new(&stage);
     assert_eq!(hanging.post(&both), 200, "nothing befalls the event that goes ahead");
     let tally = stage.sink.finish().unwrap();
     assert_eq!(hanging.post(b""), 0, "one answer, not two");
-    assert_eq!((tally.errors, tally.resets, tally.hangs), (2, 1, 1));
-    assert_eq!((tally.retries, tally.duplicates, tally.faults, tally.deliveries), (1, 0, 0, 1));
-    assert_eq!(stage.book.count().accepted, 2);
+    assert_eq!((tally.errors, tally.resets, tally.hangs), (2, 2, 1));
+    assert_eq!((tally.retries, tally.sent_again, tally.duplicates, tally.faults, tally.deliveries), (1, 1, 0, 0, 2));
+    assert_eq!(stage.book.count().accepted, 3);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{BufReader, Write};
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use super::endpoint::{Endpoint, OK, Received, reset};
 use super::*;
@@ -60,6 +61,8 @@ fn a_connection_that_was_closed_while_it_was_idle_costs_nothing() {
 /// The endpoint's end and the next request may cross. Here they do each time: it takes the request and goes away.
 #[test]
 fn a_connection_that_is_closed_at_the_moment_of_its_use_costs_nothing() {
+    // However long this machine takes for it.
+    clock::simulate(Some(0));
     for by_reset in [false, true] {
         let endpoint = Endpoint::serving(move |_, stream| {
             let mut stream = BufReader::new(stream);
@@ -92,6 +95,7 @@ fn a_second_try_goes_to_a_new_connection_and_is_the_last_one() {
             Received::read(&mut stream);
         }
     });
+    clock::simulate(Some(0));
     let courier = courier(&options());
     std::thread::scope(|scope| {
         // The first waits for the second one's connection, so that neither can be used by both.
@@ -105,6 +109,82 @@ fn a_second_try_goes_to_a_new_connection_and_is_the_last_one() {
     assert_eq!(endpoint.accepted(), kept + 1);
 }
 
+/// A request that the endpoint may have been at work on is not sent twice in one attempt.
+#[test]
+fn a_kept_connection_that_ends_late_costs_its_attempt() {
+    for by_reset in [false, true] {
+        let (sender, received) = channel();
+        let endpoint = Endpoint::serving(move |_, stream| {
+            let mut stream = BufReader::new(stream);
+            Received::read(&mut stream);
+            stream.get_mut().write_all(OK.as_bytes()).expect("a courier that waits");
+            if Received::read(&mut stream).is_none() {
+                return;
+            }
+            sender.send(()).expect("a test that waits");
+            std::thread::sleep(Duration::from_millis(limits::STALE_MS_MAX + 100));
+            if by_reset {
+                reset(stream.into_inner());
+            }
+        });
+        let courier = courier(&options());
+        assert_eq!(status(&courier, &endpoint), 200);
+        let error = failure(&courier, &endpoint);
+        assert!(matches!(error, AttemptError::Broken(_)), "{error:?}");
+        received.recv().expect("the second request");
+        assert_eq!(endpoint.accepted(), 1, "by_reset: {by_reset}");
+    }
+}
+
+#[test]
+fn the_last_connection_that_was_kept_is_closed_by_time() {
+    let (sender, ended) = channel();
+    let endpoint = Endpoint::serving(move |_, stream| {
+        let mut stream = BufReader::new(stream);
+        while Received::read(&mut stream).is_some() {
+            stream.get_mut().write_all(OK.as_bytes()).expect("a courier that waits");
+        }
+        // The test may have ended, and its courier with it.
+        let _ = sender.send(());
+    });
+    let courier = courier(&options());
+    assert_eq!(status(&courier, &endpoint), 200);
+    let kept = Instant::now();
+    courier.sweep(kept);
+    assert_eq!(courier.idle.count(), 1);
+    courier.sweep(kept + Duration::from_millis(limits::IDLE_CONNECTION_MS_MAX));
+    assert_eq!(courier.idle.count(), 0);
+    ended.recv().expect("its end");
+}
+
+#[test]
+fn a_name_is_looked_up_for_the_account_whose_webhook_is_checked_or_sent_to() {
+    clock::simulate(Some(0));
+    let names = FakeNames::new();
+    names.fail(HOST, "Name or service not known");
+    let courier = Courier::new(&options(), names.clone()).expect("a courier");
+    for account in [AccountId(7), AccountId(8)] {
+        assert!(courier.check(account, &format!("https://{HOST}/")).is_err());
+        let job = Job { account, ..job(format!("https://{HOST}/")) };
+        assert!(!courier.attempt(&job).outcome.is_success());
+    }
+    assert_eq!(names.askers(), [7, 7, 8, 8].map(AccountId));
+}
+
+/// The operator may have closed it since the URL was given.
+#[test]
+fn a_port_that_is_no_longer_allowed_is_refused_and_not_connected_to() {
+    let endpoint = Endpoint::answering(OK);
+    let port = endpoint.address().port();
+    let only = |port: u16| WebhookOptions { ports: vec![port.to_string().parse().expect("a port")], ..options() };
+    assert_eq!(status(&courier(&only(port)), &endpoint), 200);
+    let other = if port == 443 { 80 } else { 443 };
+    let error = failure(&courier(&only(other)), &endpoint);
+    let expected = GuardRefusal::Port { port, allowed: other.to_string() };
+    assert!(matches!(&error, AttemptError::Refused(refusal) if *refusal == expected), "{error:?}");
+    assert_eq!(endpoint.accepted(), 1);
+}
+
 #[test]
 fn a_private_address_is_refused_and_not_connected_to() {
     let endpoint = Endpoint::answering(OK);
@@ -113,7 +193,8 @@ fn a_private_address_is_refused_and_not_connected_to() {
         matches!(error, AttemptError::Refused(GuardRefusal::Address { kind: AddressKind::Loopback, .. }))
     };
     let error = failure(&courier, &endpoint);
-    assert!(expected(&error), "{error:?}");
+    let refused = GuardRefusal::Name { name: HOST.to_owned(), kind: AddressKind::Loopback };
+    assert!(matches!(&error, AttemptError::Refused(refusal) if *refusal == refused), "{error:?}");
     for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
         let report = courier.attempt(&job(format!("http://{host}:{}/", endpoint.address().port())));
         assert!(matches!(&report.outcome, Outcome::Failed(error) if expected(error)), "{host}: {report:?}");
@@ -132,7 +213,7 @@ fn a_name_that_turns_private_is_refused_though_a_connection_is_kept() {
     assert_eq!(status(&courier, &endpoint), 200);
     clock::simulate(Some((limits::NAME_CACHED_MS + 1) * 1_000_000));
     let error = failure(&courier, &endpoint);
-    assert!(matches!(error, AttemptError::Refused(GuardRefusal::Address { .. })), "{error:?}");
+    assert!(matches!(error, AttemptError::Refused(GuardRefusal::Name { .. })), "{error:?}");
 }
 
 #[test]
@@ -182,10 +263,13 @@ fn a_url_is_checked_with_every_address_of_its_host() {
     names.answer("good.example", &["8.8.8.8"]);
     names.answer("mixed.example", &["8.8.8.8", "10.0.0.1"]);
     let courier = Courier::new(&WebhookOptions::default(), names).expect("a courier");
-    assert_eq!(courier.check("https://good.example/hook").expect("a good one").as_str(), "https://good.example/hook");
+    assert_eq!(
+        courier.check(OWNER, "https://good.example/hook").expect("a good one").as_str(),
+        "https://good.example/hook"
+    );
     for url in ["https://mixed.example/", "https://absent.example/", "https://good.example:22/", "ftp://good.example/"]
     {
-        assert!(courier.check(url).is_err(), "{url}");
+        assert!(courier.check(OWNER, url).is_err(), "{url}");
     }
 }
 

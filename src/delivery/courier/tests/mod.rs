@@ -12,12 +12,16 @@ use bytes::Bytes;
 
 use self::endpoint::Endpoint;
 use super::Courier;
+use crate::accounts::AccountId;
 use crate::delivery::attempt::{AttemptError, Job, Outcome, Report, Ticket};
 use crate::delivery::guard::WebhookUrl;
 use crate::delivery::guard::fake_names::FakeNames;
 use crate::delivery::{DeliveryId, EventId, Payload, Secret, SigningSecrets, WebhookId, WebhookOptions};
 
 const BODY: &str = r#"{"id":"evt_020202020202020202020202","type":"trade.new","created":1705312800,"data":{}}"#;
+
+/// Whose webhooks they are.
+const OWNER: AccountId = AccountId(5);
 
 /// The name that all tests deliver to.
 const HOST: &str = "hooks.example";
@@ -41,6 +45,7 @@ fn job(url: String) -> Job {
     Job {
         number: 1,
         ticket: Ticket { webhook: WebhookId(0xabc), delivery: 7 },
+        account: OWNER,
         url: Arc::new(WebhookUrl::stored(url)),
         secrets: SigningSecrets { current: Arc::new(Secret::generate().expect("random numbers")), previous: None },
         delivery_id: DeliveryId([1; 12]),
