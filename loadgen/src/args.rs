@@ -68,6 +68,10 @@ pub enum UsageError {
     Rate(f64),
     #[error("two contenders are called `{0}`: give the one of --vs another name, as in --vs {0}2=URL")]
     SameName(String),
+    #[error(
+        "`{0}` is posted to where another contender is, so that each would get the other's events: give it a server of its own"
+    )]
+    SameServer(String),
     #[error("--stalled {0}: there are not so many sockets")]
     Stalled(u32),
     #[error(

@@ -238,7 +238,7 @@ fn several_rivals_take_turns_and_each_is_checked() {
     let output = loadgen(serve(Fault::None), &format!("--sockets 12 --events 8 {}", rival("lossy", lossy)));
     assert_code(&output, 3);
     assert!(said(&output).contains("lossy: 1 deliveries lost"), "{}", said(&output));
-    let twice = format!("--sockets 12 {} {}", rival("twin", good), rival("twin", good));
+    let twice = format!("--sockets 12 {} {}", rival("twin", good), rival("twin", lossy));
     assert_code(&loadgen(good, &twice), 2);
 }
 

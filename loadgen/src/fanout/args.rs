@@ -189,6 +189,10 @@ impl FanoutArguments {
             if others.iter().any(|other| other.name() == rival.name()) {
                 return Err(UsageError::SameName(rival.name().to_owned()));
             }
+            // Each would get the other's events, too.
+            if others.iter().any(|other| other.posts_to().is_some() && other.posts_to() == rival.posts_to()) {
+                return Err(UsageError::SameServer(rival.name().to_owned()));
+            }
         }
         Ok(contenders)
     }
@@ -340,6 +344,19 @@ mod tests {
         assert_eq!(endpoints.subscribe.path, "/ws/alerts?apiKey=abc");
         assert_eq!(endpoints.publish.authority(), "127.0.0.1:6000");
         assert_eq!(endpoints.publish.path, "/api/events");
+    }
+
+    #[test]
+    fn a_rival_has_a_name_and_a_server_of_its_own() {
+        let contenders = |line: &str| fanout(line).contenders();
+        let names = |line: &str| -> Vec<String> {
+            contenders(line).unwrap().iter().map(|contender| contender.name().to_owned()).collect()
+        };
+        assert_eq!(names("--vs floor --vs ws://127.0.0.1:6000/"), ["server", "floor", "other"]);
+        let same = contenders("--vs ws://127.0.0.1:6000/ --vs ws://127.0.0.1:6001/");
+        assert!(matches!(same, Err(UsageError::SameName(_))));
+        let same = contenders("--host 127.0.0.1:6000 --vs again=ws://127.0.0.1:6000/");
+        assert!(matches!(same, Err(UsageError::SameServer(_))));
     }
 
     #[test]

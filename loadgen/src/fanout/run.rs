@@ -59,6 +59,13 @@ impl Contender {
         }
     }
 
+    pub fn posts_to(&self) -> Option<&Target> {
+        match self {
+            Self::Server(server) => Some(&server.endpoints.publish),
+            Self::Floor => None,
+        }
+    }
+
     pub fn known(&self) -> Known<'_> {
         let has_process = matches!(self, Self::Server(Server { pid: Some(_), .. }));
         Known { name: self.name(), has_process }

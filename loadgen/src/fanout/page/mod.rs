@@ -99,7 +99,7 @@ fn figures(html: &mut String, report: &Report) {
     for (name, of) in ROWS {
         // The terminal leaves out what stands in the line above.
         if !name.starts_with(' ') {
-            group = name.split([',', ' ']).next().unwrap_or(name);
+            group = name.split_once(',').or_else(|| name.split_once(' ')).map_or(*name, |(group, _)| group);
         }
         let cells: Vec<Option<String>> = report.sides.iter().map(|side: &SideReport| of(side)).collect();
         if cells.iter().all(Option::is_none) {

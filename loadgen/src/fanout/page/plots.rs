@@ -118,9 +118,14 @@ pub fn ratios(report: &Report) -> String {
     let height = ROW * rows.len() as f64 + 34.0;
     let mut svg = frame("Ratios", height);
     let bottom = ROW * rows.len() as f64 + 4.0;
-    for mark in x.marks().into_iter().filter(|mark| *mark != 1.0) {
+    for mark in x.marks().into_iter().filter(|mark| (mark - 1.0).abs() > 0.05) {
         let at = x.at(mark);
-        let _ = write!(svg, r#"<line class="grid" x1="{at:.1}" x2="{at:.1}" y1="4" y2="{bottom:.1}"/>"#);
+        let _ = write!(
+            svg,
+            r#"<line class="grid" x1="{at:.1}" x2="{at:.1}" y1="4" y2="{bottom:.1}"/><text x="{at:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            bottom + 18.0,
+            format!("{mark:.2}").trim_end_matches('0').trim_end_matches('.')
+        );
     }
     let one = x.at(1.0);
     let _ = write!(
