@@ -52,17 +52,27 @@ fn what_waited_of_a_disabled_webhook_is_dropped_a_piece_a_turn_also_after_a_cras
 
 #[test]
 fn a_webhook_that_is_enabled_meanwhile_sends_what_is_new_and_what_is_replayed_and_nothing_else() {
+    enabled_meanwhile(|_| ());
+}
+
+#[test]
+fn the_same_where_the_server_crashes_between_the_pieces() {
+    enabled_meanwhile(Rig::restart);
+}
+
+fn enabled_meanwhile(between: fn(&mut Rig)) {
     let (mut rig, alice, webhook) = filled();
     set_active(&mut rig, alice, webhook, false);
     rig.turn();
+    let under_way = Rig::delivered(rig.jobs.remove(0));
+    rig.core.end_attempts([under_way], rig.now_ms);
     set_active(&mut rig, alice, webhook, true);
     let new = rig.publish("trade.open", "w");
-    rig.jobs.clear();
-    rig.restart();
+    between(&mut rig);
     rig.command(ReplayWebhook { asker: alice, webhook, since: EVENTS - 10 }).expect("a replay");
-    // Another crash, between two pieces.
     rig.turn();
-    rig.restart();
+    assert!(rig.core.next_job(rig.now_ms).expect("a sound disk").is_none(), "not before all is dropped");
+    between(&mut rig);
     rig.run();
     let mut sent = Vec::new();
     while !rig.jobs.is_empty() {
@@ -106,7 +116,7 @@ fn a_failure_that_comes_after_the_end_of_a_webhook_does_not_hold_up_its_return()
     let ended = rig.core.end_attempts([report], rig.now_ms);
     rig.core.turn(ended, rig.now_ms).expect("a sound disk");
     rig.core.commit(rig.now_ms).expect("a sound disk");
-    rig.run();
+    rig.pass(30_000);
     set_active(&mut rig, alice, webhook, true);
     let new = rig.publish("trade.open", "w");
     rig.run();
