@@ -740,6 +740,9 @@ pub const OWNERS_INPUT_BYTES_MAX: u64 = (WATCHLIST_OWNERS_MAX * (OWNER_BYTES_MAX
 /// Of one account.
 pub const WEBHOOKS_PER_ACCOUNT_MAX: usize = 10_000;
 
+/// Secrets before the newest that sign still. Each makes `webhook-signature` 48 bytes longer.
+pub const PREVIOUS_SECRETS_MAX: usize = 4;
+
 /// Threads that send, by default: a thread is busy for as long as its endpoint takes, and mostly sleeps.
 pub const DELIVERY_WORKERS: u32 = 128;
 
@@ -865,6 +868,9 @@ pub const POSITION_COMMIT_MS: u64 = 50;
 /// How often finished deliveries that are too old or too many are deleted, and how many at a time.
 pub const PRUNE_EVERY_MS: u64 = 1_000;
 pub const PRUNE_ROWS_MAX: usize = 2_000;
+
+/// A clock that was set back further than this makes the core begin anew with what waits; within it, deliveries wait that long.
+pub const CLOCK_SET_BACK_MS: u64 = 60_000;
 
 /// Deliveries that one answer lists, unless it is asked for another number, and at most.
 pub const DELIVERIES_LISTED: usize = 50;

@@ -11,7 +11,7 @@ pub enum DeliveryState {
     Failed,
     /// Given up without another attempt: the webhook was disabled, its backlog was full, the event is gone from the journal.
     Dropped,
-    /// No delivery, but word of the webhook: it was disabled.
+    /// No delivery, but word of the webhook: it was disabled, or missed events.
     Notice,
 }
 
@@ -51,7 +51,7 @@ pub struct DeliveryRecord {
     pub event: EventId,
     /// As in `X-Event-Type`.
     pub kind: String,
-    /// The event's number; `None` of a test and of a notice.
+    /// The event's number; `None` of a test and of a notice, and of an event whose number was given out again.
     pub seq: Option<u64>,
     pub state: DeliveryState,
     pub created_ms: u64,

@@ -36,6 +36,11 @@ impl Watchers {
         self.by_owner.get(owner).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether this account watches anybody.
+    pub fn has(&self, account: AccountId) -> bool {
+        self.lists.get(&account).is_some_and(|list| list.iter().next().is_some())
+    }
+
     /// Whether this account watches the owner.
     pub fn watches(&self, account: AccountId, owner: &str) -> bool {
         self.lists.get(&account).is_some_and(|list| list.contains(owner))

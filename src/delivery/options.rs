@@ -33,7 +33,7 @@ pub struct WebhookOptions {
     /// A webhook is disabled after so many failures in a row, if they go on for so long. 0 failures: never.
     pub disable_failures: u32,
     pub disable_seconds: u64,
-    /// How long the secret before the last one still signs, too.
+    /// How long a secret that was replaced still signs, too.
     pub secret_grace_seconds: u64,
     pub master_key: Option<MasterKeySource>,
     /// More certificates (PEM) to trust beside the system's.

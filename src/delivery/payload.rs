@@ -214,7 +214,7 @@ mod tests {
             account: AccountId(1),
             url: WebhookUrl::stored("https://a.example/\"x\"".into()),
             events: EventKinds::default(),
-            secrets: SigningSecrets { current: Arc::new(Secret::of_key([1; 32])), previous: None },
+            secrets: SigningSecrets { current: Arc::new(Secret::of_key([1; 32])), previous: Vec::new() },
             created_ms: 0,
             from_seq: 0,
             disabled: reason.map(|reason| Disabled { reason, at_ms: 0, from_seq: 0 }),

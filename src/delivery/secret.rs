@@ -12,6 +12,8 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::limits;
+
 const SECRET_MARK: &str = "whsec_";
 pub(super) const KEY_BYTES: usize = 32;
 
@@ -62,8 +64,19 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug)]
 pub struct SigningSecrets {
     pub current: Arc<Secret>,
-    /// The one before, and until when it signs too, in Unix milliseconds.
-    pub previous: Option<(Arc<Secret>, u64)>,
+    /// Those before, the newest first, and until when each signs too, in Unix milliseconds.
+    pub previous: Vec<(Arc<Secret>, u64)>,
+}
+
+impl SigningSecrets {
+    /// Another secret signs from now on. Receivers may still have any of those before, each until its own grace ends; a grace of 0
+    /// leaves none.
+    pub fn replace(&mut self, with: Arc<Secret>, now_ms: u64, grace_ms: u64) {
+        let before = std::mem::replace(&mut self.current, with);
+        self.previous.insert(0, (before, now_ms.saturating_add(grace_ms)));
+        self.previous.retain(|(_, until_ms)| grace_ms > 0 && now_ms < *until_ms);
+        self.previous.truncate(limits::PREVIOUS_SECRETS_MAX);
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +117,27 @@ mod tests {
     #[test]
     fn a_secret_stays_out_of_debug_output() {
         let secret = Secret::of_key([7; KEY_BYTES]);
-        let secrets = SigningSecrets { current: Arc::new(secret.clone()), previous: Some((Arc::new(secret), 5)) };
-        assert_eq!(format!("{secrets:?}"), "SigningSecrets { current: Secret(…), previous: Some((Secret(…), 5)) }");
+        let secrets = SigningSecrets { current: Arc::new(secret.clone()), previous: vec![(Arc::new(secret), 5)] };
+        assert_eq!(format!("{secrets:?}"), "SigningSecrets { current: Secret(…), previous: [(Secret(…), 5)] }");
+    }
+
+    #[test]
+    fn every_secret_signs_until_its_own_grace_ends_and_of_too_many_the_oldest_goes() {
+        let secret = |byte| Arc::new(Secret::of_key([byte; KEY_BYTES]));
+        let kept = |secrets: &SigningSecrets| -> Vec<(u8, u64)> {
+            secrets.previous.iter().map(|(secret, until_ms)| (secret.key()[0], *until_ms)).collect()
+        };
+        let mut secrets = SigningSecrets { current: secret(1), previous: Vec::new() };
+        secrets.replace(secret(2), 0, 100);
+        secrets.replace(secret(3), 10, 100);
+        assert_eq!((secrets.current.key()[0], kept(&secrets)), (3, vec![(2, 110), (1, 100)]));
+        secrets.replace(secret(4), 100, 100);
+        assert_eq!(kept(&secrets), [(3, 200), (2, 110)], "the first one's has ended");
+        for byte in 5..=7 {
+            secrets.replace(secret(byte), 101, 100);
+        }
+        assert_eq!(kept(&secrets), [(6, 201), (5, 201), (4, 201), (3, 200)]);
+        secrets.replace(secret(8), 102, 0);
+        assert_eq!(kept(&secrets), []);
     }
 }

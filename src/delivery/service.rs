@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Report;
 use super::command::{Command, Reply};
-use super::core::{Core, JournalEvents, MakeChange, MakeWebhook, PrepareTest, RecordTest};
+use super::core::{Core, JournalEvents, MakeChange, MakeWebhook, Patience, PrepareTest, RecordTest};
 use super::courier::Courier;
 use super::guard::Names;
 use super::sealer::Sealer;
@@ -165,7 +165,7 @@ impl DeliveryService {
         let (running, cpu) = (shared.clone(), with.cpu);
         let run = move || {
             settle(cpu);
-            Loop { shared: &running, core, crew, courier, last_news: None, failures: 0 }.run();
+            Loop { shared: &running, core, crew, courier, last_news: None, patience: Patience::default() }.run();
             // Whoever waits for the end may have gone.
             let _ = sender.send(());
         };
@@ -275,8 +275,8 @@ struct Loop<'s> {
     courier: Arc<Courier>,
     /// What the core had not taken in when it last rested.
     last_news: Option<(u64, u64)>,
-    /// Failures of the database in a row.
-    failures: u32,
+    /// With the database.
+    patience: Patience,
 }
 
 impl Loop<'_> {
@@ -315,9 +315,7 @@ impl Loop<'_> {
         carried.into_iter().for_each(|carried| (carried.answer)(committed));
         match outcome.and_then(|more| self.send_jobs(now_ms).map(|()| more || self.core.is_changed())) {
             Ok(more) => {
-                if had_reports {
-                    self.failures = 0;
-                }
+                self.patience.committed(had_reports);
                 more
             }
             Err(error) => {
@@ -342,9 +340,7 @@ impl Loop<'_> {
     fn recover(&mut self, error: &DeliveryError) {
         tracing::error!(%error, "webhooks wait for their database");
         loop {
-            let rest_ms = (limits::DELIVERY_RECOVER_MS << self.failures).min(limits::DELIVERY_RECOVER_MS_MAX);
-            self.failures = (self.failures + 1).min(16);
-            let until = clock::now() + rest_ms * 1_000_000;
+            let until = clock::now() + self.patience.rest_ms() * 1_000_000;
             while clock::now() < until {
                 if self.shared.stops.load(Ordering::Acquire) {
                     return;

@@ -15,8 +15,8 @@ pub struct Signatures {
     /// `X-Webhook-Signature`: hex HMAC-SHA256 of the body, the key is the whole secret. The current one alone, since receivers compare
     /// the whole header.
     pub plain: String,
-    /// `webhook-signature` of Standard Webhooks 1.0: `v1,` and base64 HMAC-SHA256 of `id.timestamp.body`; the previous secret's
-    /// stands behind it, after a space, as long as it has its grace.
+    /// `webhook-signature` of Standard Webhooks 1.0: `v1,` and base64 HMAC-SHA256 of `id.timestamp.body`; those of previous
+    /// secrets stand behind it, each after a space, as long as they have their grace.
     pub standard: String,
 }
 
@@ -24,9 +24,7 @@ pub struct Signatures {
 pub fn sign(secrets: &SigningSecrets, delivery_id: &str, now_ms: u64, body: &[u8]) -> Signatures {
     let timestamp = now_ms / 1000;
     let mut standard = standard(secrets.current.key(), delivery_id, timestamp, body);
-    if let Some((previous, until_ms)) = &secrets.previous
-        && now_ms < *until_ms
-    {
+    for (previous, _) in secrets.previous.iter().filter(|(_, until_ms)| now_ms < *until_ms) {
         standard.push(' ');
         standard.push_str(&self::standard(previous.key(), delivery_id, timestamp, body));
     }
@@ -75,32 +73,33 @@ mod tests {
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
-    fn secrets(previous: Option<u64>) -> SigningSecrets {
+    fn secrets(previous: &[u64]) -> SigningSecrets {
         let secret = |byte| Arc::new(Secret::of_key([byte; 32]));
-        SigningSecrets { current: secret(1), previous: previous.map(|until_ms| (secret(2), until_ms)) }
+        let previous = (2..).zip(previous).map(|(byte, until_ms)| (secret(byte), *until_ms)).collect();
+        SigningSecrets { current: secret(1), previous }
     }
 
     /// The values are OpenSSL's: `openssl dgst -sha256 -mac HMAC -macopt hexkey:…`.
     #[test]
     fn the_plain_key_is_the_whole_text_and_the_standard_key_the_bytes_behind_the_mark() {
-        let signatures = sign(&secrets(None), "dlv_1", 1_705_312_800_999, b"{}");
+        let signatures = sign(&secrets(&[]), "dlv_1", 1_705_312_800_999, b"{}");
         assert_eq!(signatures.plain, "e932e979856513dda4c9a46d886d8095356e73e185a4aeeb8042b45bec48523b");
         assert_eq!(signatures.standard, "v1,rnQDGNbFEioLAHpCtF7hFFE+5q3DK272cjycC90TyF8=");
     }
 
     #[test]
-    fn the_previous_secret_signs_second_until_its_grace_ends_and_only_in_the_standard_header() {
-        let alone = sign(&secrets(None), "dlv_1", 4_999, b"{}");
-        let both = sign(&secrets(Some(5_000)), "dlv_1", 4_999, b"{}");
-        assert_eq!(both.plain, alone.plain);
-        let previous = standard(&[2; 32], "dlv_1", 4, b"{}");
-        assert_eq!(both.standard, format!("{} {previous}", alone.standard));
-        assert_eq!(sign(&secrets(Some(4_999)), "dlv_1", 4_999, b"{}"), alone);
+    fn previous_secrets_sign_behind_the_current_one_until_their_grace_ends_and_only_in_the_standard_header() {
+        let alone = sign(&secrets(&[]), "dlv_1", 4_999, b"{}");
+        let all = sign(&secrets(&[6_000, 4_999, 5_000]), "dlv_1", 4_999, b"{}");
+        assert_eq!(all.plain, alone.plain);
+        let [newest, oldest] = [2, 4].map(|byte| standard(&[byte; 32], "dlv_1", 4, b"{}"));
+        assert_eq!(all.standard, format!("{} {newest} {oldest}", alone.standard));
+        assert_eq!(sign(&secrets(&[4_999]), "dlv_1", 4_999, b"{}"), alone);
     }
 
     #[test]
     fn id_time_and_body_are_all_signed() {
-        let of = |id, now_ms, body: &[u8]| sign(&secrets(None), id, now_ms, body).standard;
+        let of = |id, now_ms, body: &[u8]| sign(&secrets(&[]), id, now_ms, body).standard;
         let one = of("dlv_1", 4_999, b"{}");
         assert_eq!(of("dlv_1", 4_000, b"{}"), one, "the header tells seconds");
         for other in [of("dlv_2", 4_999, b"{}"), of("dlv_1", 5_000, b"{}"), of("dlv_1", 4_999, b"{ }")] {

@@ -307,7 +307,10 @@ mod tests {
             ticket: Ticket { webhook: WebhookId(1), delivery },
             account: AccountId(1),
             url: Arc::new(WebhookUrl::stored(format!("http://{endpoint}/"))),
-            secrets: SigningSecrets { current: Arc::new(Secret::generate().expect("random numbers")), previous: None },
+            secrets: SigningSecrets {
+                current: Arc::new(Secret::generate().expect("random numbers")),
+                previous: Vec::new(),
+            },
             delivery_id: DeliveryId([1; 12]),
             attempt: 1,
             payload: Payload { kind: "trade.new", event: EventId([2; 12]), body: Bytes::from_static(b"{}") },

@@ -88,7 +88,7 @@ impl Core {
             account,
             url,
             events: wanted.events,
-            secrets: SigningSecrets { current: Arc::new(Secret::generate()?), previous: None },
+            secrets: SigningSecrets { current: Arc::new(Secret::generate()?), previous: Vec::new() },
             created_ms: now_ms,
             from_seq: self.events.kept(),
             disabled: None,
@@ -97,7 +97,7 @@ impl Core {
             replay: None,
         };
         self.store.insert_webhook(&webhook)?;
-        self.enter(webhook.clone());
+        self.enter(webhook.clone(), false);
         self.watch_account(account);
         Ok(webhook)
     }
@@ -125,8 +125,10 @@ impl Core {
         }
         let changed = webhook.clone();
         self.store.update_webhook(&changed)?;
-        if enabled {
+        if enabled && !self.webhooks[&id].is_dropping {
             self.lanes.open(id, changed.account);
+            // What the attempts have left that were under way when it was disabled.
+            self.look_up_due(id)?;
         }
         if enabled || moved {
             self.lanes.reset(id);
@@ -164,8 +166,7 @@ impl Core {
         let grace_ms = self.options.secret_grace_seconds.saturating_mul(1_000);
         let current = Arc::new(Secret::generate()?);
         let webhook = &mut self.owned(regenerate.asker, regenerate.webhook)?.webhook;
-        let before = std::mem::replace(&mut webhook.secrets.current, current);
-        webhook.secrets.previous = (grace_ms > 0).then_some((before, now_ms.saturating_add(grace_ms)));
+        webhook.secrets.replace(current, now_ms, grace_ms);
         let webhook = webhook.clone();
         self.store.update_webhook(&webhook)?;
         Ok(webhook)

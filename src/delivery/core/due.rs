@@ -73,13 +73,6 @@ impl Core {
         self.count_finished(id, 1);
     }
 
-    /// So many more stand in a webhook's history.
-    pub(super) fn count_finished(&mut self, id: WebhookId, deliveries: u64) {
-        if let Some(entry) = self.webhooks.get_mut(&id) {
-            entry.finished = entry.finished.saturating_add(deliveries);
-        }
-    }
-
     /// The body of a delivery.
     pub(super) fn payload(&mut self, ticket: Ticket, queued: Queued) -> Result<Body, DeliveryError> {
         let Some(seq) = queued.seq else {
@@ -106,7 +99,8 @@ impl Core {
             let Part::Events(batch) = part else { continue };
             for (event, number) in batch.events().iter().zip(batch.first_seq()..) {
                 if number >= seq
-                    && let Some(payload) = Payload::of_trade(&self.salt, event, number, batch.origin().unix_ms)
+                    && let Some(payload) =
+                        Payload::of_trade(self.salts.of(number), event, number, batch.origin().unix_ms)
                 {
                     self.payloads.put(number, payload);
                 }

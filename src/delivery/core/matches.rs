@@ -31,6 +31,7 @@ impl Core {
             Err(error) => {
                 // Nothing better can be done than to go on with what is new; the damage is the journal's to tell of.
                 tracing::error!(%error, from = self.position, to = kept - 1, "webhooks don't get events that can't be read");
+                self.tell_all_unread(self.position, kept - 1, now_ms)?;
                 self.position = kept;
                 return Ok(false);
             }
@@ -65,7 +66,7 @@ impl Core {
                     continue;
                 }
                 let payload = payload.get_or_insert_with(|| {
-                    Payload::of_trade(&self.salt, event, seq, created_ms).expect("it has an audience")
+                    Payload::of_trade(self.salts.of(seq), event, seq, created_ms).expect("it has an audience")
                 });
                 self.payloads.put(seq, payload.clone());
                 let event = payload.event;
@@ -135,6 +136,10 @@ impl Core {
         for index in (0..self.replays.len()).rev() {
             let id = self.replays[index];
             let Some(entry) = self.webhooks.get(&id) else { continue };
+            // What it would bring may be what is about to be dropped: that waits already.
+            if entry.is_dropping {
+                continue;
+            }
             // It must not fill the backlog, which drops the oldest.
             if self.budget == 0 || entry.waiting >= self.replay_room() {
                 more |= self.budget == 0;
@@ -185,6 +190,7 @@ impl Core {
             Err(error) if is_passing(&error) => return Ok(false),
             Err(error) => {
                 tracing::error!(%error, webhook = %id, from, "a replay ends where events can't be read");
+                self.tell_unread(id, from, until - 1, now_ms)?;
                 failed = true;
             }
         }
@@ -205,7 +211,7 @@ impl Core {
         created_ms: u64,
         now_ms: u64,
     ) -> Result<(), DeliveryError> {
-        let Some(payload) = Payload::of_trade(&self.salt, event, seq, created_ms) else { return Ok(()) };
+        let Some(payload) = Payload::of_trade(self.salts.of(seq), event, seq, created_ms) else { return Ok(()) };
         let due_ms = now_ms.max(self.webhooks[&id].cursor.due_ms);
         let delivery = NewDelivery {
             webhook: id,

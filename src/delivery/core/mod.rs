@@ -10,18 +10,22 @@
 //! * A delivery is in the database, committed, before a job is made of it.
 //! * Of a webhook's deliveries that wait, those up to its *cursor* (in the order of [`Place`]) are in its lane or under way; the others
 //!   are in the database alone, and the calendar knows when the first of them is due.
+//! * What takes long is done in pieces (`leftovers.rs`): a turn is short, whatever it is for.
 //! * After an error of the database nothing in memory counts: the core is made anew from what was committed.
 
 mod commands;
 mod due;
 mod events;
+mod leftovers;
 mod matches;
+mod notices;
 mod outcomes;
+mod patience;
 mod payloads;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ahash::HashMap;
@@ -29,14 +33,16 @@ use ahash::HashMap;
 pub use commands::{MakeChange, MakeWebhook, PrepareTest, RecordTest};
 use due::Body;
 pub use events::{Events, JournalEvents};
+use leftovers::Leftover;
 pub use outcomes::Ended;
+pub use patience::Patience;
 use payloads::PayloadCache;
 
 use super::attempt::Job;
 use super::lanes::{LaneOptions, Lanes};
 use super::matching::Watchers;
-use super::store::{Place, Store};
-use super::{DeliveryError, DeliveryId, Salt, Webhook, WebhookId, WebhookOptions};
+use super::store::{Place, Salts, Store};
+use super::{DeliveryError, DeliveryId, Webhook, WebhookId, WebhookOptions};
 use crate::accounts::{AccountId, Directory};
 use crate::limits;
 
@@ -44,7 +50,7 @@ use crate::limits;
 pub struct Core {
     store: Store,
     options: WebhookOptions,
-    salt: Salt,
+    salts: Salts,
     events: Box<dyn Events>,
     directory: Arc<Directory>,
     accounts_version: u64,
@@ -69,6 +75,14 @@ pub struct Core {
     stored_position: u64,
     position_moved_ms: Option<u64>,
     pruned_ms: u64,
+    /// Webhooks whose history may have become too long.
+    surplus: VecDeque<WebhookId>,
+    /// What is done in pieces, in this order.
+    leftovers: VecDeque<(WebhookId, Leftover)>,
+    /// The first and the last of the numbers that the journal gives out again; until it is told.
+    rewound: Option<(u64, u64)>,
+    /// The latest time since the clock was looked at; `None`: it was not.
+    latest_ms: Option<u64>,
     /// Where the jitter of retries comes from.
     random: fastrand::Rng,
 }
@@ -83,6 +97,8 @@ struct Entry {
     waiting: u64,
     /// Deliveries finished since its history was last looked at.
     finished: u64,
+    /// What waited when it was disabled is being dropped.
+    is_dropping: bool,
     testing: bool,
     /// Counts the endpoints that it has had: another URL, or the same one enabled again.
     life: u32,
@@ -112,7 +128,7 @@ impl Core {
             workers: options.workers,
         });
         let mut core = Self {
-            salt: store.salt(),
+            salts: store.salts()?,
             store,
             options,
             events,
@@ -132,6 +148,10 @@ impl Core {
             stored_position: 0,
             position_moved_ms: None,
             pruned_ms: 0,
+            surplus: VecDeque::new(),
+            leftovers: VecDeque::new(),
+            rewound: None,
+            latest_ms: None,
             random: fastrand::Rng::new(),
         };
         core.load()?;
@@ -142,42 +162,66 @@ impl Core {
     /// were of is sent again.
     pub fn recover(&mut self) -> Result<(), DeliveryError> {
         self.store.roll_back();
+        self.begin_anew()?;
+        // A disk that can be read but not written would have the same deliveries sent again and again.
+        self.store_position()?;
+        self.store.commit()
+    }
+
+    fn begin_anew(&mut self) -> Result<(), DeliveryError> {
         for webhook in self.webhooks.drain() {
             self.lanes.close(webhook.0);
         }
         self.by_account.clear();
         self.calendar.clear();
         self.replays.clear();
+        self.surplus.clear();
+        self.leftovers.clear();
+        self.payloads = PayloadCache::new(limits::PAYLOADS_CACHED_BYTES);
+        self.latest_ms = None;
         self.watchers = Watchers::default();
         self.accounts_version = 0;
         self.position_moved_ms = None;
         self.sent.clear();
-        self.load()?;
-        // A disk that can be read but not written would have the same deliveries sent again and again.
-        self.store_position()?;
-        self.store.commit()
+        self.load()
     }
 
     fn load(&mut self) -> Result<(), DeliveryError> {
         let kept = self.events.kept();
-        // A journal that is older than the database was brought back from a backup: what it lost can't be matched.
+        let known = self.store.known_below()?;
+        if known > kept {
+            let (first, last) = (kept, known - 1);
+            tracing::warn!(
+                first,
+                last,
+                "the journal was brought back from before these events: webhooks go on without them"
+            );
+            // Its commit follows with that of the notices.
+            self.store.rewind(kept)?;
+            self.rewound = Some((first, last));
+            self.salts = self.store.salts()?;
+        }
         let stored = self.store.position()?;
-        self.position = stored.unwrap_or(kept).min(kept);
+        self.position = stored.unwrap_or(kept);
         if stored != Some(self.position) {
             self.store_position()?;
             self.store.commit()?;
         }
         self.stored_position = self.position;
+        self.leftovers.extend(self.store.deleted()?.into_iter().map(|id| (id, Leftover::Deleted)));
+        let dropping = self.store.dropping()?;
+        self.leftovers.extend(dropping.iter().map(|(id, to_row)| (*id, Leftover::Disabled { to_row: *to_row })));
         for webhook in self.store.webhooks()? {
             let (id, active) = (webhook.id, webhook.is_active());
             if webhook.replay.is_some() {
                 self.replays.push(id);
             }
-            self.enter(webhook);
+            self.enter(webhook, dropping.contains_key(&id));
             let entry = self.webhooks.get_mut(&id).expect("just entered");
             entry.waiting = self.store.waiting(id)?;
-            entry.finished = u64::MAX >> 1;
-            if active {
+            // What it kept is not known.
+            self.count_finished(id, u64::MAX >> 1);
+            if active && !dropping.contains_key(&id) {
                 self.look_up_due(id)?;
             }
         }
@@ -185,9 +229,9 @@ impl Core {
     }
 
     /// Makes room for a webhook in memory.
-    fn enter(&mut self, webhook: Webhook) {
+    fn enter(&mut self, webhook: Webhook, is_dropping: bool) {
         let (id, account) = (webhook.id, webhook.account);
-        if webhook.is_active() {
+        if webhook.is_active() && !is_dropping {
             self.lanes.open(id, account);
         }
         let entry = Entry {
@@ -196,6 +240,7 @@ impl Core {
             next_due: None,
             waiting: 0,
             finished: 0,
+            is_dropping,
             testing: false,
             life: 0,
         };
@@ -212,11 +257,39 @@ impl Core {
         for ended in ended {
             self.note_attempt(ended, now_ms)?;
         }
-        let mut more = self.take_events(now_ms)?;
+        self.look_at_clock(now_ms)?;
+        self.tell_rewound(now_ms)?;
+        let mut more = self.clear_leftovers(now_ms)?;
+        more |= self.take_events(now_ms)?;
         more |= self.go_on_with_replays(now_ms)?;
         self.fill_lanes(now_ms)?;
         more |= self.prune(now_ms)?;
         Ok(more)
+    }
+
+    /// A clock that was ahead has left times that are years away. So what waits is looked at after a start, and when the clock was set
+    /// back far.
+    fn look_at_clock(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
+        let latest_ms = self.latest_ms.unwrap_or(0);
+        if latest_ms > now_ms.saturating_add(limits::CLOCK_SET_BACK_MS) {
+            tracing::warn!(by_ms = latest_ms - now_ms, "the clock was set back: webhooks begin anew with what waits");
+            // Cursors, too, stand at the time that it was.
+            self.close()?;
+            self.begin_anew()?;
+        }
+        if self.latest_ms.is_some() {
+            self.latest_ms = Some(latest_ms.max(now_ms));
+            return Ok(());
+        }
+        self.latest_ms = Some(now_ms);
+        for (id, entry) in &mut self.webhooks {
+            let webhook = &mut entry.webhook;
+            webhook.failing_since_ms = webhook.failing_since_ms.map(|since_ms| since_ms.min(now_ms));
+            if webhook.is_active() {
+                self.leftovers.push_back((*id, Leftover::FarAhead));
+            }
+        }
+        Ok(())
     }
 
     /// Brings everything so far to the disk. A position that moved past nothing that matched may wait a moment.
@@ -328,47 +401,5 @@ impl Core {
         }
         self.accounts_version = snapshot.version();
         Ok(())
-    }
-
-    /// Forgets a webhook and all of its deliveries.
-    fn remove(&mut self, id: WebhookId) -> Result<Option<Webhook>, DeliveryError> {
-        let Some(entry) = self.webhooks.remove(&id) else { return Ok(None) };
-        self.store.delete_webhook(id)?;
-        self.lanes.close(id);
-        self.calendar.retain(|(_, other)| *other != id);
-        self.replays.retain(|other| *other != id);
-        let account = entry.webhook.account;
-        if let Some(siblings) = self.by_account.get_mut(&account) {
-            siblings.retain(|other| *other != id);
-            if siblings.is_empty() {
-                self.by_account.remove(&account);
-                self.watchers.remove(account);
-            }
-        }
-        Ok(Some(entry.webhook))
-    }
-
-    /// Deletes finished deliveries that are too old or too many, a slice at a time.
-    fn prune(&mut self, now_ms: u64) -> Result<bool, DeliveryError> {
-        if self.webhooks.is_empty() || (self.pruned_ms..self.pruned_ms + limits::PRUNE_EVERY_MS).contains(&now_ms) {
-            return Ok(false);
-        }
-        let rows_max = limits::PRUNE_ROWS_MAX;
-        let before_ms = now_ms.saturating_sub(self.options.history_hours.saturating_mul(3_600_000));
-        let mut more = self.store.prune_old(before_ms, rows_max)? == rows_max;
-        let kept = u64::from(self.options.history);
-        let slack = (kept / 10).max(100);
-        let due = |(_, entry): &(&WebhookId, &mut Entry)| entry.finished >= slack;
-        if let Some((id, entry)) = self.webhooks.iter_mut().find(due) {
-            match self.store.prune_webhook(*id, kept, rows_max)? {
-                pruned if pruned < rows_max => entry.finished = 0,
-                _ => {}
-            }
-            more = true;
-        }
-        if !more {
-            self.pruned_ms = now_ms;
-        }
-        Ok(more)
     }
 }

@@ -119,7 +119,8 @@ impl Core {
 
     /// Nothing is sent any more until its owner enables it. What waited is dropped: a replay brings it.
     pub(super) fn disable(&mut self, id: WebhookId, reason: DisableReason, now_ms: u64) -> Result<(), DeliveryError> {
-        let (dropped, lowest) = self.store.drop_waiting(id, "the webhook was disabled")?;
+        let lowest = self.store.lowest_waiting(id)?;
+        self.begin_dropping(id)?;
         self.lanes.close(id);
         let (position, kept) = (self.position, self.events.kept());
         let Some(entry) = self.entry(id) else { return Ok(()) };
@@ -129,8 +130,6 @@ impl Core {
         entry.webhook.disabled = Some(Disabled { reason, at_ms: now_ms, from_seq });
         entry.waiting = 0;
         entry.life += 1;
-        // With its notice.
-        entry.finished = entry.finished.saturating_add(dropped + 1);
         let webhook = entry.webhook.clone();
         if let Some(due_ms) = entry.next_due.take() {
             self.calendar.remove(&(due_ms, id));
@@ -149,17 +148,7 @@ impl Core {
         tracing::warn!(webhook = %id, account = %webhook.account, "disabled: {why}");
         let event = EventId::generate()?;
         let note = format!("disabled: {why}; once it is enabled, a replay with since={since} brings what it missed");
-        self.store.insert_delivery(&NewDelivery {
-            webhook: id,
-            event,
-            seq: None,
-            kind: "webhook.disabled",
-            state: DeliveryState::Notice,
-            created_ms: now_ms,
-            due_ms: now_ms,
-            body: None,
-            note: Some(&note),
-        })?;
+        self.notice(id, event, "webhook.disabled", &note, now_ms)?;
         let payload = Payload::disabled(event, now_ms, &webhook);
         self.tell_siblings(&webhook.account, &payload, now_ms)
     }

@@ -126,17 +126,7 @@ impl Store {
         self.changed(sql, (delivery, note)).map(drop)
     }
 
-    /// All that wait end without another attempt; how many there were, and the lowest number of them.
-    pub fn drop_waiting(&mut self, webhook: WebhookId, note: &str) -> Result<(u64, Option<u64>), DeliveryError> {
-        let sql = "SELECT min(seq) FROM deliveries INDEXED BY waiting_by_row WHERE webhook = ?1 AND state = 'pending'";
-        let lowest: Option<Number> = self.change()?.prepare_cached(sql)?.query_row([webhook], |row| row.get(0))?;
-        let sql = "UPDATE deliveries INDEXED BY waiting_by_row SET state = 'dropped', note = ?2
-                   WHERE webhook = ?1 AND state = 'pending'";
-        let dropped = self.changed(sql, (webhook, note))?;
-        Ok((dropped as u64, lowest.map(|number| number.0)))
-    }
-
-    /// The same for the `deliveries` oldest (by row) of those that stand behind a place.
+    /// The `deliveries` oldest (by row) of those that wait behind a place end without another attempt; how many there were.
     pub fn drop_oldest(
         &mut self,
         webhook: WebhookId,
@@ -333,8 +323,10 @@ mod tests {
         }
         fixture.store.insert_delivery(&delivery(W, None)).expect("insert");
         fixture.waits(OTHER, 2, 2_000);
-        assert_eq!(fixture.store.drop_waiting(W, "disabled").expect("drop"), (4, Some(3)));
-        assert_eq!(fixture.store.drop_waiting(W, "disabled").expect("drop"), (0, None));
+        assert_eq!(fixture.store.lowest_waiting(W).expect("lowest"), Some(3));
+        let to_row = fixture.store.begin_dropping(W).expect("begin");
+        assert_eq!(fixture.store.drop_waiting(W, to_row, 99, "disabled").expect("drop"), 4);
+        assert_eq!(fixture.store.lowest_waiting(W).expect("lowest"), None);
         assert_eq!(fixture.states(W).last(), Some(&(Failed, Some(1))));
         assert!(fixture.states(W).iter().take(4).all(|(state, _)| *state == Dropped));
         assert_eq!(fixture.states(OTHER), [(Pending, Some(2))]);

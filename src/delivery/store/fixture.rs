@@ -68,7 +68,7 @@ pub(super) fn webhook(id: WebhookId) -> Webhook {
         account: AccountId(3),
         url: WebhookUrl::stored("https://a.example/".into()),
         events: [EventKind::TradeNew].into_iter().collect(),
-        secrets: SigningSecrets { current: secret(1), previous: None },
+        secrets: SigningSecrets { current: secret(1), previous: Vec::new() },
         created_ms: 1_000,
         from_seq: 1,
         disabled: None,

@@ -75,7 +75,7 @@ impl Store {
         self.delete_all(&surplus)
     }
 
-    fn delete_all(&mut self, deliveries: &[i64]) -> Result<usize, DeliveryError> {
+    pub(super) fn delete_all(&mut self, deliveries: &[i64]) -> Result<usize, DeliveryError> {
         if !deliveries.is_empty() {
             let mut delete = self.change()?.prepare_cached("DELETE FROM deliveries WHERE row = ?1")?;
             for delivery in deliveries {

@@ -15,6 +15,8 @@ mod deliveries;
 #[cfg(test)]
 mod fixture;
 mod history;
+mod pieces;
+mod rewind;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use super::sealer::Sealer;
 use super::{DeliveryError, DeliveryState, EventId, Salt, WebhookId};
 use crate::limits::{DELIVERY_PAGES_CACHED_BYTES, OPEN_RETRY_MS, STORE_BUSY_TIMEOUT_MS};
 use columns::Number;
+pub use rewind::Salts;
 
 const DATABASE_FILE: &str = "webhooks.db";
 /// All statements of this part, with room: each is compiled once.

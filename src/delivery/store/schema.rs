@@ -62,6 +62,31 @@ const MIGRATIONS: &[&str] = &[
      CREATE INDEX waiting_by_due ON deliveries (webhook, due_ms) WHERE state = 'pending';
      CREATE INDEX waiting_by_row ON deliveries (webhook) WHERE state = 'pending';
      CREATE INDEX finished_by_row ON deliveries (webhook) WHERE state <> 'pending';",
+    // 2: every secret that signs still, salts of numbers that were given out twice, and what is done in pieces.
+    //
+    // `salts` has the numbers from which on another salt than the server's makes the ids.
+    //
+    // A webhook with `is_deleted` is none any more: it goes with the last of its deliveries. `dropped_to` is set while deliveries up to
+    // that row are still to be dropped, as the webhook was disabled.
+    "CREATE TABLE previous_secrets (
+         webhook INTEGER NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+         age INTEGER NOT NULL,
+         secret BLOB NOT NULL,
+         until_ms INTEGER NOT NULL,
+         PRIMARY KEY (webhook, age)
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO previous_secrets
+         SELECT id, 0, previous_secret, previous_until_ms FROM webhooks
+         WHERE previous_secret IS NOT NULL AND previous_until_ms IS NOT NULL;
+     ALTER TABLE webhooks DROP COLUMN previous_secret;
+     ALTER TABLE webhooks DROP COLUMN previous_until_ms;
+     ALTER TABLE webhooks ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE webhooks ADD COLUMN dropped_to INTEGER;
+
+     CREATE TABLE salts (
+         from_seq INTEGER PRIMARY KEY,
+         salt BLOB NOT NULL CHECK (length(salt) = 16)
+     ) STRICT;",
 ];
 
 /// The schema that this build reads and writes.
@@ -115,6 +140,26 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_stentor_kept_signs_on() {
+        let mut connection = Connection::open_in_memory().expect("in memory");
+        connection.execute_batch(MIGRATIONS[0]).expect("schema 1");
+        connection.pragma_update(None, "user_version", 1).expect("pragma");
+        let sql = "INSERT INTO webhooks (id, account, url, events, secret, previous_secret, previous_until_ms, created_ms, from_seq, failures)
+            VALUES (7, 1, '', 1, x'01', x'02', 77, 0, 1, 0), (8, 1, '', 1, x'03', NULL, NULL, 0, 1, 0)";
+        connection.execute_batch(sql).expect("webhooks");
+        migrate(&mut connection).expect("it migrates");
+        let sql = "SELECT webhook, secret, until_ms FROM previous_secrets";
+        let previous: Vec<(i64, Vec<u8>, i64)> = {
+            let mut select = connection.prepare(sql).expect(sql);
+            let rows = select.query_map((), |row| row.try_into()).expect(sql);
+            rows.collect::<Result<_, _>>().expect(sql)
+        };
+        assert_eq!(previous, [(7, vec![2], 77)]);
+        let left = "SELECT count(*) FROM webhooks WHERE NOT is_deleted AND dropped_to IS NULL";
+        assert_eq!(connection.query_row(left, (), |row| row.get::<_, i64>(0)).expect(left), 2);
+    }
+
+    #[test]
     fn a_newer_schema_and_a_senseless_one_are_refused() {
         let mut connection = migrated();
         connection.pragma_update(None, "user_version", SCHEMA_VERSION + 1).expect("pragma");
@@ -143,10 +188,18 @@ mod tests {
     /// What is asked over and over reads no more than it answers with.
     #[test]
     fn frequent_questions_scan_and_sort_nothing() {
-        use super::super::{deliveries, history};
-        for sql in
-            [deliveries::DUE, deliveries::NEXT_DUE, deliveries::OLDEST, history::FIRST_TOO_MANY, history::SURPLUS]
-        {
+        use super::super::{deliveries, history, pieces};
+        for sql in [
+            deliveries::DUE,
+            deliveries::NEXT_DUE,
+            deliveries::OLDEST,
+            history::FIRST_TOO_MANY,
+            history::SURPLUS,
+            pieces::DROPPED,
+            pieces::FORGOTTEN,
+            pieces::FAR_AHEAD,
+            pieces::LOWEST,
+        ] {
             let plan = plan(sql);
             assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }

@@ -57,7 +57,8 @@ fn change_much(fixture: &mut Fixture) {
     store.set_position(9).expect("position");
     store.update_webhook(&Webhook { failures: 9, ..webhook(W) }).expect("update");
     store.delete_webhook(OTHER).expect("delete");
-    store.drop_waiting(W, "disabled").expect("drop");
+    let to_row = store.begin_dropping(W).expect("begin");
+    store.drop_waiting(W, to_row, 99, "disabled").expect("drop");
 }
 
 fn untouched(fixture: &Fixture) -> bool {
@@ -196,7 +197,7 @@ fn a_webhook_comes_back_as_it_was_kept() {
     let full = Webhook {
         url: super::super::guard::WebhookUrl::stored("https://b.example/é'\"".into()),
         events: EventKind::ALL.into_iter().collect(),
-        secrets: super::super::SigningSecrets { current: secret(2), previous: Some((secret(3), 77)) },
+        secrets: super::super::SigningSecrets { current: secret(2), previous: vec![(secret(3), 77), (secret(4), 66)] },
         from_seq: 5,
         disabled: Some(Disabled { reason: DisableReason::Gone, at_ms: 6, from_seq: 7 }),
         failures: 8,
@@ -209,7 +210,7 @@ fn a_webhook_comes_back_as_it_was_kept() {
         fixture.store.commit().expect("commit");
         fixture = fixture.reopen();
         let kept = fixture.store.webhooks().expect("webhooks").swap_remove(0);
-        assert_eq!(kept.secrets.current, wanted.secrets.current);
+        assert!(kept.secrets.current == wanted.secrets.current && kept.secrets.previous == wanted.secrets.previous);
         assert_eq!(format!("{kept:?}"), format!("{wanted:?}"));
     }
 }
@@ -232,6 +233,7 @@ fn a_deleted_webhook_takes_its_deliveries_along_and_they_stay_gone() {
     fixture.store.attempted(finished, &attempt(1, 200), Next::Delivered).expect("attempted");
     fixture.store.commit().expect("commit");
     fixture.store.delete_webhook(W).expect("delete");
+    assert_eq!(fixture.store.forget(W, 99).expect("forget"), 2);
     fixture.store.commit().expect("commit");
     assert_eq!((fixture.states(W), fixture.states(OTHER).len()), (vec![], 1));
     let later = fixture.waits(OTHER, 2, 2_000);
@@ -258,7 +260,7 @@ fn a_master_key_seals_what_was_in_the_clear_and_leaves_no_trace_of_it() {
         made.secrets.current = secret(2);
         fixture.store.insert_webhook(&made).expect("insert");
         fixture.store.commit().expect("commit");
-        made.secrets = super::super::SigningSecrets { current: secret(4), previous: Some((secret(3), 77)) };
+        made.secrets = super::super::SigningSecrets { current: secret(4), previous: vec![(secret(3), 77)] };
         fixture.store.update_webhook(&made).expect("update");
         fixture.store.commit().expect("commit");
     }

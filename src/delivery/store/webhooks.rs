@@ -13,13 +13,29 @@ use crate::delivery::{DeliveryError, Disabled, Secret, SigningSecrets, Webhook, 
 impl Store {
     /// Every webhook, by the time it was made.
     pub fn webhooks(&self) -> Result<Vec<Webhook>, DeliveryError> {
-        let mut select = self.connection.prepare("SELECT * FROM webhooks ORDER BY created_ms, id")?;
+        let mut select =
+            self.connection.prepare("SELECT * FROM webhooks WHERE NOT is_deleted ORDER BY created_ms, id")?;
         let mut rows = select.query(())?;
         let mut webhooks = Vec::new();
         while let Some(row) = rows.next()? {
-            webhooks.push(webhook(row, self.sealer.as_ref())?);
+            let mut webhook = webhook(row, self.sealer.as_ref())?;
+            webhook.secrets.previous = self.previous_secrets(webhook.id)?;
+            webhooks.push(webhook);
         }
         Ok(webhooks)
+    }
+
+    /// The newest first.
+    fn previous_secrets(&self, webhook: WebhookId) -> Result<Vec<(Arc<Secret>, u64)>, DeliveryError> {
+        let sql = "SELECT secret, until_ms FROM previous_secrets WHERE webhook = ?1 ORDER BY age";
+        let mut select = self.connection.prepare_cached(sql)?;
+        let mut rows = select.query([webhook])?;
+        let mut previous = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (stored, until_ms): (Vec<u8>, Number) = row.try_into()?;
+            previous.push((Arc::new(secret(webhook, &stored, self.sealer.as_ref())?), until_ms.0));
+        }
+        Ok(previous)
     }
 
     pub fn insert_webhook(&mut self, webhook: &Webhook) -> Result<(), DeliveryError> {
@@ -35,10 +51,8 @@ impl Store {
     pub fn update_webhook(&mut self, webhook: &Webhook) -> Result<(), DeliveryError> {
         let SigningSecrets { current, previous } = &webhook.secrets;
         let secret = self.stored(webhook.id, current)?;
-        let previous_secret = previous.as_ref().map(|(secret, _)| self.stored(webhook.id, secret)).transpose()?;
         let sql = "UPDATE webhooks SET
-            url = :url, events = :events, secret = :secret,
-            previous_secret = :previous_secret, previous_until_ms = :previous_until_ms, from_seq = :from_seq,
+            url = :url, events = :events, secret = :secret, from_seq = :from_seq,
             disabled_reason = :disabled_reason, disabled_ms = :disabled_ms, disabled_from_seq = :disabled_from_seq,
             failures = :failures, failing_since_ms = :failing_since_ms,
             replay_next = :replay_next, replay_end = :replay_end
@@ -48,8 +62,6 @@ impl Store {
             ":url": webhook.url.as_str(),
             ":events": webhook.events,
             ":secret": secret,
-            ":previous_secret": previous_secret,
-            ":previous_until_ms": previous.as_ref().map(|(_, until_ms)| Number(*until_ms)),
             ":from_seq": Number(webhook.from_seq),
             ":disabled_reason": webhook.disabled.map(|disabled| disabled.reason),
             ":disabled_ms": webhook.disabled.map(|disabled| Number(disabled.at_ms)),
@@ -59,12 +71,20 @@ impl Store {
             ":replay_next": webhook.replay.map(|(next, _)| Number(next)),
             ":replay_end": webhook.replay.map(|(_, end)| Number(end)),
         })?;
+        self.change()?.prepare_cached("DELETE FROM previous_secrets WHERE webhook = ?1")?.execute([webhook.id])?;
+        for (age, (secret, until_ms)) in (0u32..).zip(previous) {
+            let sql = "INSERT INTO previous_secrets (webhook, age, secret, until_ms) VALUES (?1, ?2, ?3, ?4)";
+            let stored = self.stored(webhook.id, secret)?;
+            self.change()?.prepare_cached(sql)?.execute((webhook.id, age, stored, Number(*until_ms)))?;
+        }
         Ok(())
     }
 
-    /// With its deliveries.
+    /// It is no webhook any more, and its secrets are gone. Its deliveries go by [`Self::forget`].
     pub fn delete_webhook(&mut self, webhook: WebhookId) -> Result<(), DeliveryError> {
-        self.change()?.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([webhook])?;
+        self.change()?.prepare_cached("DELETE FROM previous_secrets WHERE webhook = ?1")?.execute([webhook])?;
+        let sql = "UPDATE webhooks SET is_deleted = 1, url = '', secret = x'' WHERE id = ?1";
+        self.change()?.prepare_cached(sql)?.execute([webhook])?;
         Ok(())
     }
 
@@ -105,12 +125,11 @@ impl Store {
 }
 
 fn any_unsealed(connection: &Connection) -> Result<bool, DeliveryError> {
-    let sql = "SELECT secret, previous_secret FROM webhooks";
+    let sql = "SELECT secret FROM webhooks WHERE NOT is_deleted UNION ALL SELECT secret FROM previous_secrets";
     let mut select = connection.prepare(sql)?;
     let mut rows = select.query(())?;
     while let Some(row) = rows.next()? {
-        let stored: [Option<Vec<u8>>; 2] = [row.get(0)?, row.get(1)?];
-        if stored.iter().flatten().any(|stored| !sealer::is_sealed(stored)) {
+        if !sealer::is_sealed(&row.get::<_, Vec<u8>>(0)?) {
             return Ok(true);
         }
     }
@@ -122,7 +141,6 @@ fn webhook(row: &Row<'_>, sealer: Option<&Sealer>) -> Result<Webhook, DeliveryEr
     let optional = |column| row.get::<_, Option<Number>>(column).map(|number| number.map(|number| number.0));
     let id = row.get("id")?;
     let secret = |stored: Vec<u8>| secret(id, &stored, sealer).map(Arc::new);
-    let previous = row.get::<_, Option<Vec<u8>>>("previous_secret")?.map(secret).transpose()?;
     let disabled = match row.get("disabled_reason")? {
         None => None,
         Some(reason) => {
@@ -134,10 +152,8 @@ fn webhook(row: &Row<'_>, sealer: Option<&Sealer>) -> Result<Webhook, DeliveryEr
         account: row.get("account")?,
         url: WebhookUrl::stored(row.get("url")?),
         events: row.get("events")?,
-        secrets: SigningSecrets {
-            current: secret(row.get("secret")?)?,
-            previous: previous.zip(optional("previous_until_ms")?),
-        },
+        // Those before stand in a table of their own.
+        secrets: SigningSecrets { current: secret(row.get("secret")?)?, previous: Vec::new() },
         created_ms: number("created_ms")?,
         from_seq: number("from_seq")?,
         disabled,

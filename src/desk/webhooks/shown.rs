@@ -107,7 +107,7 @@ mod tests {
             account: AccountId(7),
             url: WebhookUrl::stored("https://a.example/hook".to_owned()),
             events: [EventKind::TradeClose, EventKind::TradeNew].into_iter().collect(),
-            secrets: SigningSecrets { current: secret(), previous: Some((secret(), u64::MAX)) },
+            secrets: SigningSecrets { current: secret(), previous: vec![(secret(), u64::MAX)] },
             created_ms: 1_736_937_000_000,
             from_seq: 5,
             disabled: None,
@@ -139,7 +139,7 @@ mod tests {
         let fields: Vec<&String> = shown.as_object().expect("an object").keys().collect();
         assert_eq!(fields, ["id", "url", "events", "secret"]);
         assert_eq!(shown["secret"], webhook.secrets.current.expose());
-        let (previous, _) = webhook.secrets.previous.as_ref().expect("one before");
+        let (previous, _) = webhook.secrets.previous.first().expect("one before");
         assert!(!shown.to_string().contains(previous.expose()));
     }
 

@@ -67,13 +67,32 @@ fn a_new_secret_signs_at_once_and_the_old_one_beside_it_for_its_grace() {
     let before = rig.get(alice, webhook).secrets.current;
     let after = rig.command(RegenerateSecret { asker: alice, webhook }).expect("regenerated");
     assert!(after.secrets.current != before);
-    let (previous, until_ms) = after.secrets.previous.expect("it has its grace");
-    assert!(previous == before && until_ms == rig.now_ms + rig.options.secret_grace_seconds * 1_000);
+    let until_ms = rig.now_ms + rig.options.secret_grace_seconds * 1_000;
+    assert!(after.secrets.previous == [(before, until_ms)]);
     rig.restart();
     rig.publish("trade.open", "w");
     rig.run();
     let job = rig.answer(200);
-    assert!(job.secrets.current == after.secrets.current && job.secrets.previous.is_some(), "also after a restart");
+    assert!(job.secrets.current == after.secrets.current && job.secrets.previous.len() == 1, "also after a restart");
+}
+
+#[test]
+fn a_second_new_secret_ends_none_that_receivers_may_still_have() {
+    let mut rig = Rig::new();
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    let mut secrets = vec![rig.get(alice, webhook).secrets.current];
+    for _ in 0..limits::PREVIOUS_SECRETS_MAX + 1 {
+        rig.now_ms += 1;
+        let regenerated = rig.command(RegenerateSecret { asker: alice, webhook }).expect("regenerated");
+        secrets.insert(0, regenerated.secrets.current);
+    }
+    rig.restart();
+    rig.publish("trade.open", "w");
+    rig.run();
+    let job = rig.answer(200);
+    let signing: Vec<_> = job.secrets.previous.into_iter().map(|(secret, _)| secret).collect();
+    assert!(job.secrets.current == secrets[0] && signing == secrets[1..=limits::PREVIOUS_SECRETS_MAX]);
 }
 
 #[test]

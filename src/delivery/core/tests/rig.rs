@@ -1,6 +1,6 @@
 //! A core and what it works with.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::delivery::store::Store;
 use crate::delivery::{DeliveryError, DeliveryRecord, DeliveryState, EventKind, Webhook, WebhookId, WebhookOptions};
 use crate::hub::{EncodedBatch, Origin};
 use crate::journal::fixture::event;
-use crate::journal::{Chunk, Gap, GapReason, Part, ReadError};
+use crate::journal::{Chunk, Damage, Gap, GapReason, Part, ReadError};
 
 /// A journal that never loses anything unless it is told to.
 #[derive(Clone, Default)]
@@ -26,6 +26,7 @@ struct Held {
     kept: AtomicU64,
     /// The first number that it still has.
     oldest: AtomicU64,
+    damaged: AtomicBool,
 }
 
 impl Events for TestJournal {
@@ -34,6 +35,10 @@ impl Events for TestJournal {
     }
 
     fn read(&mut self, from: u64, bytes_max: usize) -> Result<Chunk, ReadError> {
+        if self.0.damaged.load(Ordering::Relaxed) {
+            let (file, flaw) = ("a file".to_owned(), Damage::Nothing);
+            return Err(ReadError::Corrupt { file, offset: 0, seq: from, flaw });
+        }
         let oldest = self.0.oldest.load(Ordering::Relaxed);
         let mut chunk = Chunk { from, next: from, parts: Vec::new() };
         if from < oldest {
@@ -148,6 +153,24 @@ impl Rig {
         self.journal.0.oldest.store(oldest, Ordering::Relaxed);
     }
 
+    /// Somebody brings the journal back as it was when `next` was the next number.
+    pub fn bring_back_journal(&mut self, next: u64) {
+        self.journal.0.batches.lock().expect("sound").retain(|batch| batch.next_seq() <= next);
+        self.journal.0.kept.store(next, Ordering::Relaxed);
+    }
+
+    /// Nothing that the journal has can be read, or all of it.
+    pub fn damage_journal(&mut self, damaged: bool) {
+        self.journal.0.damaged.store(damaged, Ordering::Relaxed);
+    }
+
+    /// One turn of the core alone. Returns whether there is more to do at once.
+    pub fn turn(&mut self) -> bool {
+        let more = self.core.turn(Vec::new(), self.now_ms).expect("a sound disk");
+        self.core.commit(self.now_ms).expect("a sound disk");
+        more
+    }
+
     /// The file of the database, for what else happens to it.
     pub fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.directory.path().join("webhooks.db")).expect("it is there")
@@ -194,6 +217,12 @@ impl Rig {
     /// The report of a success.
     pub fn delivered(job: Job) -> Report {
         let outcome = Outcome::Answered { status: 200, retry_after: None };
+        Report { number: job.number, ticket: job.ticket, outcome, duration: Duration::from_millis(5) }
+    }
+
+    /// The report of a failure.
+    pub fn failed(job: Job) -> Report {
+        let outcome = Outcome::Answered { status: 500, retry_after: None };
         Report { number: job.number, ticket: job.ticket, outcome, duration: Duration::from_millis(5) }
     }
 

@@ -66,7 +66,7 @@ fn storm(seed: u64) {
             35..75 if !rig.jobs.is_empty() => end_one(&mut rig, &mut random),
             75..77 => rig.restart(),
             77..79 => rig.core.recover().expect("a sound disk"),
-            79..80 => rig.now_ms -= random.u64(..5_000),
+            79..80 => rig.now_ms -= [random.u64(..5_000), 600_000][random.usize(..2)],
             _ => rig.pass(random.u64(..700)),
         }
     }

@@ -47,7 +47,10 @@ fn job(url: String) -> Job {
         ticket: Ticket { webhook: WebhookId(0xabc), delivery: 7 },
         account: OWNER,
         url: Arc::new(WebhookUrl::stored(url)),
-        secrets: SigningSecrets { current: Arc::new(Secret::generate().expect("random numbers")), previous: None },
+        secrets: SigningSecrets {
+            current: Arc::new(Secret::generate().expect("random numbers")),
+            previous: Vec::new(),
+        },
         delivery_id: DeliveryId([1; 12]),
         attempt: 2,
         payload: Payload { kind: "trade.new", event: EventId([2; 12]), body: Bytes::from_static(BODY.as_bytes()) },
