@@ -714,6 +714,9 @@ pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
 /// How often opening is tried again inside that time, in milliseconds: about what the other's opening takes.
 pub const OPEN_RETRY_MS: u64 = 10;
 
+/// Statements that a connection to a database keeps compiled: all of its store's, with room, so that each is compiled once.
+pub const STATEMENTS_CACHED: usize = 48;
+
 /// An account's keys in force: a few programs and people, each with its own.
 pub const LIVE_KEYS_PER_ACCOUNT_MAX: usize = 100;
 

@@ -1,11 +1,8 @@
-//! The tables, and how an older database becomes a current one.
-//!
-//! `PRAGMA user_version` counts the migrations that a file has been through. They run in one transaction each, under the write lock. A
-//! file from a newer Stentor is refused: an older one would write rows that the newer would misread.
+//! The tables.
 
-use rusqlite::{Connection, TransactionBehavior};
+use crate::database::Schema;
 
-use crate::delivery::DeliveryError;
+pub(super) const SCHEMA: Schema = Schema { file: "webhooks.db", migrations: MIGRATIONS };
 
 /// Each entry brings a database from schema n to n + 1. An entry that was released is never edited: add another.
 const MIGRATIONS: &[&str] = &[
@@ -64,64 +61,17 @@ const MIGRATIONS: &[&str] = &[
      CREATE INDEX finished_by_row ON deliveries (webhook) WHERE state <> 'pending';",
 ];
 
-/// The schema that this build reads and writes.
-pub(super) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
-
-/// Brings the database to [`SCHEMA_VERSION`], or refuses it.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), DeliveryError> {
-    if version(connection)? == SCHEMA_VERSION {
-        return Ok(());
-    }
-    loop {
-        let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Read under the write lock: another process may have migrated meanwhile.
-        let done = version(&migration)?;
-        let Some(next) = usize::try_from(done).ok().and_then(|done| MIGRATIONS.get(done)) else {
-            return Ok(());
-        };
-        migration.execute_batch(next)?;
-        migration.pragma_update(None, "user_version", done + 1)?;
-        migration.commit()?;
-    }
-}
-
-fn version(connection: &Connection) -> Result<i64, DeliveryError> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(DeliveryError::NewerSchema { found, known: SCHEMA_VERSION });
-    }
-    if found < 0 {
-        return Err(DeliveryError::Corrupt { detail: format!("schema {found}") });
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
     use crate::delivery::{DeliveryState, DisableReason};
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("in memory");
-        migrate(&mut connection).expect("an empty database migrates");
+        SCHEMA.migrate(&mut connection).expect("an empty database migrates");
         connection
-    }
-
-    #[test]
-    fn an_empty_database_reaches_the_current_schema_and_stays_there() {
-        let mut connection = migrated();
-        assert_eq!(version(&connection).expect("version"), SCHEMA_VERSION);
-        migrate(&mut connection).expect("a current database is left alone");
-    }
-
-    #[test]
-    fn a_newer_schema_and_a_senseless_one_are_refused() {
-        let mut connection = migrated();
-        connection.pragma_update(None, "user_version", SCHEMA_VERSION + 1).expect("pragma");
-        let refused = migrate(&mut connection).expect_err("newer");
-        assert!(matches!(refused, DeliveryError::NewerSchema { found, known } if found == known + 1), "{refused}");
-        connection.pragma_update(None, "user_version", -1).expect("pragma");
-        assert!(matches!(migrate(&mut connection), Err(DeliveryError::Corrupt { .. })));
     }
 
     #[test]
