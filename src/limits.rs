@@ -879,6 +879,10 @@ pub const DELIVERY_CREW_STOP_MS: u64 = 500;
 /// The longest that the core rests: so that a clock that was set does not leave it asleep.
 pub const DELIVERY_REST_MS: u64 = 1_000;
 
+/// How long its thread may stand still before the watchman tells of it: a rest, then a wait for a lock of the database, with room for a
+/// slow disk.
+pub const DELIVERY_STILL_MS: u64 = STORE_BUSY_TIMEOUT_MS + 2 * DELIVERY_REST_MS;
+
 /// Of webhooks or deliveries, those that a desk writes into an answer before the shard's sockets get their turn: some 60 KB.
 pub const LISTED_STEP: usize = 128;
 

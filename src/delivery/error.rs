@@ -36,6 +36,8 @@ pub enum DeliveryError {
     Stopping,
     #[error("the webhooks' database could not be written: the change was not made")]
     NotStored,
+    #[error("the webhooks' database failed and is not back yet: nothing was done, try again in a while")]
+    Recovering,
 
     // The operator mends these:
     #[error("can't use {} ({source}): check its owner and mode", .path.display())]
@@ -63,7 +65,7 @@ impl DeliveryError {
             Self::Url(_) | Self::NoEvents | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
             Self::TooManyWebhooks | Self::Inactive | Self::TestUnderWay => StatusCode::CONFLICT,
             Self::KeyRevoked => StatusCode::UNAUTHORIZED,
-            Self::Busy | Self::Stopping | Self::NotStored => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Stopping | Self::NotStored | Self::Recovering => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(error) => error.status(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -83,6 +85,7 @@ impl DeliveryError {
             Self::Busy => "OVERLOADED",
             Self::Stopping => "STOPPING",
             Self::NotStored => "NOT_STORED",
+            Self::Recovering => "RECOVERING",
             Self::Database(DatabaseError::Busy) => "BUSY",
             Self::Database(DatabaseError::DiskFull) => "DISK_FULL",
             _ => "INTERNAL_ERROR",
