@@ -84,6 +84,7 @@ fn try_connect(path: &Path, schema: &Schema) -> Result<Connection, DatabaseError
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -160,11 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn many_may_open_a_fresh_directory_at_once() {
+    fn many_may_open_and_close_a_fresh_database_at_once() {
         for _ in 0..10 {
             let dir = tempfile::tempdir().expect("temporary directory");
+            let start = Barrier::new(8);
             thread::scope(|scope| {
-                let openings: Vec<_> = (0..8).map(|_| scope.spawn(|| open(dir.path(), &SCHEMA).map(drop))).collect();
+                let open_often = || {
+                    start.wait();
+                    (0..10).try_for_each(|_| open(dir.path(), &SCHEMA).map(drop))
+                };
+                let openings: Vec<_> = (0..8).map(|_| scope.spawn(open_often)).collect();
                 for opening in openings {
                     opening.join().expect("no panic").expect("open");
                 }
