@@ -714,6 +714,9 @@ pub const STORE_BUSY_TIMEOUT_MS: u64 = 5_000;
 /// How often opening is tried again inside that time, in milliseconds: about what the other's opening takes.
 pub const OPEN_RETRY_MS: u64 = 10;
 
+/// Statements that a connection to a database keeps compiled: all of its store's, with room, so that each is compiled once.
+pub const STATEMENTS_CACHED: usize = 48;
+
 /// An account's keys in force: a few programs and people, each with its own.
 pub const LIVE_KEYS_PER_ACCOUNT_MAX: usize = 100;
 
@@ -888,6 +891,10 @@ pub const DELIVERY_CREW_STOP_MS: u64 = 500;
 
 /// The longest that the core rests: so that a clock that was set does not leave it asleep.
 pub const DELIVERY_REST_MS: u64 = 1_000;
+
+/// How long its thread may stand still before the watchman tells of it: a rest, then a wait for a lock of the database, with room for a
+/// slow disk.
+pub const DELIVERY_STILL_MS: u64 = STORE_BUSY_TIMEOUT_MS + 2 * DELIVERY_REST_MS;
 
 /// Of webhooks or deliveries, those that a desk writes into an answer before the shard's sockets get their turn: some 60 KB.
 pub const LISTED_STEP: usize = 128;

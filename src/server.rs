@@ -196,7 +196,8 @@ impl Server {
         };
         let shard_threads = start_shards(&plan, parts, listeners)?;
         let watched = shards.iter().enumerate().map(|(index, shard)| (shard_name(index), shard.pulse.clone()));
-        let others = [(HUB.to_owned(), hub_pulse), ("journal".to_owned(), journal.pulse())];
+        let others = [(HUB, hub_pulse), ("journal", journal.pulse()), ("delivery", delivery.pulse())];
+        let others = others.map(|(name, pulse)| (name.to_owned(), pulse));
         let watched = watched.chain(others).collect();
         let watchman = Watchman::start(watched).map_err(|source| StartError::Watchman { source })?;
         Ok(Self {

@@ -1,8 +1,8 @@
-//! A thread that sees to it that no executor sleeps while it has work.
+//! A thread that sees to it that no executor sleeps while it has work, and that no thread hangs or is gone unnoticed.
 //!
 //! Every executor counts its turns, at least one a tick. Where a count stands still between two rounds, the watchman wakes
 //! that executor from outside, which works even when nothing of its own is armed any more (see
-//! [`executor`](crate::executor)), and says so in the log.
+//! [`executor`](crate::executor)), and says so in the log. A thread that blocks is given the time that it may block for.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,9 +23,16 @@ pub struct Pulse {
     rescues: AtomicU64,
     /// It has ended, as it was told to.
     rests: AtomicBool,
+    /// Rounds in a row in which it may stand still.
+    still_rounds_max: u64,
 }
 
 impl Pulse {
+    /// Of a thread that may block for so long.
+    pub fn of_one_that_blocks(still_ms_max: u64) -> Self {
+        Self { still_rounds_max: still_ms_max.div_ceil(limits::WATCH_MS), ..Self::default() }
+    }
+
     /// Counts a turn.
     pub fn beat(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
@@ -49,10 +56,15 @@ impl Pulse {
     /// A task for the executor, whose waker is how the watchman reaches it. It never ends.
     pub async fn listen(self: Arc<Self>) {
         poll_fn(|context| {
-            *self.waker.lock().expect("no holder panics") = Some(context.waker().clone());
+            self.reach_by(context.waker().clone());
             Poll::Pending
         })
         .await
+    }
+
+    /// How the watchman reaches what is no executor.
+    pub fn reach_by(&self, waker: Waker) {
+        *self.waker.lock().expect("no holder panics") = Some(waker);
     }
 
     fn wake(&self) {
@@ -72,20 +84,24 @@ pub struct Watchman {
 }
 
 impl Watchman {
-    /// Watches executors by their names.
+    /// Watches threads by their names.
     pub fn start(watched: Vec<(String, Arc<Pulse>)>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let round = Duration::from_millis(limits::WATCH_MS);
         let thread = std::thread::Builder::new().name("watchman".into()).spawn(move || {
-            let mut seen = vec![0; watched.len()];
+            // Turns, and the rounds in a row in which there was no other.
+            let mut seen = vec![(0, 0); watched.len()];
             while stopped.recv_timeout(round) == Err(RecvTimeoutError::Timeout) {
-                for ((name, pulse), seen) in watched.iter().zip(&mut seen) {
+                for ((name, pulse), (seen, still_rounds)) in watched.iter().zip(&mut seen) {
                     let turns = pulse.turns();
-                    if turns == *seen && !pulse.rests.load(Ordering::Relaxed) {
-                        tracing::warn!(executor = name, "an executor stood still and was woken");
-                        pulse.wake();
-                    }
+                    let is_still = turns == *seen && !pulse.rests.load(Ordering::Relaxed);
                     *seen = turns;
+                    *still_rounds = if is_still { *still_rounds + 1 } else { 0 };
+                    if *still_rounds > pulse.still_rounds_max {
+                        tracing::warn!(thread = name, "a thread stood still and was woken");
+                        pulse.wake();
+                        *still_rounds = 0;
+                    }
                 }
             }
         })?;
@@ -137,6 +153,28 @@ mod tests {
         assert!(still.rescues() > 0);
         assert_eq!(moving_woken.0.load(Ordering::Relaxed), 0);
         assert_eq!(moving.rescues(), 0);
+    }
+
+    #[test]
+    fn one_that_blocks_is_woken_when_it_stands_still_for_longer_than_it_may() {
+        let ((still, _), (slow, slow_woken), (patient, patient_woken)) = (sleeper(), sleeper(), sleeper());
+        let blocking = |pulse: Arc<Pulse>, still_ms_max| {
+            let waker = pulse.waker.lock().unwrap().take().expect("it has one");
+            let blocking = Arc::new(Pulse::of_one_that_blocks(still_ms_max));
+            blocking.reach_by(waker);
+            blocking
+        };
+        let (slow, patient) = (blocking(slow, 2 * limits::WATCH_MS), blocking(patient, 1_000 * limits::WATCH_MS));
+        let watched = [("still", &still), ("slow", &slow), ("patient", &patient)];
+        let watchman = Watchman::start(watched.map(|(name, pulse)| (name.into(), pulse.clone())).into()).unwrap();
+        let started = Instant::now();
+        while slow.rescues() == 0 && started.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(watchman);
+        assert!(slow_woken.0.load(Ordering::Relaxed) > 0);
+        assert!(still.rescues() > 2 * slow.rescues(), "in each round, and in the third");
+        assert_eq!((patient.rescues(), patient_woken.0.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{InvalidGrant, InvalidName, InvalidOwner, KeyId};
+use crate::database::DatabaseError;
 use crate::limits::{GRANTS_PER_ACCOUNT_MAX, LIVE_KEYS_PER_ACCOUNT_MAX, WATCHLIST_OWNERS_MAX};
 use http::StatusCode;
-use rusqlite::ErrorCode;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -37,25 +37,6 @@ pub enum StoreError {
     // The operator mends these:
     #[error("there is no accounts database in {}: give the server's --data-dir, or make an account first", .data_dir.display())]
     NoDatabase { data_dir: PathBuf },
-    #[error("can't use the data directory {} ({source}): check its owner and mode, or choose another with --data-dir", .path.display())]
-    DataDir { path: PathBuf, source: io::Error },
-    #[error(
-        "{} can't keep a write-ahead log (SQLite stayed in mode {mode:?}): put the data directory on a local file system",
-        .path.display()
-    )]
-    NoWriteAheadLog { path: PathBuf, mode: String },
-    #[error(
-        "the accounts database was written by a newer Stentor (schema {found}, this one knows {known}): run that version"
-    )]
-    NewerSchema { found: i64, known: i64 },
-    #[error("the accounts database is damaged ({detail}): restore the data directory from a backup")]
-    Corrupt { detail: String },
-    #[error("the disk that holds the accounts database is full: make room on it")]
-    DiskFull,
-    #[error(
-        "the accounts database can't be written ({detail}): check the owner and the mode of its file and directory"
-    )]
-    NotWritable { detail: String },
     #[error("the kernel gives no random numbers ({0}): let the sandbox or seccomp profile allow getrandom(2)")]
     Random(#[from] getrandom::Error),
     #[error(
@@ -63,15 +44,12 @@ pub enum StoreError {
          container's pids limit)"
     )]
     Thread(io::Error),
-    #[error(
-        "the accounts database failed (SQLite: {0}): check the disk that holds it (`dmesg`), or restore the data directory \
-         from a backup"
-    )]
-    Sqlite(rusqlite::Error),
+
+    /// Most of it is the operator's to mend; a lock passes.
+    #[error("the accounts database {0}")]
+    Database(#[from] DatabaseError),
 
     // Passing:
-    #[error("another process keeps the accounts database locked: try again")]
-    Busy,
     #[error("the change is stored, but the server can't read it back yet ({0}): it keeps trying")]
     NotYetLive(Box<StoreError>),
 }
@@ -87,17 +65,9 @@ impl StoreError {
             Self::AmbiguousKey { .. } | Self::InvalidName(_) | Self::InvalidGrant(_) | Self::InvalidOwner(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Busy | Self::NotYetLive(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::NoDatabase { .. }
-            | Self::DataDir { .. }
-            | Self::NoWriteAheadLog { .. }
-            | Self::NewerSchema { .. }
-            | Self::Corrupt { .. }
-            | Self::NotWritable { .. }
-            | Self::Random(_)
-            | Self::Thread(_)
-            | Self::Sqlite(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Database(error) => error.status(),
+            Self::NotYetLive(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoDatabase { .. } | Self::Random(_) | Self::Thread(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -114,38 +84,16 @@ impl StoreError {
             Self::WatchlistFull => "WATCHLIST_FULL",
             Self::TooManyGrants { .. } => "TOO_MANY_GRANTS",
             Self::TooManyKeys => "TOO_MANY_KEYS",
-            Self::Busy | Self::NotYetLive(_) => "BUSY",
-            Self::DiskFull => "DISK_FULL",
-            Self::NoDatabase { .. }
-            | Self::DataDir { .. }
-            | Self::NoWriteAheadLog { .. }
-            | Self::NewerSchema { .. }
-            | Self::Corrupt { .. }
-            | Self::NotWritable { .. }
-            | Self::Random(_)
-            | Self::Thread(_)
-            | Self::Sqlite(_) => "INTERNAL",
+            Self::Database(DatabaseError::Busy) | Self::NotYetLive(_) => "BUSY",
+            Self::Database(DatabaseError::DiskFull) => "DISK_FULL",
+            Self::Database(_) | Self::NoDatabase { .. } | Self::Random(_) | Self::Thread(_) => "INTERNAL",
         }
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqliteFailure};
-        match &error {
-            SqliteFailure(failure, _) => match failure.code {
-                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { detail: error.to_string() },
-                ErrorCode::DiskFull => Self::DiskFull,
-                ErrorCode::ReadOnly | ErrorCode::CannotOpen => Self::NotWritable { detail: error.to_string() },
-                _ => Self::Sqlite(error),
-            },
-            // The schema and our own writes allow no such value.
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                Self::Corrupt { detail: error.to_string() }
-            }
-            _ => Self::Sqlite(error),
-        }
+        Self::Database(error.into())
     }
 }
 

@@ -214,6 +214,7 @@ mod tests {
         GetWatchlist, Grants, InForce, ListAccounts, ListKeys, NewAccount, ReplaceWatchlist, RevokeKey, Role, Tier,
         Unwatch, Watch,
     };
+    use crate::database::DatabaseError;
 
     /// Far beyond what anything here takes on the slowest machine.
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -383,7 +384,8 @@ mod tests {
         raw.execute("INSERT INTO grants VALUES (?1, 'nonsense')", [account]).expect("damage");
 
         let answer = ask(&service, Watch { account, owners: owners(&["w"]) }).expect_err("can't be read back");
-        assert!(matches!(&answer, StoreError::NotYetLive(cause) if matches!(**cause, StoreError::Corrupt { .. })));
+        assert!(matches!(&answer, StoreError::NotYetLive(cause)
+            if matches!(**cause, StoreError::Database(DatabaseError::Corrupt { .. }))));
         assert!(Arc::ptr_eq(&service.directory().load(), &held));
         raw.execute("DELETE FROM grants WHERE pattern = 'nonsense'", []).expect("mend");
         wait_until(|| service.directory().load().account(account).is_some_and(|a| a.watchlist.contains("w")));

@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use http::StatusCode;
-use rusqlite::ErrorCode;
 
 use super::guard::GuardRefusal;
+use crate::database::DatabaseError;
 use crate::limits::WEBHOOKS_PER_ACCOUNT_MAX;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +34,10 @@ pub enum DeliveryError {
     Busy,
     #[error("the server is shutting down")]
     Stopping,
-    #[error("another process keeps the webhooks database locked: try again once it has ended")]
-    Locked,
-
     #[error("the webhooks' database could not be written: the change was not made")]
     NotStored,
+    #[error("the webhooks' database failed and is not back yet: nothing was done, try again in a while")]
+    Recovering,
 
     // The operator mends these:
     #[error("can't use {} ({source}): check its owner and mode", .path.display())]
@@ -49,25 +48,9 @@ pub enum DeliveryError {
     Sealed,
     #[error("the webhooks' secrets can't be opened with this master key: name the one that sealed them")]
     WrongMasterKey,
-    #[error(
-        "the webhooks database was written by a newer Stentor (schema {found}, this one knows {known}): run that version"
-    )]
-    NewerSchema { found: i64, known: i64 },
-    #[error("the webhooks database is damaged ({detail}): restore the data directory from a backup")]
-    Corrupt { detail: String },
-    #[error(
-        "{} can't keep a write-ahead log (SQLite stayed in mode {mode:?}): put the data directory on a local file system",
-        .path.display()
-    )]
-    NoWriteAheadLog { path: PathBuf, mode: String },
-    #[error("the disk that holds the webhooks database is full: make room on it")]
-    DiskFull,
-    #[error(
-        "the webhooks database can't be written ({detail}): check the owner and the mode of its file and directory"
-    )]
-    NotWritable { detail: String },
-    #[error("the webhooks database failed (SQLite: {0}): check the disk that holds it, or restore it from a backup")]
-    Sqlite(rusqlite::Error),
+    /// A lock passes.
+    #[error("the webhooks database {0}")]
+    Database(#[from] DatabaseError),
     #[error("the kernel gives no random numbers ({0}): let the sandbox or seccomp profile allow getrandom(2)")]
     Random(#[from] getrandom::Error),
     #[error("can't start a delivery thread ({0}): allow more threads (`ulimit -u`, TasksMax= in the service's unit)")]
@@ -82,8 +65,8 @@ impl DeliveryError {
             Self::Url(_) | Self::NoEvents | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
             Self::TooManyWebhooks | Self::Inactive | Self::TestUnderWay => StatusCode::CONFLICT,
             Self::KeyRevoked => StatusCode::UNAUTHORIZED,
-            Self::Busy | Self::Stopping | Self::Locked | Self::NotStored => StatusCode::SERVICE_UNAVAILABLE,
-            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Busy | Self::Stopping | Self::NotStored | Self::Recovering => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(error) => error.status(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -102,34 +85,21 @@ impl DeliveryError {
             Self::Busy => "OVERLOADED",
             Self::Stopping => "STOPPING",
             Self::NotStored => "NOT_STORED",
-            Self::Locked => "BUSY",
-            Self::DiskFull => "DISK_FULL",
+            Self::Recovering => "RECOVERING",
+            Self::Database(DatabaseError::Busy) => "BUSY",
+            Self::Database(DatabaseError::DiskFull) => "DISK_FULL",
             _ => "INTERNAL_ERROR",
         }
     }
 
     /// Whether the database may be left in the middle of something.
     pub fn is_of_the_database(&self) -> bool {
-        matches!(self, Self::Locked | Self::DiskFull) || self.status() == StatusCode::INTERNAL_SERVER_ERROR
+        matches!(self, Self::Database(_)) || self.status() == StatusCode::INTERNAL_SERVER_ERROR
     }
 }
 
 impl From<rusqlite::Error> for DeliveryError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqliteFailure};
-        match &error {
-            SqliteFailure(failure, _) => match failure.code {
-                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked,
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { detail: error.to_string() },
-                ErrorCode::DiskFull => Self::DiskFull,
-                ErrorCode::ReadOnly | ErrorCode::CannotOpen => Self::NotWritable { detail: error.to_string() },
-                _ => Self::Sqlite(error),
-            },
-            // The schema and our own writes allow no such value.
-            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
-                Self::Corrupt { detail: error.to_string() }
-            }
-            _ => Self::Sqlite(error),
-        }
+        Self::Database(error.into())
     }
 }

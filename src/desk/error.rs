@@ -271,6 +271,7 @@ mod tests {
             (DeliveryError::TestUnderWay, 409, "TEST_UNDER_WAY", false),
             (DeliveryError::Busy, 503, "OVERLOADED", true),
             (DeliveryError::Stopping, 503, "SHUTTING_DOWN", true),
+            (DeliveryError::Recovering, 503, "RECOVERING", true),
         ] {
             let error = RestError::from(error);
             let reply = error.reply();

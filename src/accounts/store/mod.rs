@@ -18,26 +18,18 @@ mod reload;
 mod schema;
 mod watchlists;
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::{AccountId, StoreError};
-use crate::limits::{OPEN_RETRY_MS, STORE_BUSY_TIMEOUT_MS};
+use crate::database;
 use columns::Version;
+use schema::SCHEMA;
 
 pub use accounts::{AccountChange, AccountRecord, GrantChange, NewAccount};
 pub use keys::{CreatedKey, KeyRecord};
 pub use watchlists::WatchlistEdit;
-
-const DATABASE_FILE: &str = "accounts.db";
-/// All statements of this part, with room: each is compiled once.
-const STATEMENTS_CACHED: usize = 48;
 
 /// One connection to the accounts database. Its calls block on the disk: it belongs on a thread that may.
 #[derive(Debug)]
@@ -48,56 +40,14 @@ pub struct Store {
 impl Store {
     /// Opens the database of this data directory; makes both where they are missing, readable by their owner alone.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let io_error = |source| StoreError::DataDir { path: data_dir.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io_error)?;
-        // SQLite gives its log and index files the mode of the database file. Only `create_new` is safe here: to open a
-        // file that this process has open in SQLite and close it again would drop SQLite's POSIX locks on it.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(data_dir.join(DATABASE_FILE)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io_error(error)),
-        }
-        Self::connect(data_dir)
+        Ok(Self { connection: database::open(data_dir, &SCHEMA)? })
     }
 
     /// As [`Store::open`], but a missing database is an error: for commands to which an empty one would be of no use.
     pub fn open_existing(data_dir: &Path) -> Result<Self, StoreError> {
-        match data_dir.join(DATABASE_FILE).try_exists() {
-            Ok(true) => Self::connect(data_dir),
-            Ok(false) => Err(StoreError::NoDatabase { data_dir: data_dir.to_owned() }),
-            Err(source) => Err(StoreError::DataDir { path: data_dir.to_owned(), source }),
-        }
-    }
-
-    /// Waits while others open or close the same fresh file: to switch it to WAL, to recover its log and to remove that log
-    /// at the last close, SQLite upgrades locks, and there it answers "busy" at once, whatever the busy timeout is.
-    fn connect(data_dir: &Path) -> Result<Self, StoreError> {
-        let deadline = Instant::now() + Duration::from_millis(STORE_BUSY_TIMEOUT_MS);
-        loop {
-            match Self::try_connect(data_dir.join(DATABASE_FILE)) {
-                Err(StoreError::Busy) if Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(OPEN_RETRY_MS));
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn try_connect(path: PathBuf) -> Result<Self, StoreError> {
-        // No SQLITE_OPEN_URI: a directory may be called `file:…`. A `Store` is used by one thread at a time.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&path, flags)?;
-        connection.busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-        let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-        if mode != "wal" {
-            return Err(StoreError::NoWriteAheadLog { path, mode });
-        }
-        // NORMAL would let a power cut undo the last changes. Changes are rare, and a revoked key must not come back.
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        schema::migrate(&mut connection)?;
-        Ok(Self { connection })
+        let connection = database::open_existing(data_dir, &SCHEMA)?;
+        let missing = || StoreError::NoDatabase { data_dir: data_dir.to_owned() };
+        Ok(Self { connection: connection.ok_or_else(missing)? })
     }
 
     /// A number that differs from the last answer when another connection has committed a change in between.
@@ -143,90 +93,45 @@ fn require_account(connection: &Connection, account: AccountId) -> Result<(), St
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     use jiff::Timestamp;
 
     use super::*;
     use crate::accounts::{Grants, Tier};
+    use crate::database::DatabaseError;
 
     #[test]
-    fn the_data_directory_and_its_files_are_readable_by_their_owner_alone() {
-        let above = tempfile::tempdir().expect("temporary directory");
-        let data_dir = above.path().join("new/stentor-data");
-        let mut store = Store::open(&data_dir).expect("a fresh data directory");
-        store
-            .create_account(
-                &NewAccount { name: "a".parse().expect("name"), tier: Tier::Pro, grants: Grants::none() },
-                Timestamp::now(),
-            )
-            .expect("create");
-        let mode = |path: &Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
-        assert_eq!(mode(&data_dir), 0o700);
-        for file in ["accounts.db", "accounts.db-wal", "accounts.db-shm"] {
-            assert_eq!(mode(&data_dir.join(file)), 0o600, "{file}");
-        }
-    }
-
-    #[test]
-    fn commits_are_durable_foreign_keys_hold_and_the_log_is_write_ahead() {
+    fn the_database_is_made_where_it_is_missing_and_only_found_by_who_needs_what_is_in_it() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let store = Store::open(dir.path()).expect("open");
-        let pragma =
-            |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("pragma");
-        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
-        let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("pragma");
-        assert_eq!(mode, "wal");
+        let data_dir = dir.path().join("data");
+        let refused = Store::open_existing(&data_dir).expect_err("missing");
+        assert!(matches!(&refused, StoreError::NoDatabase { data_dir: named } if *named == data_dir), "{refused}");
+        assert!(!data_dir.exists());
+        let store = Store::open(&data_dir).expect("open");
+        assert!(data_dir.join("accounts.db").exists());
+        // What the part that opens it sees to: FULL.
+        let synchronous = store.connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+        assert_eq!(synchronous.expect("pragma"), 2);
+        Store::open_existing(&data_dir).expect("it is there");
     }
 
     #[test]
-    fn a_missing_database_is_named_and_not_made() {
+    fn what_is_wrong_with_the_database_is_told_by_its_name() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let missing = dir.path().join("nowhere");
-        let refused = Store::open_existing(&missing).expect_err("missing");
-        assert!(matches!(&refused, StoreError::NoDatabase { data_dir } if *data_dir == missing), "{refused}");
-        assert!(!missing.exists());
+        std::fs::write(dir.path().join("accounts.db"), [b'x'; 4096]).expect("write");
+        let refused = Store::open(dir.path()).expect_err("not a database").to_string();
+        assert!(refused.starts_with("the accounts database is damaged (file is not a database"), "{refused}");
     }
 
     #[test]
-    fn a_file_that_is_no_database_is_told_as_damage() {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        fs::write(dir.path().join(DATABASE_FILE), [b'x'; 4096]).expect("write");
-        let refused = Store::open(dir.path()).expect_err("not a database");
-        assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
-    }
-
-    #[test]
-    fn a_data_directory_that_is_a_file_is_refused_by_its_path() {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let file = dir.path().join("file");
-        fs::write(&file, "").expect("write");
-        let refused = Store::open(&file).expect_err("a file").to_string();
-        assert!(refused.contains(&file.display().to_string()), "{refused}");
-    }
-
-    #[test]
-    fn many_connections_may_open_a_fresh_directory_at_once() {
-        for _ in 0..10 {
-            let dir = tempfile::tempdir().expect("temporary directory");
-            thread::scope(|scope| {
-                let openings: Vec<_> = (0..8).map(|_| scope.spawn(|| Store::open(dir.path()).map(drop))).collect();
-                for opening in openings {
-                    opening.join().expect("no panic").expect("open");
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn a_lock_that_another_process_holds_is_told_as_busy() {
+    fn a_change_takes_the_lock_before_it_reads_and_a_held_one_is_told_as_busy() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut holder = Store::open(dir.path()).expect("open");
         let mut waiter = Store::open(dir.path()).expect("open");
         waiter.connection.busy_timeout(Duration::from_millis(10)).expect("timeout");
         let _held = holder.change().expect("lock");
-        assert!(matches!(waiter.change().expect_err("locked"), StoreError::Busy));
+        assert!(matches!(waiter.change().expect_err("locked"), StoreError::Database(DatabaseError::Busy)));
     }
 
     #[test]

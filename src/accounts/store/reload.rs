@@ -76,6 +76,7 @@ mod tests {
     use super::*;
     use crate::accounts::fixture::{Fixture, now, owner, owners};
     use crate::accounts::{AccountChange, Owner, Role, Tier};
+    use crate::database::DatabaseError;
     use crate::limits::WATCHLIST_OWNERS_MAX;
 
     fn reload(store: &mut Store, held: &Snapshot) -> Snapshot {
@@ -200,6 +201,7 @@ mod tests {
         let alice = fixture.account("alice");
         fixture.store.connection.execute("INSERT INTO grants VALUES (?1, 'nonsense')", [alice]).expect("insert");
         let refused = fixture.store.reload(&Snapshot::empty()).expect_err("damaged");
-        assert!(matches!(&refused, StoreError::Corrupt { detail } if detail.contains("nonsense")), "{refused}");
+        let StoreError::Database(DatabaseError::Corrupt { detail }) = refused else { panic!("{refused}") };
+        assert!(detail.contains("nonsense"), "{detail}");
     }
 }

@@ -158,6 +158,11 @@ impl Core {
         Ok(core)
     }
 
+    /// Undoes what was not committed. Nothing in memory counts any more, up to the recovery.
+    pub fn abandon(&mut self) {
+        self.store.roll_back();
+    }
+
     /// Begins anew with what the database holds: nothing else in memory counts. Attempts under way are not known any more; what they
     /// were of is sent again.
     pub fn recover(&mut self) -> Result<(), DeliveryError> {

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::Store;
 use super::columns::Number;
+use crate::database::DatabaseError;
 use crate::delivery::{DeliveryError, DeliveryId, DeliveryRecord, DeliveryState, WebhookId};
 
 /// The newest of webhook ?1 that one more than ?2 finished ones leave out.
@@ -100,7 +101,7 @@ fn record(row: &Row<'_>, webhook: WebhookId) -> Result<DeliveryRecord, DeliveryE
         created_ms: number("created_ms")?,
         due_ms: (state == DeliveryState::Pending).then(|| number("due_ms")).transpose()?,
         attempts: attempts
-            .map_err(|error| DeliveryError::Corrupt { detail: format!("attempts of a delivery: {error}") })?,
+            .map_err(|error| DatabaseError::Corrupt { detail: format!("attempts of a delivery: {error}") })?,
         note: row.get("note")?,
     })
 }
@@ -216,7 +217,7 @@ mod tests {
             let sql = format!("UPDATE deliveries SET {nonsense}");
             fixture.store.connection.execute(&sql, ()).expect("sql");
             let refused = fixture.store.history(W, 10).expect_err(nonsense);
-            assert!(matches!(refused, DeliveryError::Corrupt { .. }), "{refused}");
+            assert!(matches!(refused, DeliveryError::Database(DatabaseError::Corrupt { .. })), "{refused}");
             fixture.store.roll_back();
         }
     }

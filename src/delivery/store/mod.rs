@@ -23,25 +23,19 @@ mod tests;
 mod webhooks;
 
 use std::cell::Cell;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, ffi};
 use tracing::warn;
 
 use super::sealer::Sealer;
 use super::{DeliveryError, DeliveryState, EventId, Salt, WebhookId};
-use crate::limits::{DELIVERY_PAGES_CACHED_BYTES, OPEN_RETRY_MS, STORE_BUSY_TIMEOUT_MS};
+use crate::database;
+use crate::limits::DELIVERY_PAGES_CACHED_BYTES;
 use columns::Number;
-pub use rewind::Salts;
+use schema::SCHEMA;
 
-const DATABASE_FILE: &str = "webhooks.db";
-/// All statements of this part, with room: each is compiled once.
-const STATEMENTS_CACHED: usize = 48;
+pub use rewind::Salts;
 
 /// A delivery that was not there before.
 #[derive(Clone, Debug)]
@@ -104,17 +98,9 @@ impl Store {
     /// Opens the database of a data directory; makes it where it is missing, readable by its owner alone. With a sealer, secrets that
     /// are not sealed yet become so.
     pub fn open(data_dir: &Path, sealer: Option<Sealer>) -> Result<Self, DeliveryError> {
-        let path = data_dir.join(DATABASE_FILE);
-        let io_error = |source| DeliveryError::File { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io_error)?;
-        // SQLite gives its log and index files the mode of the database file. Only `create_new` is safe here: to open a
-        // file that this process has open in SQLite and close it again would drop SQLite's POSIX locks on it.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io_error(error)),
-        }
-        let connection = connect(path)?;
+        let connection = database::open(data_dir, &SCHEMA)?;
+        // Negative: in KiB, not in pages.
+        connection.pragma_update(None, "cache_size", -((DELIVERY_PAGES_CACHED_BYTES >> 10) as i64))?;
         let salt = settle_salt(&connection)?;
         let (changing, next_row) = (Cell::new(false), Cell::new(1));
         let mut store = Self { connection, sealer, salt, changing, next_row, pruned_to: 0 };
@@ -180,39 +166,6 @@ impl Store {
         }
         Ok(&self.connection)
     }
-}
-
-/// Waits while others open or close the same fresh file: to switch it to WAL, to recover its log and to remove that log at the last
-/// close, SQLite upgrades locks, and there it answers "busy" at once, whatever the busy timeout is.
-fn connect(path: PathBuf) -> Result<Connection, DeliveryError> {
-    let deadline = Instant::now() + Duration::from_millis(STORE_BUSY_TIMEOUT_MS);
-    loop {
-        match try_connect(path.clone()) {
-            Err(DeliveryError::Locked) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(OPEN_RETRY_MS));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn try_connect(path: PathBuf) -> Result<Connection, DeliveryError> {
-    // No SQLITE_OPEN_URI: a directory may be called `file:…`. A `Store` is used by one thread at a time.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(&path, flags)?;
-    connection.busy_timeout(Duration::from_millis(STORE_BUSY_TIMEOUT_MS))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(DeliveryError::NoWriteAheadLog { path, mode });
-    }
-    // NORMAL would let a power cut undo the last changes, and with them matches that were told as recorded.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // Negative: in KiB, not in pages.
-    connection.pragma_update(None, "cache_size", -((DELIVERY_PAGES_CACHED_BYTES >> 10) as i64))?;
-    schema::migrate(&mut connection)?;
-    Ok(connection)
 }
 
 /// The salt of the database; a new one gets it here.

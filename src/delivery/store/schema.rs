@@ -1,11 +1,8 @@
-//! The tables, and how an older database becomes a current one.
-//!
-//! `PRAGMA user_version` counts the migrations that a file has been through. They run in one transaction each, under the write lock. A
-//! file from a newer Stentor is refused: an older one would write rows that the newer would misread.
+//! The tables.
 
-use rusqlite::{Connection, TransactionBehavior};
+use crate::database::Schema;
 
-use crate::delivery::DeliveryError;
+pub(super) const SCHEMA: Schema = Schema { file: "webhooks.db", migrations: MIGRATIONS };
 
 /// Each entry brings a database from schema n to n + 1. An entry that was released is never edited: add another.
 const MIGRATIONS: &[&str] = &[
@@ -89,54 +86,17 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT;",
 ];
 
-/// The schema that this build reads and writes.
-pub(super) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
-
-/// Brings the database to [`SCHEMA_VERSION`], or refuses it.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), DeliveryError> {
-    if version(connection)? == SCHEMA_VERSION {
-        return Ok(());
-    }
-    loop {
-        let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Read under the write lock: another process may have migrated meanwhile.
-        let done = version(&migration)?;
-        let Some(next) = usize::try_from(done).ok().and_then(|done| MIGRATIONS.get(done)) else {
-            return Ok(());
-        };
-        migration.execute_batch(next)?;
-        migration.pragma_update(None, "user_version", done + 1)?;
-        migration.commit()?;
-    }
-}
-
-fn version(connection: &Connection) -> Result<i64, DeliveryError> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(DeliveryError::NewerSchema { found, known: SCHEMA_VERSION });
-    }
-    if found < 0 {
-        return Err(DeliveryError::Corrupt { detail: format!("schema {found}") });
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
     use crate::delivery::{DeliveryState, DisableReason};
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("in memory");
-        migrate(&mut connection).expect("an empty database migrates");
+        SCHEMA.migrate(&mut connection).expect("an empty database migrates");
         connection
-    }
-
-    #[test]
-    fn an_empty_database_reaches_the_current_schema_and_stays_there() {
-        let mut connection = migrated();
-        assert_eq!(version(&connection).expect("version"), SCHEMA_VERSION);
-        migrate(&mut connection).expect("a current database is left alone");
     }
 
     #[test]
@@ -147,7 +107,7 @@ mod tests {
         let sql = "INSERT INTO webhooks (id, account, url, events, secret, previous_secret, previous_until_ms, created_ms, from_seq, failures)
             VALUES (7, 1, '', 1, x'01', x'02', 77, 0, 1, 0), (8, 1, '', 1, x'03', NULL, NULL, 0, 1, 0)";
         connection.execute_batch(sql).expect("webhooks");
-        migrate(&mut connection).expect("it migrates");
+        SCHEMA.migrate(&mut connection).expect("it migrates");
         let sql = "SELECT webhook, secret, until_ms FROM previous_secrets";
         let previous: Vec<(i64, Vec<u8>, i64)> = {
             let mut select = connection.prepare(sql).expect(sql);
@@ -157,16 +117,6 @@ mod tests {
         assert_eq!(previous, [(7, vec![2], 77)]);
         let left = "SELECT count(*) FROM webhooks WHERE NOT is_deleted AND dropped_to IS NULL";
         assert_eq!(connection.query_row(left, (), |row| row.get::<_, i64>(0)).expect(left), 2);
-    }
-
-    #[test]
-    fn a_newer_schema_and_a_senseless_one_are_refused() {
-        let mut connection = migrated();
-        connection.pragma_update(None, "user_version", SCHEMA_VERSION + 1).expect("pragma");
-        let refused = migrate(&mut connection).expect_err("newer");
-        assert!(matches!(refused, DeliveryError::NewerSchema { found, known } if found == known + 1), "{refused}");
-        connection.pragma_update(None, "user_version", -1).expect("pragma");
-        assert!(matches!(migrate(&mut connection), Err(DeliveryError::Corrupt { .. })));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::Store;
 use super::columns::Number;
+use crate::database::DatabaseError;
 use crate::delivery::guard::WebhookUrl;
 use crate::delivery::sealer::{self, Sealer};
 use crate::delivery::{DeliveryError, Disabled, Secret, SigningSecrets, Webhook, WebhookId};
@@ -120,7 +121,7 @@ impl Store {
 
     pub(super) fn truncate_log(&self) -> Result<(), DeliveryError> {
         let blocked: bool = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
-        if blocked { Err(DeliveryError::Locked) } else { Ok(()) }
+        if blocked { Err(DatabaseError::Busy.into()) } else { Ok(()) }
     }
 }
 
@@ -169,5 +170,5 @@ fn secret(webhook: WebhookId, stored: &[u8], sealer: Option<&Sealer>) -> Result<
         return sealer.unseal(webhook, stored).ok_or(DeliveryError::WrongMasterKey);
     }
     let secret = std::str::from_utf8(stored).ok().and_then(Secret::parse);
-    secret.ok_or_else(|| DeliveryError::Corrupt { detail: format!("the secret of {webhook}") })
+    secret.ok_or_else(|| DatabaseError::Corrupt { detail: format!("the secret of {webhook}") }.into())
 }
