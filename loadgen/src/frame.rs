@@ -75,10 +75,15 @@ pub fn client_control(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A client's whole text frame: masked, final. At most 65,535 bytes of payload.
+/// A client's whole text frame. At most 65,535 bytes of payload.
 pub fn client_text(payload: &[u8]) -> Vec<u8> {
+    client_frame(OPCODE_TEXT, payload)
+}
+
+/// A client's whole text or binary frame: masked, final. At most 65,535 bytes of payload.
+pub fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(8 + payload.len());
-    frame.push(0x80 | OPCODE_TEXT);
+    frame.push(0x80 | opcode);
     match payload.len() {
         short @ 0..=125 => frame.push(0x80 | short as u8),
         middle => {

@@ -40,6 +40,7 @@ mod latency;
 mod limits;
 mod listener;
 mod mixed;
+mod nats;
 mod order;
 mod over_time;
 mod process;

@@ -1,5 +1,6 @@
 //! The publisher: one keep-alive HTTP/1.1 connection, one POST a step, each sent at its intended time.
 //!
+//! The events of a step are one request, or one each; or, to NATS, a `PUB` each, with a `PING` behind them whose `PONG` is the answer.
 //! A request is built before its time and written at it, whether or not the answers to earlier ones have come
 //! (pipelined: one connection keeps the events in order). Each round has a connection of its own, so that no server's
 //! idle timeout falls between rounds.
@@ -9,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 
@@ -18,6 +20,7 @@ use crate::cpu;
 use crate::driver::{Driver, Reins, RoundOutcome, RoundPlan};
 use crate::event::EventSource;
 use crate::handshake::{Answer, read_answer};
+use crate::nats::{self, Said};
 use crate::schedule::Schedule;
 use crate::target::Target;
 
@@ -28,6 +31,8 @@ pub enum PublishError {
     Connect { address: SocketAddrV4, source: io::Error },
     #[error("{address} refused an event: HTTP {} {}: {}", answer.status, answer.reason, answer.body)]
     Refused { address: SocketAddrV4, answer: Answer },
+    #[error("{address} refused an event: {why}")]
+    Declined { address: SocketAddrV4, why: String },
     #[error("{address} took {accepted} events of a request that held {sent}")]
     Partly { address: SocketAddrV4, accepted: u64, sent: u32 },
     #[error("publishing to {address} broke off: {source}")]
@@ -38,10 +43,64 @@ pub enum PublishError {
     Silent { address: SocketAddrV4, seconds: u64 },
 }
 
+/// How the events of one step are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BurstAs {
+    /// All in one request.
+    Request,
+    /// A request each, one behind the other, without waiting for answers.
+    Requests,
+}
+
+/// What is published to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outlet {
+    /// HTTP POST.
+    Http {
+        target: Target,
+        /// Sent as `X-API-Key`.
+        key: Option<String>,
+        burst_as: BurstAs,
+    },
+    Nats {
+        address: SocketAddrV4,
+        subject: String,
+    },
+}
+
+impl Outlet {
+    /// A step is one request.
+    pub fn http(target: Target, key: Option<String>) -> Self {
+        Self::Http { target, key, burst_as: BurstAs::Request }
+    }
+
+    pub fn address(&self) -> SocketAddrV4 {
+        match self {
+            Self::Http { target, .. } => target.address,
+            Self::Nats { address, .. } => *address,
+        }
+    }
+
+    /// What is said before the first event.
+    fn greeting(&self) -> &'static str {
+        match self {
+            Self::Http { .. } => "",
+            Self::Nats { .. } => nats::CONNECT,
+        }
+    }
+
+    /// How many answers a step of `burst` events gets.
+    fn answers(&self, burst: u32) -> u32 {
+        match self {
+            Self::Http { burst_as: BurstAs::Requests, .. } => burst,
+            _ => 1,
+        }
+    }
+}
+
 /// What a publisher sends, and where.
 pub struct Publisher {
-    pub target: Target,
-    pub key: Option<String>,
+    pub outlet: Outlet,
     pub events: Box<dyn EventSource>,
     pub schedule: Schedule,
     pub clock: Clock,
@@ -77,7 +136,7 @@ impl Publisher {
         let mut line = Line::connect(self)?;
         let mut request = Vec::new();
         for step in 0..self.schedule.steps_per_round() {
-            self.write_request(plan.round, step, &mut request);
+            self.write_step(plan.round, step, &mut request);
             let due_ns = plan.start_ns + self.schedule.offset_ns(step);
             line.read_until(due_ns, reins)?;
             if reins.stopped() || reins.enough() {
@@ -86,45 +145,74 @@ impl Publisher {
             let late = self.clock.now_ns().saturating_sub(due_ns);
             line.outcome.late.saturating_record(late.max(1));
             line.stream.write_all(&request).map_err(|source| line.broken(source))?;
-            line.unanswered.push_back(due_ns);
+            line.unanswered.push_back(Unanswered { due_ns, answers: self.outlet.answers(self.schedule.burst) });
         }
         line.read_rest(reins)?;
         line.outcome.cpu_ns = cpu::thread_ns() - cpu_before;
         Ok(line.outcome)
     }
 
-    /// One event as a JSON object, several as one NDJSON body.
-    fn write_request(&self, round: u32, step: u32, request: &mut Vec<u8>) {
+    /// All bytes of a step.
+    fn write_step(&self, round: u32, step: u32, out: &mut Vec<u8>) {
+        out.clear();
+        let events = self.schedule.events_of(round, step);
         let mut body = Vec::new();
-        for event in self.schedule.events_of(round, step) {
-            self.events.published(event, &mut body);
-            if self.schedule.burst > 1 {
-                body.push(b'\n');
+        match &self.outlet {
+            // One event as a JSON object, several as one NDJSON body.
+            Outlet::Http { target, key, burst_as: BurstAs::Request } => {
+                for event in events {
+                    self.events.published(event, &mut body);
+                    if self.schedule.burst > 1 {
+                        body.push(b'\n');
+                    }
+                }
+                let kind = if self.schedule.burst > 1 { NDJSON } else { JSON };
+                write_request(target, key.as_deref(), kind, &body, out);
+            }
+            Outlet::Http { target, key, burst_as: BurstAs::Requests } => {
+                for event in events {
+                    body.clear();
+                    self.events.published(event, &mut body);
+                    write_request(target, key.as_deref(), JSON, &body, out);
+                }
+            }
+            Outlet::Nats { subject, .. } => {
+                for event in events {
+                    body.clear();
+                    self.events.published(event, &mut body);
+                    nats::publish(subject, &body, out);
+                }
+                out.extend(nats::PING.bytes());
             }
         }
-        let kind = if self.schedule.burst > 1 { NDJSON } else { JSON };
-        request.clear();
-        write_request(&self.target, self.key.as_deref(), kind, &body, request);
     }
+}
+
+/// A step whose answers have not all come.
+struct Unanswered {
+    due_ns: u64,
+    /// Those that are still to come.
+    answers: u32,
 }
 
 /// One round's connection, and what has come of it so far.
 struct Line<'a> {
     publisher: &'a Publisher,
     stream: TcpStream,
-    /// When each request that is not answered yet was due.
-    unanswered: VecDeque<u64>,
+    /// In the order in which they were sent.
+    unanswered: VecDeque<Unanswered>,
     answers: Vec<u8>,
     outcome: RoundOutcome,
 }
 
 impl<'a> Line<'a> {
     fn connect(publisher: &'a Publisher) -> Result<Self, PublishError> {
-        let address = publisher.target.address;
+        let address = publisher.outlet.address();
         let connect = || {
             let stream = TcpStream::connect_timeout(&address.into(), publisher.patience)?;
             stream.set_nodelay(true)?;
             stream.set_write_timeout(Some(publisher.patience))?;
+            (&stream).write_all(publisher.outlet.greeting().as_bytes())?;
             Ok(stream)
         };
         let stream = connect().map_err(|source| PublishError::Connect { address, source })?;
@@ -151,7 +239,7 @@ impl<'a> Line<'a> {
         while !self.unanswered.is_empty() && !reins.stopped() {
             let left = deadline.saturating_sub(self.publisher.clock.now_ns());
             if left == 0 {
-                let address = self.publisher.target.address;
+                let address = self.publisher.outlet.address();
                 return Err(PublishError::Silent { address, seconds: patience.as_secs() });
             }
             self.read_some(Duration::from_nanos(left))?;
@@ -167,43 +255,82 @@ impl<'a> Line<'a> {
             return Ok(());
         }
         let mut chunk = [0; 4096];
-        let address = self.publisher.target.address;
+        let address = self.publisher.outlet.address();
         let got = self.stream.read(&mut chunk).map_err(|source| self.broken(source))?;
         if got == 0 {
             return Err(PublishError::Nonsense { address, what: "the server closed the connection" });
         }
         self.answers.extend_from_slice(&chunk[..got]);
-        while let Some((answer, taken)) =
-            read_answer(&self.answers).map_err(|what| PublishError::Nonsense { address, what })?
-        {
-            self.answers.drain(..taken);
-            self.take_answer(answer)?;
-        }
+        while self.take_one()? {}
         Ok(())
+    }
+
+    /// Takes the next answer; `false` where none is whole.
+    fn take_one(&mut self) -> Result<bool, PublishError> {
+        let address = self.publisher.outlet.address();
+        let nonsense = |what| PublishError::Nonsense { address, what };
+        let taken = match &self.publisher.outlet {
+            Outlet::Http { .. } => {
+                let Some((answer, taken)) = read_answer(&self.answers).map_err(nonsense)? else { return Ok(false) };
+                self.take_answer(answer)?;
+                taken
+            }
+            Outlet::Nats { .. } => {
+                let Some((said, taken)) = nats::read(&self.answers).map_err(nonsense)? else { return Ok(false) };
+                match said {
+                    Said::Pong => drop(self.answered()?),
+                    Said::Ping => self.stream.write_all(nats::PONG.as_bytes()).map_err(|source| self.broken(source))?,
+                    Said::Error(why) => {
+                        let why = String::from_utf8_lossy(why).into_owned();
+                        return Err(PublishError::Declined { address, why });
+                    }
+                    Said::Message { .. } | Said::Other => {}
+                }
+                taken
+            }
+        };
+        self.answers.drain(..taken);
+        Ok(true)
     }
 
     fn take_answer(&mut self, answer: Answer) -> Result<(), PublishError> {
-        let address = self.publisher.target.address;
-        let Some(due_ns) = self.unanswered.pop_front() else {
-            return Err(PublishError::Nonsense { address, what: "the server answered what was not asked" });
-        };
+        let address = self.publisher.outlet.address();
         if !(200..300).contains(&answer.status) {
             return Err(PublishError::Refused { address, answer });
         }
-        let took = self.publisher.clock.now_ns().saturating_sub(due_ns);
-        self.outcome.answered.saturating_record(took.max(1));
+        let is_first = self.answered()?;
         if let Ok(accepted) = serde_json::from_str::<Accepted>(&answer.body) {
-            let sent = self.publisher.schedule.burst;
+            let schedule = self.publisher.schedule;
+            let sent = schedule.burst / self.publisher.outlet.answers(schedule.burst);
             if accepted.accepted != u64::from(sent) {
                 return Err(PublishError::Partly { address, accepted: accepted.accepted, sent });
             }
-            self.outcome.step_seqs.push(accepted.first_seq);
+            if is_first {
+                self.outcome.step_seqs.push(accepted.first_seq);
+            }
         }
         Ok(())
     }
 
+    /// An answer has come; returns whether it was its step's first.
+    fn answered(&mut self) -> Result<bool, PublishError> {
+        let publisher = self.publisher;
+        let Some(step) = self.unanswered.front_mut() else {
+            let address = publisher.outlet.address();
+            return Err(PublishError::Nonsense { address, what: "the server answered what was not asked" });
+        };
+        let is_first = step.answers == publisher.outlet.answers(publisher.schedule.burst);
+        step.answers -= 1;
+        if step.answers == 0 {
+            let took = publisher.clock.now_ns().saturating_sub(step.due_ns);
+            self.outcome.answered.saturating_record(took.max(1));
+            self.unanswered.pop_front();
+        }
+        Ok(is_first)
+    }
+
     fn broken(&self, source: io::Error) -> PublishError {
-        PublishError::Broken { address: self.publisher.target.address, source }
+        PublishError::Broken { address: self.publisher.outlet.address(), source }
     }
 }
 
@@ -216,8 +343,10 @@ mod tests {
 
     fn publisher(port: u16, burst: u32) -> Publisher {
         Publisher {
-            target: Target::parse(&format!("http://127.0.0.1:{port}/api/events"), "http").unwrap(),
-            key: Some("secret".into()),
+            outlet: Outlet::http(
+                Target::parse(&format!("http://127.0.0.1:{port}/api/events"), "http").unwrap(),
+                Some("secret".into()),
+            ),
             events: Box::new(EventWriter::new("wallet", 250, 100).unwrap()),
             schedule: Schedule { burst, interval_ns: 2_000_000, rounds: 1, warmup_steps: 0, timed_steps: 3 },
             clock: Clock::start(),
@@ -293,6 +422,45 @@ mod tests {
         let lines: Vec<&str> = bodies[1].1.lines().collect();
         assert_eq!((lines.len(), lines[0].len()), (4, 250));
         assert!(lines[0].contains("\"n\":4,") && lines[3].contains("\"n\":7,"));
+    }
+
+    #[test]
+    fn a_burst_may_be_a_request_each_and_is_answered_with_the_last() {
+        let (port, server) = server(12, answer("200 OK", r#"{"accepted":1,"first_seq":9,"last_seq":9}"#));
+        let mut publisher = publisher(port, 4);
+        let Outlet::Http { burst_as, .. } = &mut publisher.outlet else { unreachable!() };
+        *burst_as = BurstAs::Requests;
+        let outcome = drive(publisher).unwrap();
+        assert_eq!((outcome.answered.len(), outcome.step_seqs.len()), (3, 3));
+        let bodies = server.join().unwrap();
+        assert!(bodies.iter().all(|(head, body)| head.contains("application/json\r\n") && body.len() == 250));
+        assert!(bodies[11].1.contains("\"n\":11,"));
+    }
+
+    #[test]
+    fn nats_is_published_to_and_answers_with_a_pong_a_step() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = match listener.local_addr().unwrap() {
+            std::net::SocketAddr::V4(address) => address,
+            std::net::SocketAddr::V6(_) => unreachable!("bound to an IPv4 address"),
+        };
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"INFO {}\r\nPING\r\n").unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let mut said = Vec::new();
+            while said.iter().filter(|line: &&String| *line == "PING").count() < 3 {
+                said.push(lines.next().unwrap().unwrap());
+            }
+            stream.write_all(b"PONG\r\nPONG\r\nPONG\r\n").unwrap();
+            said
+        });
+        let outlet = Outlet::Nats { address, subject: "alerts".into() };
+        let outcome = drive(Publisher { outlet, ..publisher(1, 2) }).unwrap();
+        assert_eq!(outcome.answered.len(), 3);
+        let said = server.join().unwrap();
+        assert!(said[0].starts_with("CONNECT {") && said.contains(&"PONG".to_owned()), "{said:?}");
+        assert_eq!(said.iter().filter(|line| *line == "PUB alerts 250").count(), 6);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::dialect::Dialect;
 use super::gate::{Assertion, Baseline, Gate, Known};
 use super::output::Output;
 use super::report::Settings;
@@ -17,6 +18,7 @@ use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_dur
 use crate::cpu;
 use crate::event::EventWriter;
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
+use crate::publisher::{BurstAs, Outlet};
 use crate::schedule::Schedule;
 use crate::target::Target;
 
@@ -37,8 +39,12 @@ pub struct FanoutArguments {
     /// The publisher's key, sent as X-API-Key
     #[arg(long)]
     pub publish_key: Option<String>,
+    /// How a burst is published
+    #[arg(long, value_enum, default_value = "request")]
+    pub burst_as: BurstAs,
     /// Run this beside the server, in turns, and give the ratio: `floor` (a bare send loop), or another server,
-    /// [NAME=]URL[,publish=URL][,publish-key=KEY][,pid=PID]; may be given several times
+    /// `[NAME=]URL[,publish=URL][,publish-key=KEY][,burst-as=requests][,pid=PID]`, whose publish URL may be
+    /// nats://IP:PORT/SUBJECT; may be given several times
     #[arg(long, value_name = "floor|SERVER")]
     pub vs: Vec<Rival>,
     /// So many of the sockets, or such a share of them (10%), stop reading at the first timed event and then go on
@@ -166,20 +172,14 @@ pub struct Load {
     pub timeout: Duration,
 }
 
-/// A server under load: where its sockets connect, and where events are posted.
-#[derive(Clone, Debug)]
-pub struct Endpoints {
-    pub subscribe: Target,
-    pub publish: Target,
-}
-
 impl FanoutArguments {
     /// Whoever is measured, the server first; the others in the order in which they were named.
     pub fn contenders(&self) -> Result<Vec<Contender>, UsageError> {
         let server = Server {
             name: "server".to_owned(),
-            endpoints: self.endpoints()?,
-            publish_key: self.publish_key.clone(),
+            subscribe: self.subscribe()?,
+            dialect: Dialect::Events,
+            outlet: self.outlet()?,
             pid: self.server_pid,
         };
         let mut contenders = vec![Contender::Server(server)];
@@ -190,7 +190,7 @@ impl FanoutArguments {
                 return Err(UsageError::SameName(rival.name().to_owned()));
             }
             // Each would get the other's events, too.
-            if others.iter().any(|other| other.posts_to().is_some() && other.posts_to() == rival.posts_to()) {
+            if others.iter().any(|other| other.outlet().is_some() && other.outlet() == rival.outlet()) {
                 return Err(UsageError::SameServer(rival.name().to_owned()));
             }
         }
@@ -206,17 +206,21 @@ impl FanoutArguments {
         Ok(Gate { assertions: self.assertions.clone(), baseline, max_regression: self.max_regression })
     }
 
-    fn endpoints(&self) -> Result<Endpoints, UsageError> {
+    fn subscribe(&self) -> Result<Target, UsageError> {
         let default_url = format!("ws://{}/ws/alerts", self.host);
         let mut subscribe = Target::parse(self.url.as_deref().unwrap_or(&default_url), "ws")?;
         if let Some(key) = &self.key {
             subscribe = subscribe.with_query("apiKey", key);
         }
-        let default_publish = format!("http://{}/api/events", subscribe.authority());
-        let publish = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
         subscribe.check_local(self.allow_remote)?;
-        publish.check_local(self.allow_remote)?;
-        Ok(Endpoints { subscribe, publish })
+        Ok(subscribe)
+    }
+
+    fn outlet(&self) -> Result<Outlet, UsageError> {
+        let default_publish = format!("http://{}/api/events", self.subscribe()?.authority());
+        let target = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
+        target.check_local(self.allow_remote)?;
+        Ok(Outlet::Http { target, key: self.publish_key.clone(), burst_as: self.burst_as })
     }
 }
 
@@ -338,12 +342,20 @@ mod tests {
         }
     }
 
+    fn server(line: &str) -> Result<Server, UsageError> {
+        match fanout(line).contenders()?.swap_remove(0) {
+            Contender::Server(server) => Ok(server),
+            Contender::Floor => unreachable!("the server comes first"),
+        }
+    }
+
     #[test]
     fn host_and_key_make_the_usual_endpoints() {
-        let endpoints = fanout("--host 127.0.0.1:6000 --key abc").endpoints().unwrap();
-        assert_eq!(endpoints.subscribe.path, "/ws/alerts?apiKey=abc");
-        assert_eq!(endpoints.publish.authority(), "127.0.0.1:6000");
-        assert_eq!(endpoints.publish.path, "/api/events");
+        let server = server("--host 127.0.0.1:6000 --key abc --burst-as requests").unwrap();
+        assert_eq!(server.subscribe.path, "/ws/alerts?apiKey=abc");
+        let Outlet::Http { target, burst_as, .. } = server.outlet else { unreachable!("HTTP") };
+        assert_eq!((target.authority().as_str(), target.path.as_str()), ("127.0.0.1:6000", "/api/events"));
+        assert_eq!(burst_as, BurstAs::Requests);
     }
 
     #[test]
@@ -361,9 +373,9 @@ mod tests {
 
     #[test]
     fn another_machine_is_refused_for_subscribing_and_for_publishing() {
-        assert!(fanout("--url ws://10.0.0.1:1/").endpoints().is_err());
-        assert!(fanout("--url ws://127.0.0.1:1/ --publish http://10.0.0.1:1/").endpoints().is_err());
-        assert!(fanout("--url ws://10.0.0.1:1/ --allow-remote").endpoints().is_ok());
+        assert!(server("--url ws://10.0.0.1:1/").is_err());
+        assert!(server("--url ws://127.0.0.1:1/ --publish http://10.0.0.1:1/").is_err());
+        assert!(server("--url ws://10.0.0.1:1/ --allow-remote").is_ok());
     }
 
     #[test]

@@ -12,8 +12,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use memchr::memmem::{Finder, find};
 
+use super::dialect::Dialect;
 use super::stall::{Stall, StallEnd, StallPlan};
 use crate::carries::Carries;
 use crate::catalogue::Catalogue;
@@ -22,6 +24,7 @@ use crate::frame::{Frame, OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_PING, OPCOD
 use crate::handshake::Upgrade;
 use crate::latency::Recorder;
 use crate::listener::{Listener, Notice, Phase, Stream};
+use crate::nats::{self, Said};
 use crate::order::{Arrival, OrderCheck};
 use crate::schedule::Timetable;
 
@@ -60,6 +63,9 @@ pub struct Inbox {
     stall: Option<Stall>,
     finder: Finder<'static>,
     upgrade: Arc<Upgrade>,
+    dialect: Dialect,
+    /// What NATS has begun to say in frames that are read already, by socket.
+    begun: HashMap<u32, Vec<u8>>,
     timetable: Arc<Timetable>,
     damaged: u64,
     gaps: Gaps,
@@ -139,37 +145,33 @@ impl Listener for Inbox {
         &mut self.carries
     }
 
-    fn opened(&mut self, _socket: u32, _now_ns: u64, notices: &mut Vec<Notice>) {
-        notices.push(Notice::Opened);
+    fn opened(&mut self, socket: u32, _now_ns: u64, notices: &mut Vec<Notice>) {
+        notices.push(match &self.dialect {
+            Dialect::Events => Notice::Opened,
+            // It counts as open once the server has answered.
+            Dialect::Nats { subject } => Notice::Reply { socket, frame: nats::subscribe(subject) },
+        });
     }
 
     #[inline]
     fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
-        let state = &mut self.sockets[socket as usize];
-        let mut rest = bytes;
-        while let Some(after) = self.catalogue.frame(state.expected).and_then(|frame| rest.strip_prefix(frame)) {
-            let event = state.expected;
-            state.expected += 1;
-            rest = after;
-            if state.reading == Reading::Always {
-                state.latency_sum_ns += self.recorder.delivered(event, now_ns);
-            } else {
-                self.stalled_recorder.delivered(event, now_ns);
-                state.read_on(&mut self.stall, self.timetable.intended_ns(event), now_ns);
-            }
+        match self.dialect {
+            Dialect::Events => self.take_known(socket, bytes, now_ns),
+            Dialect::Nats { .. } => 0,
         }
-        bytes.len() - rest.len()
     }
 
     fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>) {
         match frame.opcode {
+            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
+            OPCODE_PONG => {}
+            _ if self.dialect != Dialect::Events => self.take_nats(socket, frame.payload, now_ns, notices),
             OPCODE_TEXT | OPCODE_BINARY => match index_in(&self.finder, frame.payload) {
                 Some(event) if event < self.recorder.events() => self.take_event(socket, event, frame.whole, now_ns),
                 _ if find(frame.payload, GAP_MARK).is_some() => self.take_gap(frame.payload),
                 _ => self.other_messages += 1,
             },
-            OPCODE_PING => notices.push(Notice::Reply { socket, frame: client_control(OPCODE_PONG, frame.payload) }),
-            OPCODE_PONG | OPCODE_CONTINUATION => {}
+            OPCODE_CONTINUATION => {}
             other => unreachable!("no opcode {other} is let through"),
         }
     }
@@ -192,7 +194,13 @@ impl Listener for Inbox {
 
 impl Inbox {
     /// With a plan to stall, all of them do.
-    pub fn new(sockets: u32, upgrade: Arc<Upgrade>, timetable: Arc<Timetable>, stall: Option<StallPlan>) -> Self {
+    pub fn new(
+        sockets: u32,
+        upgrade: Arc<Upgrade>,
+        dialect: Dialect,
+        timetable: Arc<Timetable>,
+        stall: Option<StallPlan>,
+    ) -> Self {
         let fresh = |_| Socket {
             latency_sum_ns: 0,
             expected: 0,
@@ -210,6 +218,8 @@ impl Inbox {
             timetable,
             finder: Finder::new(INDEX_MARK),
             upgrade,
+            dialect,
+            begun: HashMap::default(),
             damaged: 0,
             gaps: Gaps::default(),
             other_messages: 0,
@@ -241,6 +251,62 @@ impl Inbox {
             reordered: self.order.reordered,
             damaged: self.damaged,
             other_messages: self.other_messages,
+        }
+    }
+
+    /// The common case: the bytes begin with exactly the events that the socket has to get next. Returns how many bytes those were.
+    #[inline]
+    fn take_known(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let state = &mut self.sockets[socket as usize];
+        let mut rest = bytes;
+        while let Some(after) = self.catalogue.frame(state.expected).and_then(|frame| rest.strip_prefix(frame)) {
+            let event = state.expected;
+            state.expected += 1;
+            rest = after;
+            if state.reading == Reading::Always {
+                state.latency_sum_ns += self.recorder.delivered(event, now_ns);
+            } else {
+                self.stalled_recorder.delivered(event, now_ns);
+                state.read_on(&mut self.stall, self.timetable.intended_ns(event), now_ns);
+            }
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// Takes some more of a socket's stream of NATS: what is whole of it.
+    fn take_nats(&mut self, socket: u32, bytes: &[u8], now_ns: u64, notices: &mut Vec<Notice>) {
+        let joined = self.begun.remove(&socket).map(|mut begun| {
+            begun.extend_from_slice(bytes);
+            begun
+        });
+        let bytes = joined.as_deref().unwrap_or(bytes);
+        let mut used = 0;
+        loop {
+            used += self.take_known(socket, &bytes[used..], now_ns);
+            let said = match nats::read(&bytes[used..]) {
+                Ok(Some((said, length))) => {
+                    used += length;
+                    said
+                }
+                Ok(None) if bytes.len() == used => return,
+                Ok(None) => {
+                    self.begun.insert(socket, bytes[used..].to_vec());
+                    return;
+                }
+                Err(what) => return notices.push(Notice::Nonsense(what)),
+            };
+            match said {
+                Said::Message { whole, payload } => match index_in(&self.finder, payload) {
+                    Some(event) if event < self.recorder.events() => self.take_event(socket, event, whole, now_ns),
+                    _ => self.other_messages += 1,
+                },
+                Said::Ping => {
+                    notices.push(Notice::Reply { socket, frame: nats::client_frame(nats::PONG.as_bytes()) });
+                }
+                Said::Pong => notices.push(Notice::Opened),
+                Said::Error(why) => notices.push(Notice::Astray(String::from_utf8_lossy(why).into_owned())),
+                Said::Other => {}
+            }
         }
     }
 
@@ -304,7 +370,7 @@ mod tests {
             let timetable = Arc::new(Timetable::new(SCHEDULE));
             timetable.begin_round(0, 0);
             let mut bench = Self {
-                inbox: Inbox::new(sockets, upgrade, timetable, None),
+                inbox: Inbox::new(sockets, upgrade, Dialect::Events, timetable, None),
                 notices: Vec::new(),
                 writer: EventWriter::new("wallet", 300, 100).unwrap(),
             };

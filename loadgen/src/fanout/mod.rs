@@ -6,6 +6,7 @@
 //! ```
 
 mod args;
+mod dialect;
 mod floor;
 mod gate;
 mod inbox;

@@ -2,9 +2,12 @@
 
 use std::str::FromStr;
 
-use super::args::Endpoints;
+use clap::ValueEnum;
+
+use super::dialect::Dialect;
 use super::run::{Contender, Server};
 use crate::args::UsageError;
+use crate::publisher::{BurstAs, Outlet};
 use crate::target::{Target, TargetError};
 
 /// The other side of a pair.
@@ -15,15 +18,16 @@ pub enum Rival {
     Server(RivalServer),
 }
 
-/// `[NAME=]URL[,publish=URL][,publish-key=KEY][,pid=PID]`
+/// `[NAME=]URL[,publish=URL][,publish-key=KEY][,burst-as=request|requests][,pid=PID]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RivalServer {
     pub name: String,
     /// Where its sockets connect.
     pub url: String,
-    /// Where events are posted; as Stentor has it where it is not named.
+    /// Where events are published, `http://…` or `nats://IP:PORT/SUBJECT`; as Stentor has it where it is not named.
     pub publish: Option<String>,
     pub publish_key: Option<String>,
+    pub burst_as: BurstAs,
     pub pid: Option<u32>,
 }
 
@@ -34,7 +38,7 @@ pub enum RivalError {
         "--vs `{0}`: write floor, or [NAME=]ws://IP:PORT/PATH[,publish=http://IP:PORT/PATH][,publish-key=KEY][,pid=PID]"
     )]
     Form(String),
-    #[error("--vs: `{0}` is none of publish=, publish-key= and pid=")]
+    #[error("--vs: `{0}` is none of publish=, publish-key=, burst-as=request|requests and pid=")]
     Option(String),
     #[error("--vs: `pid={0}` is no process id")]
     Pid(String),
@@ -58,12 +62,22 @@ impl FromStr for Rival {
         if name.is_empty() || !name.bytes().all(plain) || name == "floor" || !url.contains("://") {
             return Err(RivalError::Form(text.to_owned()));
         }
-        let mut server =
-            RivalServer { name: name.to_owned(), url: url.to_owned(), publish: None, publish_key: None, pid: None };
+        let mut server = RivalServer {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            publish: None,
+            publish_key: None,
+            burst_as: BurstAs::Request,
+            pid: None,
+        };
         for part in parts {
             match part.split_once('=') {
                 Some(("publish", url)) => server.publish = Some(url.to_owned()),
                 Some(("publish-key", key)) => server.publish_key = Some(key.to_owned()),
+                Some(("burst-as", text)) => {
+                    server.burst_as =
+                        BurstAs::from_str(text, false).map_err(|_| RivalError::Option(part.to_owned()))?;
+                }
                 Some(("pid", pid)) => {
                     server.pid = Some(pid.parse().map_err(|_| RivalError::Pid(pid.to_owned()))?);
                 }
@@ -77,22 +91,30 @@ impl FromStr for Rival {
 impl Rival {
     pub fn contender(&self, allow_remote: bool) -> Result<Contender, UsageError> {
         let Self::Server(rival) = self else { return Ok(Contender::Floor) };
-        let endpoints = rival.endpoints(allow_remote)?;
-        let (publish_key, pid) = (rival.publish_key.clone(), rival.pid);
-        Ok(Contender::Server(Server { name: rival.name.clone(), endpoints, publish_key, pid }))
+        let (subscribe, outlet) = rival.ends(allow_remote)?;
+        let dialect = match &outlet {
+            Outlet::Nats { subject, .. } => Dialect::Nats { subject: subject.clone() },
+            Outlet::Http { .. } => Dialect::Events,
+        };
+        Ok(Contender::Server(Server { name: rival.name.clone(), subscribe, dialect, outlet, pid: rival.pid }))
     }
 }
 
 impl RivalServer {
-    fn endpoints(&self, allow_remote: bool) -> Result<Endpoints, TargetError> {
+    /// Where its sockets connect, and where events are published.
+    fn ends(&self, allow_remote: bool) -> Result<(Target, Outlet), TargetError> {
         let subscribe = Target::parse(&self.url, "ws")?;
-        let publish = match &self.publish {
-            Some(url) => Target::parse(url, "http")?,
-            None => Target::parse(&format!("http://{}/api/events", subscribe.authority()), "http")?,
-        };
+        let default = format!("http://{}/api/events", subscribe.authority());
+        let publish = self.publish.as_deref().unwrap_or(&default);
+        let is_nats = publish.starts_with("nats:");
+        let target = Target::parse(publish, if is_nats { "nats" } else { "http" })?;
         subscribe.check_local(allow_remote)?;
-        publish.check_local(allow_remote)?;
-        Ok(Endpoints { subscribe, publish })
+        target.check_local(allow_remote)?;
+        let outlet = match is_nats {
+            true => Outlet::Nats { address: target.address, subject: target.path.trim_start_matches('/').to_owned() },
+            false => Outlet::Http { target, key: self.publish_key.clone(), burst_as: self.burst_as },
+        };
+        Ok((subscribe, outlet))
     }
 }
 
@@ -117,7 +139,12 @@ mod tests {
         assert_eq!((peer.publish_key.as_deref(), peer.pid), (Some("k="), Some(7)));
         let other = server("ws://127.0.0.1:5002/ws/alerts?apiKey=k");
         assert_eq!((other.name.as_str(), other.url.as_str()), ("other", "ws://127.0.0.1:5002/ws/alerts?apiKey=k"));
-        assert_eq!(other.endpoints(false).unwrap().publish.path, "/api/events");
+        let Outlet::Http { target, .. } = other.ends(false).unwrap().1 else { unreachable!("HTTP") };
+        assert_eq!(target.path, "/api/events");
+        let nats = server("nats=ws://127.0.0.1:9222/,publish=nats://127.0.0.1:4222/alerts,burst-as=requests");
+        let address = "127.0.0.1:4222".parse().unwrap();
+        assert_eq!(nats.ends(false).unwrap().1, Outlet::Nats { address, subject: "alerts".to_owned() });
+        assert_eq!(nats.burst_as, BurstAs::Requests);
     }
 
     #[test]
@@ -134,6 +161,6 @@ mod tests {
     #[test]
     fn a_rival_on_another_machine_needs_consent_too() {
         let remote = server("ws://127.0.0.1:1/,publish=http://10.0.0.1:1/");
-        assert!(remote.endpoints(false).is_err() && remote.endpoints(true).is_ok());
+        assert!(remote.ends(false).is_err() && remote.ends(true).is_ok());
     }
 }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::args::{Endpoints, Load};
+use super::args::Load;
+use super::dialect::Dialect;
 use super::floor::Floor;
 use super::gate::Known;
 use super::inbox::{Harvest, Inbox};
@@ -30,7 +31,7 @@ use crate::error::RunError;
 use crate::handshake::Upgrade;
 use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
 use crate::process::raise_descriptor_limit;
-use crate::publisher::Publisher;
+use crate::publisher::{Outlet, Publisher};
 use crate::schedule::Timetable;
 use crate::target::Target;
 
@@ -38,8 +39,11 @@ use crate::target::Target;
 #[derive(Clone, Debug)]
 pub struct Server {
     pub name: String,
-    pub endpoints: Endpoints,
-    pub publish_key: Option<String>,
+    /// Where its sockets connect.
+    pub subscribe: Target,
+    pub dialect: Dialect,
+    /// Where events are published.
+    pub outlet: Outlet,
     pub pid: Option<u32>,
 }
 
@@ -59,10 +63,18 @@ impl Contender {
         }
     }
 
-    pub fn posts_to(&self) -> Option<&Target> {
+    /// Where its events are published; the floor makes its own.
+    pub fn outlet(&self) -> Option<&Outlet> {
         match self {
-            Self::Server(server) => Some(&server.endpoints.publish),
+            Self::Server(server) => Some(&server.outlet),
             Self::Floor => None,
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Server(server) => server.dialect.clone(),
+            Self::Floor => Dialect::Events,
         }
     }
 
@@ -150,8 +162,7 @@ impl Run {
         let side = |contender: &Contender| match contender {
             Contender::Server(server) => {
                 let publisher = Publisher {
-                    target: server.endpoints.publish.clone(),
-                    key: server.publish_key.clone(),
+                    outlet: server.outlet.clone(),
                     events: Box::new(self.load.events.clone()),
                     schedule: self.load.schedule,
                     clock,
@@ -159,7 +170,7 @@ impl Run {
                     patience: self.load.drain.max(Duration::from_secs(10)),
                 };
                 let driver = publisher.start().map_err(RunError::Thread)?;
-                self.side(contender, server.endpoints.subscribe.clone(), server.pid, driver)
+                self.side(contender, server.subscribe.clone(), server.pid, driver)
             }
             Contender::Floor => {
                 let floor = Floor {
@@ -184,6 +195,7 @@ impl Run {
         Ok(Side {
             name: contender.name().to_owned(),
             upgrade: Arc::new(Upgrade::new(&target, nonce)),
+            dialect: contender.dialect(),
             target,
             pid,
             is_floor: matches!(contender, Contender::Floor),
@@ -226,7 +238,7 @@ impl Run {
             let (upgrade, timetable) = (Arc::clone(&side.upgrade), Arc::clone(&side.timetable));
             CrowdPlan {
                 address: side.target.address,
-                listener: Inbox::new(sockets, upgrade, timetable, stall),
+                listener: Inbox::new(sockets, upgrade, side.dialect.clone(), timetable, stall),
                 sockets,
                 sources,
                 slots_per_ring,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::dialect::Dialect;
 use crate::client::Tally;
 use crate::driver::{Driver, RoundOutcome};
 use crate::error::RunError;
@@ -40,6 +41,7 @@ pub struct Side {
     pub connected: Footprint,
     pub rounds: Vec<RoundBook>,
     pub upgrade: Arc<Upgrade>,
+    pub dialect: Dialect,
     pub driver: Driver,
     pub timetable: Arc<Timetable>,
     /// One for each client thread.

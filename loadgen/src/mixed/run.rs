@@ -26,7 +26,7 @@ use crate::limits::{HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
 use crate::process;
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
-use crate::publisher::Publisher;
+use crate::publisher::{Outlet, Publisher};
 use crate::schedule::Timetable;
 use crate::watchlists::{Watchlist, set_watchlists};
 
@@ -116,8 +116,7 @@ impl MixedRun {
 
     fn publisher(&self, traffic: Traffic, clock: Clock) -> Publisher {
         Publisher {
-            target: self.load.publish.clone(),
-            key: Some(self.load.publisher_key.clone()),
+            outlet: Outlet::http(self.load.publish.clone(), Some(self.load.publisher_key.clone())),
             events: Box::new(traffic),
             schedule: self.load.schedule,
             clock,

@@ -24,7 +24,7 @@ use crate::limits::{HANDSHAKES_IN_FLIGHT_MAX, HISTORY_BATCH_EVENTS, RING_SLOTS_M
 use crate::process;
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
-use crate::publisher::Publisher;
+use crate::publisher::{Outlet, Publisher};
 use crate::schedule::Timetable;
 use crate::target::Target;
 use crate::watchlists::{Watchlist, set_watchlists};
@@ -159,8 +159,7 @@ impl StormRun {
 
     fn publisher(&self, traffic: Traffic, clock: Clock) -> Publisher {
         Publisher {
-            target: self.events_target(),
-            key: Some(self.load.publisher_key.clone()),
+            outlet: Outlet::http(self.events_target(), Some(self.load.publisher_key.clone())),
             events: Box::new(LiveTraffic(traffic)),
             schedule: self.load.schedule,
             clock,

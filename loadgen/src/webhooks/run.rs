@@ -22,7 +22,7 @@ use crate::limits::{FIRST_DELIVERY_MS_MAX, LATE_DELIVERY_MS, SETUP_ANSWER_MS_MAX
 use crate::process;
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
-use crate::publisher::Publisher;
+use crate::publisher::{Outlet, Publisher};
 use crate::schedule::{Schedule, Timetable};
 use crate::target::Target;
 
@@ -170,8 +170,7 @@ impl WebhooksRun {
         watch: &Watch<'_>,
     ) -> Result<Published, RunError> {
         let publisher = Publisher {
-            target: self.target(),
-            key: self.load.publish_key.clone(),
+            outlet: Outlet::http(self.target(), self.load.publish_key.clone()),
             events: Box::new(AfterFirst(self.load.writer.clone())),
             schedule,
             clock,
