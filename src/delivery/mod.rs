@@ -34,7 +34,7 @@ mod retry;
 mod sealer;
 mod secret;
 mod service;
-mod signature;
+pub mod signature;
 mod store;
 mod webhook;
 mod workers;
