@@ -1,4 +1,5 @@
-# What the benches of one running server share. They set `port` and source this, which builds everything and gives them
+# What the benches of one running server share. They set `port` and source this, which builds everything (unless STENTOR and LOADGEN name
+# binaries) and gives them
 #   stentor, loadgen  the binaries
 #   work, out         a directory that is gone in the end, and where the JSON goes
 #   data              the flags that name the server's data directory
@@ -19,9 +20,11 @@ cleanup() {
 }
 trap cleanup EXIT
 
-cargo build --release --workspace --quiet
-stentor=target/release/stentor
-loadgen=target/release/loadgen
+if [[ -z ${STENTOR:-} || -z ${LOADGEN:-} ]]; then
+    cargo build --release --workspace --quiet
+fi
+stentor=${STENTOR:-target/release/stentor}
+loadgen=${LOADGEN:-target/release/loadgen}
 mkdir -p "$out"
 data=(--data-dir "$work/data")
 
