@@ -24,12 +24,12 @@
 //!   ready and nothing under way are not known here.
 //! * Only time from `clock.rs` is looked at, which does not run backwards.
 
+mod account_line;
 mod breaker;
 mod bucket;
 mod clock;
 mod lane;
 mod ready;
-mod slow_line;
 #[cfg(test)]
 mod tests;
 mod turns;
