@@ -48,11 +48,11 @@ impl AccountLine {
         }
     }
 
-    /// The next to go, if one may: its turn and its key. The lanes of accounts that may not go for another reason are passed over, each
-    /// of which costs a step.
+    /// The next to go, if one may: its turn and its key. Accounts that may not for a reason of the caller's are passed over, and cost a
+    /// step each.
     pub fn first(&self, may: impl Fn(AccountId) -> bool) -> Option<(u64, usize)> {
         let (under_way, _, account) = self.waiting.iter().find(|(_, _, account)| may(*account))?;
-        // Where the one with the fewest has its part, all have.
+        // Where the one with the fewest has its part, all that follow have.
         if self.under_way >= self.under_way_max || *under_way >= self.account_under_way_max {
             return None;
         }

@@ -108,9 +108,8 @@ impl Model {
 
     /// Workers that an account holds: for prompt lanes all, for slow ones those of slow ones.
     pub fn share(&self, account: AccountId, prompt: bool) -> usize {
-        let counts = |attempt: &&Attempt| {
-            (prompt || !self.is_prompt(attempt.life)) && self.account(attempt.life) == account
-        };
+        let counts =
+            |attempt: &&Attempt| (prompt || !self.is_prompt(attempt.life)) && self.account(attempt.life) == account;
         self.under_way.iter().filter(counts).count()
     }
 
@@ -168,8 +167,7 @@ impl Model {
         }
         let slow_may = self.slow_under_way() < self.bounds(false).0;
         let may = |life: &usize| {
-            self.has_part_left(*life, true)
-                && (self.is_prompt(*life) || (slow_may && self.has_part_left(*life, false)))
+            self.has_part_left(*life, true) && (self.is_prompt(*life) || (slow_may && self.has_part_left(*life, false)))
         };
         self.ready().into_iter().filter(may).collect()
     }

@@ -13,11 +13,11 @@ struct Storm {
     model: Model,
     fairness: Fairness,
     pushed: i64,
-    /// Nearly all endpoints are prompt, so that accounts can hold their part of all workers, until all hang.
+    /// The endpoints of the account of eight are prompt, so that it can hold its part of all workers, until they hang.
     is_flood: bool,
     rng: Rng,
-    /// How often `next` had something while some other lane could have gone, too; a probe went; slow lanes were full; a slow lane could
-    /// go only as what accounts hold beyond their parts does not count; only its account's part held a slow lane back, of those for
+    /// How often `next` had something while some other lane could have gone, too; a probe went; slow lanes were full; a slow lane went
+    /// only as what accounts hold beyond their parts does not count; only its account's part held a slow lane back, of those for
     /// slow lanes and of all; or a prompt one.
     seen: [usize; 7],
 }
@@ -35,7 +35,15 @@ impl Storm {
             workers: rng.choice([1, 2, 3, 5, 8, 8, 9, 11, 16]).expect("one"),
         };
         let model = Model { options, lives: Vec::new(), under_way: Vec::new(), begun: 0, now: T, set_back: 0 };
-        Self { lanes: Lanes::new(options), model, fairness: Fairness::default(), pushed: 0, is_flood, rng, seen: [0; 7] }
+        Self {
+            lanes: Lanes::new(options),
+            model,
+            fairness: Fairness::default(),
+            pushed: 0,
+            is_flood,
+            rng,
+            seen: [0; 7],
+        }
     }
 
     fn clock(&self) -> u64 {
@@ -58,7 +66,7 @@ impl Storm {
         let ticket = attempt.ticket;
         let took_ms = self.model.now - attempt.begun;
         let (fails, hangs) = match ticket.webhook.0 % 5 {
-            0..4 if self.is_flood => (self.rng.u8(..100) == 0, false),
+            _ if self.is_flood && (7..15).contains(&ticket.webhook.0) => (self.rng.u8(..100) == 0, false),
             0 | 1 => (self.rng.u8(..40) == 0, self.rng.u8(..40) == 0),
             2 => (self.rng.u8(..8) != 0, false),
             3 => (self.rng.u8(..4) == 0, self.rng.u8(..4) != 0),
@@ -88,6 +96,9 @@ impl Storm {
         self.fairness.look(&self.model);
         self.fairness.turn(&self.model, &usable, life);
         self.seen[0] += usize::from(usable.len() > 1);
+        let slow_held: usize = accounts().into_iter().map(|account| self.model.share(account, false)).sum();
+        let goes_beyond = !self.model.is_prompt(life) && slow_held >= self.model.bounds(false).0;
+        self.seen[3] += usize::from(goes_beyond);
         assert_eq!(self.model.start(life), (ticket, queued));
         self.seen[1] += usize::from(self.model.lives[life].probe.is_some());
         true
@@ -145,7 +156,12 @@ impl Storm {
             }
             13..=15 => while self.next() {},
             16..=18 => self.model.now += self.rng.u64(..20),
-            _ => self.model.now += self.rng.choice([30, 300, 1_001, 1_001]).expect("one"),
+            _ => {
+                self.model.now += self.rng.choice([30, 300, 1_001, 1_001]).expect("one");
+                let other = WebhookId(self.rng.u64(..7));
+                self.push(other);
+                while self.next() {}
+            }
         }
     }
 
@@ -175,8 +191,6 @@ impl Storm {
         let ready = model.ready();
         let is_idle = model.under_way.len() < model.options.workers as usize;
         let slow_may = is_idle && model.slow_under_way() < slow_max;
-        let slow_held: usize = accounts().into_iter().map(|account| model.share(account, false)).sum();
-        let slow_goes = model.usable().iter().any(|life| !model.is_prompt(*life));
         let held_back = |prompt, by_all| {
             let is_held = |life: &&usize| {
                 model.is_prompt(**life) == prompt
@@ -186,7 +200,6 @@ impl Storm {
             ready.iter().any(|life| is_held(&life))
         };
         self.seen[2] += usize::from(model.slow_under_way() >= slow_max);
-        self.seen[3] += usize::from(slow_goes && slow_held >= slow_max);
         self.seen[4] += usize::from(slow_may && held_back(false, false));
         self.seen[5] += usize::from(slow_may && held_back(false, true));
         self.seen[6] += usize::from(is_idle && held_back(true, true));
@@ -242,5 +255,5 @@ fn lanes_agree_with_the_naive_model() {
         });
         seen.iter_mut().zip(of_one).for_each(|(seen, of_one)| *seen += of_one);
     }
-    assert!(seen.iter().all(|seen| *seen > 1_000), "the storms were too quiet: {seen:?}");
+    assert!(seen.iter().all(|seen| *seen > 100), "the storms were too quiet: {seen:?}");
 }
