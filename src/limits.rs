@@ -632,7 +632,7 @@ pub const CONFIGURED_RETRY_S_MAX: u64 = 24 * 3600;
 /// An attempt: an endpoint that takes longer than a minute does its work before it answers, and holds a worker for that.
 pub const CONFIGURED_DELIVERY_TIMEOUT_S_MAX: u64 = 60;
 
-/// Attempts of one webhook under way: more, and a few webhooks would have all workers.
+/// Attempts of one webhook under way: more, and one webhook alone could hold most workers, by default.
 pub const CONFIGURED_DELIVERY_CONCURRENCY_MAX: u32 = 64;
 
 /// Threads that send: each may be in a look-up or a handshake with what that takes of memory.

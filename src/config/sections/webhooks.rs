@@ -99,7 +99,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "workers",
         about: "Threads that send, 1 to 1024. Each is busy for as long as an endpoint takes to answer. With all of them busy,\n\
-                deliveries wait.",
+                deliveries wait, and those of an account with three quarters of them (from 4).",
         wanted: "a number",
         example: "128",
         read: |options, value| {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::breaker::Breaker;
 use super::bucket::Bucket;
 use super::ready::{LaneOptions, Queued, Verdict};
-use super::turns::Line;
+use super::turns::{Held, Line};
 use crate::accounts::AccountId;
 use crate::delivery::WebhookId;
 use crate::limits;
@@ -68,17 +68,18 @@ impl Lane {
     /// Where it waits when it is ready, by whether its endpoint can be expected to answer soon.
     pub fn line(&self) -> Line {
         match self.overdue == 0 && self.prompt_in_a_row >= limits::PROMPT_AFTER {
-            true => Line::Prompt,
+            true => Line::Prompt(self.account),
             false => Line::Slow(self.account),
         }
     }
 
-    /// Its attempts under way, if it is slow.
-    pub fn slow_under_way(&self) -> usize {
-        match self.line() {
-            Line::Prompt => 0,
+    /// A worker for each of its attempts under way.
+    pub fn held(&self) -> Held {
+        let slow = match self.line() {
+            Line::Prompt(_) => 0,
             Line::Slow(_) => self.under_way,
-        }
+        };
+        Held { all: self.under_way, slow }
     }
 
     /// From when on its next delivery may be sent, a time that may have passed. `None` before something is pushed or ends.

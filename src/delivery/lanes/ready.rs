@@ -166,16 +166,16 @@ impl Lanes {
         self.open.get(&webhook).is_some_and(|lane| self.lanes[*lane].breaker_is_open(now_ms))
     }
 
-    /// Workers that slow lanes hold, and lanes that are kept, closed ones among them.
+    /// Workers that count towards all, for prompt lanes and for slow ones; and lanes that are kept, closed ones among them.
     #[cfg(test)]
-    pub fn counts(&self) -> (usize, usize) {
-        (self.turns.slow().under_way(), self.lanes.len())
+    pub fn counts(&self) -> ([usize; 2], usize) {
+        (self.turns.lines().map(|line| line.under_way()), self.lanes.len())
     }
 
-    /// Accounts that are known, with the workers that their slow lanes hold.
+    /// Accounts that are known, with the workers that they hold: for prompt lanes all, for slow lanes those of slow lanes.
     #[cfg(test)]
-    pub fn shares(&self) -> Vec<(AccountId, usize)> {
-        self.turns.slow().shares()
+    pub fn shares(&self) -> [Vec<(AccountId, usize)>; 2] {
+        self.turns.lines().map(|line| line.shares())
     }
 
     /// Lets time pass.
@@ -188,12 +188,12 @@ impl Lanes {
         now_ms
     }
 
-    /// Changes a lane, and whatever depends on it: the workers of slow lanes, its place, and whether it is needed at all.
+    /// Changes a lane, and whatever depends on it: the workers of its account, its place, and whether it is needed at all.
     fn change<T>(&mut self, key: usize, change: impl FnOnce(&mut Lane) -> T) -> T {
         let lane = &mut self.lanes[key];
-        let slow_before = lane.slow_under_way();
+        let held = lane.held();
         let changed = change(lane);
-        self.turns.lend_slow(lane.account(), slow_before, lane.slow_under_way());
+        self.turns.lend(lane.account(), held, lane.held());
         self.turns.put(key, lane.line(), lane.sends_at(), self.clock.now_ms());
         if lane.is_done() {
             self.lanes.remove(key);

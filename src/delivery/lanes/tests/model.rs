@@ -11,6 +11,10 @@ pub fn account(webhook: WebhookId) -> AccountId {
     AccountId(u64::from((webhook.0 + 1).ilog2()))
 }
 
+pub fn accounts() -> BTreeSet<AccountId> {
+    (0..WEBHOOKS).map(|webhook| account(WebhookId(webhook))).collect()
+}
+
 /// What is known of one life of a lane: from when it was opened or reset until it was closed or reset.
 pub struct Life {
     pub webhook: WebhookId,
@@ -96,20 +100,25 @@ impl Model {
         account(self.lives[life].webhook)
     }
 
+    /// Workers that slow lanes hold, of each account no more than its part.
     pub fn slow_under_way(&self) -> usize {
-        self.under_way.iter().filter(|attempt| !self.is_prompt(attempt.life)).count()
+        let part = self.bounds(false).1;
+        accounts().into_iter().map(|account| self.share(account, false).min(part)).sum()
     }
 
-    /// Workers that the slow lanes of an account hold.
-    pub fn share(&self, account: AccountId) -> usize {
-        let counts = |attempt: &&Attempt| !self.is_prompt(attempt.life) && self.account(attempt.life) == account;
+    /// Workers that an account holds: for prompt lanes all, for slow ones those of slow ones.
+    pub fn share(&self, account: AccountId, prompt: bool) -> usize {
+        let counts =
+            |attempt: &&Attempt| (prompt || !self.is_prompt(attempt.life)) && self.account(attempt.life) == account;
         self.under_way.iter().filter(counts).count()
     }
 
-    /// Workers that slow lanes may hold, and of them an account.
-    pub fn slow_max(&self) -> (usize, usize) {
-        let slow_max = (self.options.workers as usize / 2).max(1);
-        (slow_max, (slow_max - slow_max / 4).max(1))
+    /// Workers that may be held, for prompt lanes and for slow ones; and an account's part of them, three
+    /// quarters, rounded up.
+    pub fn bounds(&self, prompt: bool) -> (usize, usize) {
+        let workers = self.options.workers as usize;
+        let max = if prompt { workers } else { (workers / 2).max(1) };
+        (max, (max * 3).div_ceil(4))
     }
 
     /// Thousandths of tokens at most: the burst, and what overflows within a millisecond.
@@ -156,20 +165,27 @@ impl Model {
         if self.under_way.len() >= self.options.workers as usize {
             return BTreeSet::new();
         }
-        let (slow_max, share_max) = self.slow_max();
-        let slow_may = self.slow_under_way() < slow_max;
-        let may = |life: &usize| self.is_prompt(*life) || (slow_may && self.share(self.account(*life)) < share_max);
+        let slow_may = self.slow_under_way() < self.bounds(false).0;
+        let may = |life: &usize| {
+            self.has_part_left(*life, true) && (self.is_prompt(*life) || (slow_may && self.has_part_left(*life, false)))
+        };
         self.ready().into_iter().filter(may).collect()
     }
 
-    /// Accounts of slow lanes among some.
-    pub fn slow_accounts(&self, lives: &BTreeSet<usize>) -> BTreeSet<AccountId> {
-        lives.iter().filter(|life| !self.is_prompt(**life)).map(|life| self.account(*life)).collect()
+    /// Whether the account of a lane holds less than its part of all workers, or of those for slow lanes.
+    pub fn has_part_left(&self, life: usize, prompt: bool) -> bool {
+        self.share(self.account(life), prompt) < self.bounds(prompt).1
     }
 
-    /// Slow lanes of an account among some.
-    pub fn slow_of(&self, account: AccountId, lives: &BTreeSet<usize>) -> BTreeSet<usize> {
-        lives.iter().copied().filter(|life| !self.is_prompt(*life) && self.account(*life) == account).collect()
+    /// Accounts of prompt lanes among some, or of slow ones.
+    pub fn accounts_of(&self, prompt: bool, lives: &BTreeSet<usize>) -> BTreeSet<AccountId> {
+        lives.iter().filter(|life| self.is_prompt(**life) == prompt).map(|life| self.account(*life)).collect()
+    }
+
+    /// Prompt lanes of an account among some, or slow ones.
+    pub fn lanes_of(&self, prompt: bool, account: AccountId, lives: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let is_one = |life: &usize| self.is_prompt(*life) == prompt && self.account(*life) == account;
+        lives.iter().copied().filter(is_one).collect()
     }
 
     pub fn wakes_at(&self) -> Option<u64> {

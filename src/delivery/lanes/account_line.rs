@@ -1,10 +1,11 @@
-//! Slow lanes that are ready, and the workers that slow lanes hold: both by account.
+//! Lanes of one line that are ready, and the workers that count for that line: both by account.
 //!
 //! Invariants:
-//! * The next to go is of the account whose slow lanes hold the fewest workers, among equals of the one that has waited longest since
-//!   it last went, or since it has had a lane here at all. Within an account, lanes go in the order of their turns.
-//! * Nothing goes while slow lanes hold all workers that they may, nor of an account that has its part of them. Either may hold more
-//!   all the same: lanes become slow that were prompt when they were lent theirs.
+//! * The next to go is of the account that holds the fewest workers, among equals of the one that has waited longest since it last went,
+//!   or since it has had a lane here at all. Within an account, lanes go in the order of their turns.
+//! * Nothing goes of an account that has its part of the workers, nor while accounts hold all of them.
+//! * An account may hold more than its part all the same: workers come to count for slow lanes that were lent to prompt ones. What it
+//!   holds beyond its part takes nothing from others here: it does not count towards all.
 //! * An account without a lane here and without a worker is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::accounts::AccountId;
 
 #[derive(Debug)]
-pub struct SlowLine {
-    /// Workers that slow lanes hold, and may.
+pub struct AccountLine {
+    /// Workers that accounts hold, of each no more than its part; and may.
     under_way: usize,
     under_way_max: usize,
+    /// An account's part.
     account_under_way_max: usize,
     accounts: BTreeMap<AccountId, Account>,
     /// Those that have a lane here, by their workers and their turns.
@@ -26,7 +28,7 @@ pub struct SlowLine {
 
 #[derive(Debug, Default)]
 struct Account {
-    /// Workers that its slow lanes hold.
+    /// Workers that it holds, those beyond its part too.
     under_way: usize,
     /// Its own, not one of its lanes': else the many lanes of one account would have their turns before the first of another.
     turn: u64,
@@ -34,26 +36,23 @@ struct Account {
     lanes: BTreeMap<u64, usize>,
 }
 
-impl SlowLine {
-    /// For so many workers in all.
-    pub fn new(workers: usize) -> Self {
-        let under_way_max = (workers / 2).max(1);
+impl AccountLine {
+    pub fn new(under_way_max: usize, account_under_way_max: usize) -> Self {
         Self {
             under_way: 0,
             under_way_max,
-            // What is left finds the next account at once, however long the attempts of one take. Of fewer than four nothing is left:
-            // then the next that ends is the newcomer's.
-            account_under_way_max: under_way_max - under_way_max / 4,
+            account_under_way_max,
             accounts: BTreeMap::new(),
             waiting: BTreeSet::new(),
             turns: 0,
         }
     }
 
-    /// The next to go, if one may: its turn and its key.
-    pub fn first(&self) -> Option<(u64, usize)> {
-        let (under_way, _, account) = self.waiting.first()?;
-        // Where the one with the fewest has its part, all have.
+    /// The next to go, if one may: its turn and its key. Accounts that may not for a reason of the caller's are passed over, and cost a
+    /// step each.
+    pub fn first(&self, may: impl Fn(AccountId) -> bool) -> Option<(u64, usize)> {
+        let (under_way, _, account) = self.waiting.iter().find(|(_, _, account)| may(*account))?;
+        // Where the one with the fewest has its part, all that follow have.
         if self.under_way >= self.under_way_max || *under_way >= self.account_under_way_max {
             return None;
         }
@@ -80,11 +79,19 @@ impl SlowLine {
         self.change(account, |account, next_turn| account.turn = next_turn);
     }
 
-    /// A lane of an account holds so many workers now, and held so many before, as far as it was slow.
+    /// Whether an account holds less than its part.
+    pub fn has_part_left(&self, account: AccountId) -> bool {
+        self.accounts.get(&account).is_none_or(|account| account.under_way < self.account_under_way_max)
+    }
+
+    /// A lane of an account holds so many workers now that count here, and held so many before.
     pub fn lend(&mut self, account: AccountId, before: usize, now: usize) {
         if before != now {
-            self.under_way = self.under_way - before + now;
-            self.change(account, |account, _| account.under_way = account.under_way - before + now);
+            let held = self.accounts.get(&account).map_or(0, |account| account.under_way);
+            let holds = held - before + now;
+            self.under_way -= held.min(self.account_under_way_max);
+            self.under_way += holds.min(self.account_under_way_max);
+            self.change(account, |account, _| account.under_way = holds);
         }
     }
 
@@ -101,7 +108,7 @@ impl SlowLine {
         }
     }
 
-    /// Accounts that are known, with the workers that their slow lanes hold.
+    /// Accounts that are known, with the workers that they hold.
     #[cfg(test)]
     pub fn shares(&self) -> Vec<(AccountId, usize)> {
         self.accounts.iter().map(|(account, known)| (*account, known.under_way)).collect()
@@ -122,13 +129,13 @@ mod tests {
     const C: AccountId = AccountId(3);
 
     /// The account of the first lane; lanes here are named after their accounts, in hundreds.
-    fn first(line: &SlowLine) -> Option<u64> {
-        line.first().map(|(_, lane)| lane as u64 / 100)
+    fn first(line: &AccountLine) -> Option<u64> {
+        line.first(|_| true).map(|(_, lane)| lane as u64 / 100)
     }
 
     #[test]
     fn the_account_with_the_fewest_workers_goes_first() {
-        let mut line = SlowLine::new(64);
+        let mut line = AccountLine::new(32, 24);
         line.insert(A, 1, 100);
         line.insert(B, 2, 200);
         assert_eq!(first(&line), Some(1));
@@ -141,13 +148,13 @@ mod tests {
 
     #[test]
     fn equals_go_by_turns_of_their_own_however_many_lanes_they_have() {
-        let mut line = SlowLine::new(64);
+        let mut line = AccountLine::new(32, 24);
         (1..=50).for_each(|turn| line.insert(A, turn, 100));
         line.insert(B, 51, 200);
         line.insert(C, 52, 300);
         let mut gone = Vec::new();
         for _ in 0..5 {
-            let (turn, lane) = line.first().expect("somebody waits");
+            let (turn, lane) = line.first(|_| true).expect("somebody waits");
             let account = AccountId(lane as u64 / 100);
             line.remove(account, turn);
             line.pass(account);
@@ -158,37 +165,62 @@ mod tests {
 
     #[test]
     fn a_lane_that_joins_or_leaves_others_costs_its_account_no_turn() {
-        let mut line = SlowLine::new(64);
+        let mut line = AccountLine::new(32, 24);
         line.insert(A, 10, 110);
         line.insert(B, 11, 200);
         line.insert(A, 12, 112);
         line.remove(A, 10);
-        assert_eq!(line.first(), Some((12, 112)));
+        assert_eq!(line.first(|_| true), Some((12, 112)));
         line.remove(A, 12);
         line.insert(A, 10, 110);
         assert_eq!(first(&line), Some(2), "the only one's leaving does");
     }
 
     #[test]
-    fn an_account_gets_three_quarters_rounded_up_of_what_slow_lanes_may_hold() {
-        for (workers, account_max) in [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3), (8, 3), (10, 4), (16, 6), (128, 48)] {
-            let mut line = SlowLine::new(workers);
-            line.insert(A, 1, 100);
-            line.lend(A, 0, account_max - 1);
-            assert_eq!(first(&line), Some(1), "{workers} workers");
-            line.lend(A, account_max - 1, account_max);
-            assert_eq!(first(&line), None, "{workers} workers");
-            line.insert(B, 2, 200);
-            let slow_max = (workers / 2).max(1);
-            assert_eq!(first(&line), (account_max < slow_max).then_some(2), "{workers} workers");
-            line.lend(B, 0, slow_max - account_max);
-            assert_eq!(first(&line), None, "{workers} workers");
-        }
+    fn nothing_goes_of_an_account_that_has_its_part_nor_once_all_are_held() {
+        let mut line = AccountLine::new(8, 6);
+        line.insert(A, 1, 100);
+        line.lend(A, 0, 5);
+        assert_eq!((first(&line), line.has_part_left(A)), (Some(1), true));
+        line.lend(A, 5, 6);
+        assert_eq!((first(&line), line.has_part_left(A)), (None, false));
+        line.insert(B, 2, 200);
+        line.lend(B, 0, 1);
+        assert_eq!((first(&line), line.has_part_left(B)), (Some(2), true));
+        line.lend(B, 1, 2);
+        assert_eq!((first(&line), line.has_part_left(B)), (None, true));
+    }
+
+    #[test]
+    fn what_an_account_holds_beyond_its_part_takes_nothing_from_others() {
+        let mut line = AccountLine::new(8, 6);
+        line.insert(B, 1, 200);
+        line.lend(A, 0, 4);
+        line.lend(A, 0, 4);
+        assert_eq!((first(&line), line.under_way(), line.shares()), (Some(2), 6, vec![(A, 8), (B, 0)]));
+        line.lend(B, 0, 2);
+        assert_eq!((first(&line), line.under_way()), (None, 8));
+        line.lend(A, 4, 2);
+        assert_eq!((first(&line), line.under_way()), (None, 8), "it has its part still");
+        line.lend(A, 2, 1);
+        assert_eq!((first(&line), line.under_way()), (Some(2), 7));
+    }
+
+    #[test]
+    fn accounts_that_may_not_go_are_passed_over() {
+        let mut line = AccountLine::new(8, 6);
+        line.insert(A, 1, 100);
+        assert_eq!(line.first(|account| account != A), None);
+        line.insert(B, 2, 200);
+        line.lend(B, 0, 1);
+        assert_eq!(line.first(|account| account != A), Some((2, 200)));
+        line.lend(B, 1, 6);
+        assert_eq!(line.first(|account| account != A), None, "it has its part");
     }
 
     #[test]
     fn accounts_are_known_while_they_have_a_lane_or_a_worker() {
-        let mut line = SlowLine::new(64);
+        let mut line = AccountLine::new(32, 24);
         line.insert(A, 1, 100);
         line.lend(B, 0, 2);
         assert_eq!(line.shares(), [(A, 0), (B, 2)]);
