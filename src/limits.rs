@@ -935,12 +935,16 @@ pub const DESK_CONNECTIONS_MIN: u32 = 16;
 
 /// Process descriptors kept for everything that isn't a shard: journal segments, SQLite and its WAL, webhook
 /// connections and look-ups of names (a socket each), the standard streams.
-pub const DESCRIPTORS_RESERVED: u32 = 640;
+pub const DESCRIPTORS_RESERVED: u32 = 512;
 const _: () = assert!(
-    IDLE_CONNECTIONS_MAX + DELIVERY_WORKERS as usize + ASIDE_THREADS_MAX + NAME_LOOKUPS_MAX + 100
-        <= DESCRIPTORS_RESERVED as usize,
+    IDLE_CONNECTIONS_MAX + WORKERS_OR_LOOKUPS + ASIDE_THREADS_MAX + 100 <= DESCRIPTORS_RESERVED as usize,
     "more workers than the default take theirs from what is left"
 );
+
+/// A worker holds no connection while it waits for a look-up, which has a socket then. Look-ups that nobody waits for any more come on
+/// top, for half a minute: where they leave none to others, that is put down to no endpoint.
+const WORKERS_OR_LOOKUPS: usize =
+    if DELIVERY_WORKERS as usize > NAME_LOOKUPS_MAX { DELIVERY_WORKERS as usize } else { NAME_LOOKUPS_MAX };
 
 /// From this many CPUs the hub moves off shard 0 and shares the delivery CPU. Below it, the only CPU beside the
 /// shards' is also where the machine's other work runs (webhook workers, a load generator), and each event would

@@ -222,7 +222,7 @@ mod tests {
         assert!(take(&["127.0.0.2:80".parse().expect("an address")], AGE_MAX).is_none());
         keep();
         drop(listener.accept());
-        (0..3).for_each(|_| drop(listener.accept()));
+        (0..4).for_each(|_| drop(listener.accept()));
         assert!(take(&[peer], AGE_MAX).is_none(), "it was closed");
         assert_eq!(idle.count(), 0);
         assert!(idle.lock().of_host.is_empty());
