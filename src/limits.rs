@@ -833,17 +833,29 @@ pub const NAME_LOOKUPS_MAX: usize = 128;
 /// Of one account: whoever owns names that never answer waits for them alone, and the others still find threads.
 pub const NAME_LOOKUPS_PER_ACCOUNT_MAX: usize = NAME_LOOKUPS_MAX / 4;
 
+/// The last of them, for accounts that have none under way: else four with such names would take them all.
+pub const NAME_LOOKUPS_LAST: usize = NAME_LOOKUPS_MAX / 4;
+
 /// How long an address that a name had is good: shorter than an operator takes to change it, long enough that a busy endpoint does
 /// not cost a look-up each time.
 pub const NAME_CACHED_MS: u64 = 10_000;
 pub const NAMES_CACHED_MAX: usize = 10_000;
+
+/// How long the addresses of a name are used that can't be looked up again: a resolver is mended by then. The guard looks at them with
+/// each use all the same.
+pub const NAME_KEPT_MS: u64 = 600_000;
+
+/// How long a look-up is waited for that can be done without. A resolver that takes longer has the answer ready at the next one; and
+/// with more, an endpoint would no longer count as prompt.
+pub const NAME_REFRESH_MS: u64 = 500;
+const _: () = assert!(NAME_REFRESH_MS < PROMPT_MS_MAX);
 
 /// Connections kept open between deliveries: in all, to one host, and for how long.
 pub const IDLE_CONNECTIONS_MAX: usize = 256;
 pub const IDLE_CONNECTIONS_PER_HOST_MAX: usize = 16;
 pub const IDLE_CONNECTION_MS_MAX: u64 = 15_000;
 
-/// How often those that are too old are looked for: a look at all 512 takes a few microseconds.
+/// How often those that are too old are looked for: a look at all of them takes a few microseconds.
 pub const IDLE_SWEEP_MS: u64 = 1_000;
 
 /// How soon after a request a kept connection fails that had been closed while it was idle: its end answers the first bytes with a
@@ -922,12 +934,17 @@ pub const DESK_CONNECTIONS_MAX: u32 = 1024;
 pub const DESK_CONNECTIONS_MIN: u32 = 16;
 
 /// Process descriptors kept for everything that isn't a shard: journal segments, SQLite and its WAL, webhook
-/// connections, the standard streams.
+/// connections and look-ups of names (a socket each), the standard streams.
 pub const DESCRIPTORS_RESERVED: u32 = 512;
 const _: () = assert!(
-    IDLE_CONNECTIONS_MAX + DELIVERY_WORKERS as usize + ASIDE_THREADS_MAX + 100 <= DESCRIPTORS_RESERVED as usize,
+    IDLE_CONNECTIONS_MAX + WORKERS_OR_LOOKUPS + ASIDE_THREADS_MAX + 100 <= DESCRIPTORS_RESERVED as usize,
     "more workers than the default take theirs from what is left"
 );
+
+/// A worker holds no connection while it waits for a look-up, which has a socket then. Look-ups that nobody waits for any more come on
+/// top, for half a minute: where they leave none to others, that is put down to no endpoint.
+const WORKERS_OR_LOOKUPS: usize =
+    if DELIVERY_WORKERS as usize > NAME_LOOKUPS_MAX { DELIVERY_WORKERS as usize } else { NAME_LOOKUPS_MAX };
 
 /// From this many CPUs the hub moves off shard 0 and shares the delivery CPU. Below it, the only CPU beside the
 /// shards' is also where the machine's other work runs (webhook workers, a load generator), and each event would

@@ -68,7 +68,7 @@ pub enum AttemptError {
     #[error("the certificate or the TLS handshake was not accepted: {0}")]
     Tls(String),
     /// The endpoint has no part in it.
-    #[error("the sender had no socket free for this attempt")]
+    #[error("the sender had no socket or thread free for this attempt")]
     Sender,
     #[error("no answer within {0} s")]
     Timeout(u64),

@@ -12,6 +12,8 @@ use crate::limits;
 pub struct WebhookOptions {
     /// Networks that the guard lets pass though they are private.
     pub allow: Vec<Network>,
+    /// Networks that it lets nobody pass into, though they be public or allowed.
+    pub deny: Vec<Network>,
     pub ports: Vec<PortRange>,
     /// Seconds before the second attempt, the third, and so on: one attempt more than there are entries.
     pub retry_seconds: Vec<u64>,
@@ -51,6 +53,7 @@ impl Default for WebhookOptions {
     fn default() -> Self {
         Self {
             allow: Vec::new(),
+            deny: Vec::new(),
             ports: vec![PortRange::one(80), PortRange::one(443), PortRange { first: 1024, last: 65_535 }],
             retry_seconds: vec![30, 60],
             jitter_percent: 0,

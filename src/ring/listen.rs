@@ -14,8 +14,8 @@ pub struct ListenOptions {
     pub backlog: i32,
     /// SO_SNDBUF: bounds what is sent and not yet acknowledged (the kernel doubles it for its own bookkeeping, socket(7)).
     pub send_buffer_bytes: usize,
-    /// TCP_NOTSENT_LOWAT, Linux 3.12: past the peer's window, the kernel takes no more than this. So a socket that stopped
-    /// reading is found out by its second send, and costs the peer's window instead of a whole send buffer.
+    /// TCP_NOTSENT_LOWAT, Linux 3.12: past the peer's window, the kernel takes no more than this and what is left of one segment of
+    /// its own (about 64 KiB). So a socket that stopped reading costs the peer's window and that, instead of a whole send buffer.
     pub unsent_bytes: u32,
     /// TCP_USER_TIMEOUT: a peer that acknowledged nothing for so long is gone.
     pub unacknowledged_max: Duration,

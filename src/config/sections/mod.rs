@@ -173,6 +173,7 @@ pub(in crate::config) mod tests {
         session_choice = ["stream", "tiered"]
         [webhooks]
         allow = ["127.0.0.0/8", "fd00::/8"]
+        deny = ["127.0.0.2"]
         ports = [443, "8000-8999"]
         ca_file = "ca.pem"
         timeout_seconds = 14
@@ -255,6 +256,7 @@ pub(in crate::config) mod tests {
             },
             webhooks: WebhookOptions {
                 allow: vec![network("127.0.0.0/8"), network("fd00::/8")],
+                deny: vec![network("127.0.0.2")],
                 ports: vec![PortRange::one(443), PortRange { first: 8_000, last: 8_999 }],
                 ca_file: Some("ca.pem".into()),
                 timeout_seconds: 14,

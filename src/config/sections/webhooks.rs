@@ -35,6 +35,18 @@ const KEYS: &[Key] = &[
         print: |options| Printed::texts(&options.webhooks.allow),
     },
     Key {
+        name: "deny",
+        about: "Addresses and networks that webhooks may not lead to although they are public or allowed, such as this server's\n\
+                own public addresses and machines inside that have public IPv6 addresses. Looked at before `allow`. []: none.",
+        wanted: "a list of networks",
+        example: "[\"198.51.100.7\", \"2001:db8:1::/48\"]",
+        read: |options, value| {
+            options.webhooks.deny = value.entries()?.map(|entry| entry.parsed()).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        print: |options| Printed::texts(&options.webhooks.deny),
+    },
+    Key {
         name: "ports",
         about: "Ports that a webhook's URL may name, 1 to 65535, single ones and ranges. The default leaves out those below 1024\n\
                 where other services than HTTP listen. A URL with another port is refused.",
@@ -377,11 +389,15 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_network_that_is_none_is_told_with_its_line() {
-        assert_eq!(
-            told("[webhooks]\nallow = [\n\"127.0.0.0/8\",\n\"localhost\"]"),
-            "line 4: `allow`: \"localhost\" is no address and no network: write one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
-        );
+    fn an_allowed_or_denied_network_that_is_none_is_told_with_its_line() {
+        for key in ["allow", "deny"] {
+            assert_eq!(
+                told(&format!("[webhooks]\n{key} = [\n\"127.0.0.0/8\",\n\"localhost\"]")),
+                format!(
+                    "line 4: `{key}`: \"localhost\" is no address and no network: write one such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
+                )
+            );
+        }
     }
 
     #[test]
@@ -393,6 +409,7 @@ mod tests {
             "",
             "[webhooks]\nallow = []\nports = [443, \"8000-8999\"]\nretry_seconds = []\nrate_per_second = 5\nrate_burst = 9",
             "[webhooks]\nmaster_key_file = \"k \\\"e\\\" y\"\nca_file = 'c\\a'\nallow = [\"::ffff:10.0.0.0/104\", \"::1\"]",
+            "[webhooks]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.1.0.0/16\", \"2001:db8::/32\"]",
         ] {
             let config = resolve(text);
             assert_eq!(resolve(&config.to_toml().expect("Unicode")), config, "{text}");

@@ -23,6 +23,7 @@ pub(super) fn explain(error: Error, timeout: Duration, trusts_nobody: bool) -> A
         Error::Other(inner) => match inner.downcast::<ResolveError>() {
             Ok(unresolved) => match *unresolved {
                 ResolveError::Refused(refusal) => AttemptError::Refused(refusal),
+                ResolveError::Sender { .. } => AttemptError::Sender,
                 unresolved => AttemptError::Name(unresolved),
             },
             Err(inner) => match inner.downcast::<Fault>() {
@@ -38,9 +39,8 @@ fn of_fault(fault: Fault, trusts_nobody: bool) -> AttemptError {
     match fault {
         Fault::Connect(error) => unconnected(&error),
         Fault::Handshake(error) => AttemptError::Tls(untrusted(error, trusts_nobody)),
-        Fault::Stale => {
-            AttemptError::Broken("the endpoint closes connections as soon as they are used again".to_owned())
-        }
+        // Never told: it is tried again, and then on a new connection.
+        Fault::Stale => AttemptError::Broken(fault.to_string()),
         Fault::TooMuch => AttemptError::HeadTooLarge(limits::ANSWER_HEAD_BYTES_MAX),
     }
 }

@@ -53,8 +53,12 @@ struct Waiting {
 }
 
 impl Idle {
-    /// A connection to one of these addresses that waits for less than `age_max` and is still open.
+    /// A connection to one of these addresses that waits for less than `age_max` and is still open. With no time
+    /// at all, none is, and those that are kept stay.
     pub(super) fn take(&self, host: &Host, addresses: &[SocketAddr], age_max: Duration) -> Option<Parked> {
+        if age_max.is_zero() {
+            return None;
+        }
         while let Some(Waiting { since, mut parked }) = self.pop(host) {
             // The others of this host are older, and either they are closed by and by or the next look finds them.
             if since.elapsed() >= age_max {
@@ -115,6 +119,12 @@ impl Idle {
             hosts.count -= aged.len();
         }
         aged
+    }
+
+    /// When all of them were last looked at.
+    #[cfg(test)]
+    pub(super) fn swept(&self) -> Option<Instant> {
+        self.lock().swept
     }
 
     #[cfg(test)]
@@ -205,11 +215,14 @@ mod tests {
         assert!(take(&[peer], AGE_MAX).is_none(), "it is taken");
         keep();
         assert!(take(&[peer], Duration::ZERO).is_none());
+        assert!(take(&[peer], AGE_MAX).is_some(), "whoever wants a new one costs the others none");
+        keep();
+        assert!(take(&[peer], Duration::from_nanos(1)).is_none(), "it is too old");
         keep();
         assert!(take(&["127.0.0.2:80".parse().expect("an address")], AGE_MAX).is_none());
         keep();
         drop(listener.accept());
-        (0..3).for_each(|_| drop(listener.accept()));
+        (0..4).for_each(|_| drop(listener.accept()));
         assert!(take(&[peer], AGE_MAX).is_none(), "it was closed");
         assert_eq!(idle.count(), 0);
         assert!(idle.lock().of_host.is_empty());

@@ -37,7 +37,7 @@ use self::dial::{Dial, Guarded, is_stale};
 use self::idle::Idle;
 use self::trust::Trust;
 use super::attempt::{AttemptError, Job, Outcome, Report};
-use super::guard::{Allowed, GuardRefusal, GuardedResolver, Names, WebhookUrl};
+use super::guard::{Allowed, GuardRefusal, GuardedResolver, Names, ResolveError, WebhookUrl};
 use super::{DeliveryError, PortRange, WebhookOptions, retry, signature};
 use crate::accounts::AccountId;
 use crate::{clock, limits};
@@ -56,7 +56,7 @@ pub struct Courier {
 impl Courier {
     /// Reads the certificates that are trusted.
     pub fn new(options: &WebhookOptions, names: Arc<dyn Names>) -> Result<Self, DeliveryError> {
-        let allowed = Allowed(options.allow.clone());
+        let allowed = Allowed { allow: options.allow.clone(), deny: options.deny.clone() };
         let names = Arc::new(GuardedResolver::new(names, allowed.clone()));
         let timeout = Duration::from_secs(options.timeout_seconds);
         let Trust { roots, trusts_nobody } = Trust::load(options.ca_file.as_deref())?;
@@ -89,12 +89,14 @@ impl Courier {
         Report { number: job.number, ticket: job.ticket, outcome, duration: started.elapsed() }
     }
 
-    /// Looks at a URL that an account wants to be sent to: its text, and every address of its host now.
-    pub fn check(&self, account: AccountId, url: &str) -> Result<WebhookUrl, GuardRefusal> {
+    /// Looks at a URL that an account wants to be sent to: its text, and the addresses that its host has now.
+    /// [`DeliveryError::Busy`] where the server can't find out just now.
+    pub fn check(&self, account: AccountId, url: &str) -> Result<WebhookUrl, DeliveryError> {
         let url = WebhookUrl::parse(url, &self.ports, &self.allowed)?;
         let uri = readable(&url)?;
         let (host, port) = dial::host_and_port(&uri);
-        self.names.resolve(account, host, port, self.timeout)?;
+        let unresolved = |error: ResolveError| error.into_refusal().map_or(DeliveryError::Busy, DeliveryError::Url);
+        self.names.resolve(account, host, port, self.timeout).map_err(unresolved)?;
         Ok(url)
     }
 
@@ -102,6 +104,11 @@ impl Courier {
     /// the last ones, once in a while.
     pub fn sweep(&self, now: Instant) {
         self.idle.sweep(now);
+    }
+
+    #[cfg(test)]
+    pub(super) fn swept(&self) -> Option<Instant> {
+        self.idle.swept()
     }
 
     fn carry(&self, job: &Job, started: Instant) -> Result<Outcome, AttemptError> {

@@ -31,6 +31,8 @@ pub enum AddressKind {
     /// It leads to wherever a translator or the end of a tunnel sends it.
     Tunnel,
     Reserved,
+    /// Whatever else it is, the operator wants nobody sent there.
+    Denied,
 }
 
 impl AddressKind {
@@ -40,7 +42,7 @@ impl AddressKind {
             Self::Loopback | Self::Private | Self::LinkLocal | Self::UniqueLocal | Self::Shared => true,
             Self::Benchmarking | Self::Tunnel => true,
             Self::Unspecified | Self::Metadata | Self::Multicast | Self::Broadcast => false,
-            Self::Documentation | Self::Reserved => false,
+            Self::Documentation | Self::Reserved | Self::Denied => false,
         }
     }
 }
@@ -62,6 +64,7 @@ impl fmt::Display for AddressKind {
             Self::Benchmarking => "an address for benchmarks",
             Self::Tunnel => "an address of a tunnel or translator",
             Self::Reserved => "a reserved address",
+            Self::Denied => "an address that the operator denies to webhooks ([webhooks] deny)",
         })
     }
 }
@@ -170,14 +173,19 @@ const LISTED: &[(&str, AddressKind)] = &[
     ("ff00::/8", AddressKind::Multicast),
 ];
 
-/// Networks that the operator lets deliveries into, whatever they are.
+/// Where the operator lets deliveries go, beside the public, and where not.
 #[derive(Clone, Debug, Default)]
-pub struct Allowed(pub Vec<Network>);
+pub struct Allowed {
+    /// Networks that are let pass, whatever they are.
+    pub allow: Vec<Network>,
+    /// Those that are not, though they be public or allowed.
+    pub deny: Vec<Network>,
+}
 
 impl Allowed {
-    /// Lets a public address pass, and one that is in a listed network. Where 127.0.0.0/8 is listed, `::ffff:127.0.0.1` passes, which
+    /// Lets a public address pass, and one that is in an allowed network, unless it is denied. Where 127.0.0.0/8 is allowed, `::ffff:127.0.0.1` passes, which
     /// is the same to the kernel. An IPv4 address in another form does not: that leads through a translator or tunnel, which is
-    /// another way to another place, and is listed by its own prefix if it is meant.
+    /// another way to another place, and is listed by its own prefix if it is meant. It is denied in every form.
     pub fn check(&self, address: IpAddr) -> Result<(), GuardRefusal> {
         match self.forbids(address) {
             Some(kind) => Err(GuardRefusal::Address { address, kind }),
@@ -187,12 +195,24 @@ impl Allowed {
 
     /// What an address is that may not be reached.
     pub(super) fn forbids(&self, address: IpAddr) -> Option<AddressKind> {
-        kind_of(address).filter(|_| !Network::any_contains(&self.0, address))
+        match self.denies(address) {
+            true => Some(AddressKind::Denied),
+            false => kind_of(address).filter(|_| !Network::any_contains(&self.allow, address)),
+        }
+    }
+
+    fn denies(&self, address: IpAddr) -> bool {
+        let inside = match address.to_canonical() {
+            IpAddr::V4(_) => [None, None],
+            IpAddr::V6(v6) => embedded(v6),
+        };
+        let forms = inside.into_iter().flatten().map(IpAddr::V4).chain([address]);
+        forms.into_iter().any(|form| Network::any_contains(&self.deny, form))
     }
 
     /// Whether nothing but the public is let in.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.allow.is_empty()
     }
 }
 
@@ -263,7 +283,7 @@ mod tests {
 
     #[test]
     fn an_allowed_network_lets_its_own_addresses_pass_and_no_disguise_of_them() {
-        let allowed = Allowed(vec!["127.0.0.0/8".parse().expect("a network")]);
+        let allowed = Allowed { allow: vec!["127.0.0.0/8".parse().expect("a network")], deny: vec![] };
         for text in ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "8.8.8.8"] {
             assert_eq!(allowed.check(address(text)), Ok(()), "{text}");
         }
@@ -278,9 +298,34 @@ mod tests {
             let address = address(text);
             assert_eq!(allowed.check(address), Err(GuardRefusal::Address { address, kind }), "{text}");
         }
-        let translator = Allowed(vec!["64:ff9b::/96".parse().expect("a network")]);
+        let translator = Allowed { allow: vec!["64:ff9b::/96".parse().expect("a network")], deny: vec![] };
         assert_eq!(translator.check(address("64:ff9b::7f00:1")), Ok(()), "it was meant");
         assert!(translator.check(address("127.0.0.1")).is_err());
+    }
+
+    #[test]
+    fn a_denied_network_is_refused_though_it_is_public_or_allowed_and_in_every_disguise() {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a network")).collect();
+        let allowed = Allowed {
+            allow: networks(&["10.0.0.0/8"]),
+            deny: networks(&["10.1.0.0/16", "8.8.8.0/24", "2606:4700::/32"]),
+        };
+        for text in [
+            "10.1.2.3",
+            "8.8.8.8",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "64:ff9b::10.1.2.3",
+            "2002:808:808::1",
+            "2606:4700:4700::1111",
+        ] {
+            let address = address(text);
+            assert_eq!(allowed.check(address), Err(GuardRefusal::Address { address, kind: Denied }), "{text}");
+        }
+        for text in ["10.2.0.1", "8.8.4.4", "2606:4701::1"] {
+            assert_eq!(allowed.check(address(text)), Ok(()), "{text}");
+        }
+        assert_eq!(allowed.check(address("127.0.0.1")).map_err(|_| ()), Err(()));
     }
 
     proptest! {

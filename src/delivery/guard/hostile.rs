@@ -23,7 +23,12 @@ struct Way {
 
 impl Way {
     fn new(names: &Arc<FakeNames>, allow: &[&str]) -> Self {
-        let allowed = Allowed(allow.iter().map(|network| network.parse().expect("a network")).collect());
+        Self::with(names, allow, &[])
+    }
+
+    fn with(names: &Arc<FakeNames>, allow: &[&str], deny: &[&str]) -> Self {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a network")).collect();
+        let allowed = Allowed { allow: networks(allow), deny: networks(deny) };
         let resolver = GuardedResolver::new(names.clone(), allowed.clone());
         Self { ports: WebhookOptions::default().ports, allowed, resolver }
     }
@@ -37,7 +42,9 @@ impl Way {
         let uri: Uri = url.as_str().parse().expect("the client reads it");
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let host = uri.host().expect("it has a host");
-        self.resolver.resolve(AccountId(1), host, port, Duration::from_secs(1)).map_err(GuardRefusal::from)
+        self.resolver
+            .resolve(AccountId(1), host, port, Duration::from_secs(1))
+            .map_err(|error| error.into_refusal().expect("nothing is lacking"))
     }
 
     fn go(&self, text: &str) -> Result<(String, Vec<SocketAddr>), GuardRefusal> {
@@ -363,7 +370,7 @@ fn every_kind_of_refusal_has_a_sentence_of_its_own() {
     refusals.extend([GuardRefusal::TooLong, GuardRefusal::Ambiguous]);
     for kind in [Unspecified, Loopback, Private, LinkLocal, Metadata, UniqueLocal, Shared, Multicast, Broadcast]
         .into_iter()
-        .chain([Documentation, Benchmarking, Tunnel, Reserved])
+        .chain([Documentation, Benchmarking, Tunnel, Reserved, Denied])
     {
         refusals.extend([address("192.0.2.1", kind), leads("hooks.example", kind)]);
     }
@@ -423,6 +430,21 @@ fn what_the_operator_allows_is_reached_by_address_and_by_name_and_nothing_beside
     ] {
         assert_eq!(way.go(text), Err(expected), "{text}");
     }
+}
+
+#[test]
+fn what_the_operator_denies_is_reached_by_no_address_and_no_name_though_it_be_public_or_allowed() {
+    let way = Way::with(&names(), &["127.0.0.0/8"], &["127.0.0.1", "8.8.8.8"]);
+    for (text, expected) in [
+        ("http://127.0.0.1:3000/", address("127.0.0.1", AddressKind::Denied)),
+        ("http://localhost/", leads("localhost", AddressKind::Denied)),
+        ("https://8.8.8.8/", address("8.8.8.8", AddressKind::Denied)),
+        ("https://hooks.example/", leads("hooks.example", AddressKind::Denied)),
+    ] {
+        assert_eq!(way.go(text), Err(expected), "{text}");
+    }
+    assert!(way.go("http://127.0.0.2/").is_ok());
+    assert!(way.go("https://a_b.example/").is_ok());
 }
 
 #[test]

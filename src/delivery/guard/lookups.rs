@@ -2,20 +2,21 @@
 //!
 //! Invariants:
 //! * At most [`NAME_LOOKUPS_MAX`] threads, however many names have servers that never answer, and of them at most
-//!   [`NAME_LOOKUPS_PER_ACCOUNT_MAX`] for one account, so that one with many such names does not keep the others from theirs. Whoever
+//!   [`NAME_LOOKUPS_PER_ACCOUNT_MAX`] for one account, so that one with many such names does not keep the others from theirs. The last
+//!   of them ([`NAME_LOOKUPS_LAST`]) are for accounts that have none, so that a few with many such names do not either. Whoever
 //!   asks for one more waits for one of them to end.
+//! * What the server lacks itself, be it a thread or one of these places, is told apart from what is wrong with a name.
 //! * A name is looked up by one thread at a time. Others who ask for it meanwhile wait for the same answer, so that a name that hangs
 //!   holds one thread and no more. It counts for the account that asked first.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::accounts::AccountId;
-use crate::limits::{NAME_LOOKUPS_MAX, NAME_LOOKUPS_PER_ACCOUNT_MAX};
+use crate::limits::{NAME_LOOKUPS_LAST, NAME_LOOKUPS_MAX, NAME_LOOKUPS_PER_ACCOUNT_MAX};
 
 /// `ask` blocks for as long as it takes.
 pub struct Lookups<Ask> {
@@ -32,19 +33,37 @@ struct LookUp {
 }
 
 /// Empty until it is there.
-type Answer = OnceLock<io::Result<Vec<IpAddr>>>;
+type Answer = OnceLock<Result<Vec<IpAddr>, LookUpError>>;
+
+/// Why a look-up brought no addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookUpError {
+    /// The name does not exist, or has no address.
+    Absent(String),
+    /// Those who should know of the name did not say, this time.
+    Unanswered(String),
+    TimedOut,
+    /// The server had no thread, no descriptor or no memory for it: nobody is to blame for that but the server.
+    Lack(String),
+}
 
 impl<Ask> Lookups<Ask>
 where
-    Ask: Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    Ask: Fn(&str) -> Result<Vec<IpAddr>, LookUpError> + Send + Sync + 'static,
 {
     pub const fn new(ask: Ask) -> Self {
         Self { ask, under_way: Mutex::new(BTreeMap::new()), one_ended: Condvar::new() }
     }
 
-    /// [`TimedOut`](io::ErrorKind::TimedOut) where the answer does not come in time.
-    pub fn look_up(&'static self, account: AccountId, name: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
-        let deadline = Instant::now() + patience;
+    /// [`LookUpError::TimedOut`] where the answer does not come in time; [`LookUpError::Lack`] where nobody could be asked until then.
+    pub fn look_up(
+        &'static self,
+        account: AccountId,
+        name: &str,
+        patience: Duration,
+    ) -> Result<Vec<IpAddr>, LookUpError> {
+        // None: whoever asks waits for as long as it takes.
+        let deadline = Instant::now().checked_add(patience);
         let mut under_way = self.under_way.lock().expect("no holder panics");
         let mut joined = None;
         loop {
@@ -56,43 +75,47 @@ where
                 };
             }
             if let Some(answer) = joined.as_ref().and_then(|answer| answer.get()) {
-                return same(answer);
+                return answer.clone();
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
+                return Err(match joined {
+                    Some(_) => LookUpError::TimedOut,
+                    None => LookUpError::Lack("too many names are being looked up that do not answer".to_owned()),
+                });
             }
             under_way = self.one_ended.wait_timeout(under_way, left).expect("no holder panics").0;
         }
     }
 
-    fn begin(&'static self, account: AccountId, name: &str, under_way: &mut UnderWay) -> io::Result<Arc<Answer>> {
+    fn begin(
+        &'static self,
+        account: AccountId,
+        name: &str,
+        under_way: &mut UnderWay,
+    ) -> Result<Arc<Answer>, LookUpError> {
         let name: Box<str> = name.into();
         let answer = Arc::new(Answer::new());
         let (asked, answered) = (name.clone(), answer.clone());
         // Named for whoever looks at the threads of a server whose names hang.
-        thread::Builder::new().name("name-look-up".into()).spawn(move || {
+        let run = move || {
             let _ = answered.set((self.ask)(&asked));
             self.under_way.lock().expect("no holder panics").remove(&asked);
             self.one_ended.notify_all();
-        })?;
+        };
+        let lack = |error| LookUpError::Lack(format!("no thread: {error}"));
+        thread::Builder::new().name("name-look-up".into()).spawn(run).map_err(lack)?;
         under_way.insert(name, LookUp { account, answer: answer.clone() });
         Ok(answer)
     }
 }
 
-/// Counted where they are, so that nothing has to be given back: there are no more than [`NAME_LOOKUPS_MAX`].
+/// Counted where they are, so that nothing has to be given back: there are no more than [`NAME_LOOKUPS_MAX`]. The last ones are for
+/// accounts that have none yet.
 fn has_room(under_way: &UnderWay, account: AccountId) -> bool {
     let own = under_way.values().filter(|look_up| look_up.account == account).count();
-    under_way.len() < NAME_LOOKUPS_MAX && own < NAME_LOOKUPS_PER_ACCOUNT_MAX
-}
-
-/// An error can't be cloned, and several may wait for it.
-fn same(answer: &io::Result<Vec<IpAddr>>) -> io::Result<Vec<IpAddr>> {
-    match answer {
-        Ok(addresses) => Ok(addresses.clone()),
-        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-    }
+    let max = NAME_LOOKUPS_MAX - if own == 0 { 0 } else { NAME_LOOKUPS_LAST };
+    under_way.len() < max && own < NAME_LOOKUPS_PER_ACCOUNT_MAX
 }
 
 #[cfg(test)]
@@ -113,7 +136,7 @@ mod tests {
         asked: AtomicUsize,
     }
 
-    type Ask = Box<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+    type Ask = Box<dyn Fn(&str) -> Result<Vec<IpAddr>, LookUpError> + Send + Sync>;
 
     fn gated() -> (&'static Lookups<Ask>, &'static Gate) {
         let gate: &'static Gate =
@@ -124,7 +147,7 @@ mod tests {
                 drop(gate.opened.wait_while(gate.open.lock().expect("a gate"), |open| !*open).expect("a gate"));
             }
             match name {
-                "nowhere" => Err(io::Error::new(io::ErrorKind::NotFound, "no such name")),
+                "nowhere" => Err(absent()),
                 _ => Ok(vec![[192, 0, 2, 1].into()]),
             }
         });
@@ -138,16 +161,29 @@ mod tests {
         }
     }
 
-    fn timed_out(answer: io::Result<Vec<IpAddr>>) -> bool {
-        answer.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    fn absent() -> LookUpError {
+        LookUpError::Absent("no such name".to_owned())
+    }
+
+    fn timed_out(answer: Result<Vec<IpAddr>, LookUpError>) -> bool {
+        answer == Err(LookUpError::TimedOut)
+    }
+
+    fn lacked(answer: Result<Vec<IpAddr>, LookUpError>) -> bool {
+        matches!(answer, Err(LookUpError::Lack(_)))
     }
 
     #[test]
     fn an_answer_and_an_error_come_back() {
         let (lookups, _) = gated();
         assert_eq!(lookups.look_up(ONE, "somewhere", LONG).expect("an answer"), [IpAddr::from([192, 0, 2, 1])]);
-        let error = lookups.look_up(ONE, "nowhere", LONG).expect_err("no answer");
-        assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::NotFound, "no such name"));
+        assert_eq!(lookups.look_up(ONE, "nowhere", LONG), Err(absent()));
+    }
+
+    #[test]
+    fn whoever_has_all_the_time_there_is_gets_an_answer() {
+        let (lookups, _) = gated();
+        assert!(lookups.look_up(ONE, "somewhere", Duration::MAX).is_ok());
     }
 
     #[test]
@@ -171,8 +207,10 @@ mod tests {
     fn fill(lookups: &'static Lookups<Ask>, account: AccountId) -> usize {
         let begun = |number: usize| {
             let before = lookups.under_way.lock().expect("no panic").len();
-            assert!(timed_out(lookups.look_up(account, &format!("hang-{}-{number}", account.0), NONE)));
-            lookups.under_way.lock().expect("no panic").len() > before
+            let answer = lookups.look_up(account, &format!("hang-{}-{number}", account.0), NONE);
+            let begun = lookups.under_way.lock().expect("no panic").len() > before;
+            assert!(if begun { timed_out(answer) } else { lacked(answer) }, "without a place nobody was asked");
+            begun
         };
         (0..2 * NAME_LOOKUPS_MAX).take_while(|number| begun(*number)).count()
     }
@@ -180,10 +218,10 @@ mod tests {
     #[test]
     fn names_that_hang_take_so_many_threads_and_no_more_and_the_next_waits_for_one_to_end() {
         let (lookups, gate) = gated();
-        let begun: usize = (0..10).map(|account| fill(lookups, AccountId(account))).sum();
+        let begun: usize = (0..2 * NAME_LOOKUPS_MAX as u64).map(|account| fill(lookups, AccountId(account))).sum();
         assert_eq!(begun, NAME_LOOKUPS_MAX);
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| lookups.look_up(AccountId(11), "further", LONG));
+            let waiting = scope.spawn(|| lookups.look_up(AccountId(u64::MAX), "further", LONG));
             gate.open();
             assert!(waiting.join().expect("no panic").is_ok());
         });
@@ -197,13 +235,25 @@ mod tests {
     fn one_account_s_names_that_hang_leave_threads_to_the_others_and_its_next_waits_for_one_of_its_own() {
         let (lookups, gate) = gated();
         assert_eq!(fill(lookups, ONE), NAME_LOOKUPS_PER_ACCOUNT_MAX);
-        assert!(timed_out(lookups.look_up(ONE, "somewhere", NONE)));
+        assert!(lacked(lookups.look_up(ONE, "somewhere", NONE)));
         assert!(lookups.look_up(OTHER, "somewhere", LONG).is_ok());
         thread::scope(|scope| {
             let waiting = scope.spawn(|| lookups.look_up(ONE, "somewhere", LONG));
             gate.open();
             assert!(waiting.join().expect("no panic").is_ok());
         });
+    }
+
+    #[test]
+    fn accounts_whose_names_hang_leave_the_last_threads_to_those_who_have_none() {
+        let (lookups, gate) = gated();
+        let many = NAME_LOOKUPS_MAX / NAME_LOOKUPS_PER_ACCOUNT_MAX;
+        let begun: usize = (0..many as u64).map(|account| fill(lookups, AccountId(account))).sum();
+        assert!(begun <= NAME_LOOKUPS_MAX - NAME_LOOKUPS_LAST + many, "{begun}");
+        for account in 100..110 {
+            assert!(lookups.look_up(AccountId(account), "somewhere", LONG).is_ok());
+        }
+        gate.open();
     }
 
     #[test]

@@ -44,10 +44,10 @@ pub enum GuardRefusal {
     Port { port: u16, allowed: String },
 
     // Where it leads:
-    #[error("{address} is {kind}: a webhook's URL has to lead to a public one{}", remedy(*.kind))]
+    #[error("{address} is {kind}: {}", remedy(*.kind))]
     Address { address: IpAddr, kind: AddressKind },
     /// Where a name leads is told by its kind alone, and the address to the operator's log.
-    #[error("the name {name} leads to {kind}: a webhook's URL has to lead to a public one{}", remedy(*.kind))]
+    #[error("the name {name} leads to {kind}: {}", remedy(*.kind))]
     Name { name: String, kind: AddressKind },
     #[error("the name {name} has no address ({reason}): correct it, or the name's DNS records")]
     NoAddress { name: String, reason: String },
@@ -56,9 +56,12 @@ pub enum GuardRefusal {
 }
 
 fn remedy(kind: AddressKind) -> &'static str {
-    match kind.may_be_allowed() {
-        true => ", unless the operator allows this one ([webhooks] allow)",
-        false => "",
+    match kind {
+        AddressKind::Denied => "a webhook's URL has to lead elsewhere",
+        _ if kind.may_be_allowed() => {
+            "a webhook's URL has to lead to a public one, unless the operator allows this one ([webhooks] allow)"
+        }
+        _ => "a webhook's URL has to lead to a public one",
     }
 }
 
@@ -79,6 +82,12 @@ mod tests {
                 "169.254.169.254",
                 AddressKind::Metadata,
                 "169.254.169.254 is an address of a cloud's metadata service: a webhook's URL has to lead to a public one",
+            ),
+            (
+                "8.8.8.8",
+                AddressKind::Denied,
+                "8.8.8.8 is an address that the operator denies to webhooks ([webhooks] deny): a webhook's URL has to lead \
+                 elsewhere",
             ),
         ] {
             let address = address.parse().expect("an address");

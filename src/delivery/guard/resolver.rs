@@ -9,21 +9,23 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::lookups::Lookups;
+use rustix::io::Errno;
+
+use super::lookups::{LookUpError, Lookups};
 use super::{Allowed, GuardRefusal};
 use crate::accounts::AccountId;
 use crate::clock::{self, Nanos};
-use crate::limits::{NAME_ADDRESSES_MAX, NAME_CACHED_MS, NAMES_CACHED_MAX};
+use crate::limits::{NAME_ADDRESSES_MAX, NAME_CACHED_MS, NAME_KEPT_MS, NAME_REFRESH_MS, NAMES_CACHED_MAX};
 
 /// Where the addresses of a name come from.
 pub trait Names: std::fmt::Debug + Send + Sync + 'static {
-    /// [`TimedOut`](io::ErrorKind::TimedOut) where that takes longer than `patience`, or where too many names of this account are being
-    /// looked up for that long.
-    fn look_up(&self, account: AccountId, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>>;
+    /// [`LookUpError::TimedOut`] where that takes longer than `patience`, and [`LookUpError::Lack`] where for that long too many names
+    /// are being looked up, of this account or in all.
+    fn look_up(&self, account: AccountId, host: &str, patience: Duration) -> Result<Vec<IpAddr>, LookUpError>;
 }
 
 /// The system's resolver (getaddrinfo(3)).
@@ -33,15 +35,46 @@ pub struct SystemNames;
 /// One for the process, as the system's resolver is.
 static SYSTEM: Lookups<Ask> = Lookups::new(getaddrinfo);
 
-type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
+type Ask = fn(&str) -> Result<Vec<IpAddr>, LookUpError>;
 
-fn getaddrinfo(host: &str) -> io::Result<Vec<IpAddr>> {
-    let addresses = (host, 0).to_socket_addrs()?;
+fn getaddrinfo(host: &str) -> Result<Vec<IpAddr>, LookUpError> {
+    let addresses = (host, 0).to_socket_addrs().map_err(|error| why(&error))?;
     Ok(addresses.map(|address| address.ip()).take(NAME_ADDRESSES_MAX).collect())
 }
 
+/// The library tells its errors apart by their text alone, and a look-up that found no descriptor passes for one that had no answer, or
+/// for an odd error of the system (EAI_SYSTEM).
+fn why(error: &io::Error) -> LookUpError {
+    let text = error.to_string();
+    // gai_strerror(3) of glibc, then of musl.
+    const LACKS: [&str; 2] = ["Memory allocation failure", "Out of memory"];
+    const UNANSWERED: [&str; 4] = [
+        "Temporary failure in name resolution",
+        "Non-recoverable failure in name resolution",
+        "Try again",
+        "Non-recoverable error",
+    ];
+    let ends_with = |ends: &[&str]| ends.iter().any(|end| text.ends_with(end));
+    if error.raw_os_error().is_some() || ends_with(&LACKS) {
+        LookUpError::Lack(text)
+    } else if let Some(lack) = lack_of_sockets() {
+        LookUpError::Lack(lack.to_string())
+    } else if ends_with(&UNANSWERED) {
+        LookUpError::Unanswered(text)
+    } else {
+        LookUpError::Absent(text)
+    }
+}
+
+/// Why this process could not ask anybody just now.
+fn lack_of_sockets() -> Option<io::Error> {
+    let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN];
+    Errno::from_io_error(&error).is_some_and(|errno| lacks.contains(&errno)).then_some(error)
+}
+
 impl Names for SystemNames {
-    fn look_up(&self, account: AccountId, host: &str, patience: Duration) -> io::Result<Vec<IpAddr>> {
+    fn look_up(&self, account: AccountId, host: &str, patience: Duration) -> Result<Vec<IpAddr>, LookUpError> {
         SYSTEM.look_up(account, host, patience)
     }
 }
@@ -55,15 +88,19 @@ pub enum ResolveError {
     NoAddress { name: String, reason: String },
     #[error("the name {name} could not be looked up in time")]
     Timeout { name: String },
+    /// The name has no part in it.
+    #[error("the sender could not look up the name {name}")]
+    Sender { name: String },
 }
 
-/// To whoever wants a webhook, a name that leads nowhere is a wrong URL, too.
-impl From<ResolveError> for GuardRefusal {
-    fn from(error: ResolveError) -> Self {
-        match error {
-            ResolveError::Refused(refusal) => refusal,
-            ResolveError::NoAddress { name, reason } => Self::NoAddress { name, reason },
-            ResolveError::Timeout { name } => Self::LookUpTimeout { name },
+impl ResolveError {
+    /// To whoever wants a webhook, a name that leads nowhere is a wrong URL, too. None: they are to come back.
+    pub fn into_refusal(self) -> Option<GuardRefusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::NoAddress { name, reason } => Some(GuardRefusal::NoAddress { name, reason }),
+            Self::Timeout { name } => Some(GuardRefusal::LookUpTimeout { name }),
+            Self::Sender { .. } => None,
         }
     }
 }
@@ -116,20 +153,46 @@ impl GuardedResolver {
 
     /// The first of its addresses: neither more are looked at, nor connected to.
     fn addresses(&self, account: AccountId, name: String, patience: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
-        if let Some(addresses) = self.known.lock().expect("no holder panics").get(&name, clock::now()) {
+        let known = || self.known.lock().expect("no holder panics");
+        if let Some(addresses) = known().get(&name, clock::now()) {
             return Ok(addresses);
         }
-        let addresses = match self.names.look_up(account, &self.as_asked_for(&name), patience) {
-            Ok(addresses) if addresses.is_empty() => {
-                return Err(ResolveError::NoAddress { name, reason: "none is known".to_owned() });
-            }
-            Ok(addresses) => addresses.into_iter().take(NAME_ADDRESSES_MAX).collect::<Arc<[_]>>(),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(ResolveError::Timeout { name }),
-            // Not remembered: whoever mends a name wants it to work at the next attempt.
-            Err(error) => return Err(ResolveError::NoAddress { name, reason: error.to_string() }),
+        // An attempt is not to spend its time on a look-up that it can do without.
+        let patience = match known().has_old(&name, clock::now()) {
+            true => patience.min(Duration::from_millis(NAME_REFRESH_MS)),
+            false => patience,
         };
-        self.known.lock().expect("no holder panics").insert(name, addresses.clone(), clock::now());
-        Ok(addresses)
+        let answer = self.names.look_up(account, &self.as_asked_for(&name), patience);
+        let failure = match answer {
+            Ok(addresses) if addresses.is_empty() => LookUpError::Absent("none is known".to_owned()),
+            Ok(addresses) => {
+                let addresses: Arc<[_]> = addresses.into_iter().take(NAME_ADDRESSES_MAX).collect();
+                known().insert(name, addresses.clone(), clock::now());
+                return Ok(addresses);
+            }
+            Err(failure) => failure,
+        };
+        if let LookUpError::Lack(reason) = &failure {
+            tracing::warn!(name, reason, "a webhook's name could not be looked up, for a lack of the server's own");
+        }
+        // No failure is remembered: whoever mends a name wants it to work at the next attempt.
+        if let LookUpError::Absent(reason) = failure {
+            known().forget(&name);
+            return Err(ResolveError::NoAddress { name, reason });
+        }
+        if let Some(addresses) = known().fall_back(&name, clock::now()) {
+            tracing::debug!(
+                name,
+                ?failure,
+                "a webhook's name could not be looked up again: its older addresses are used"
+            );
+            return Ok(addresses);
+        }
+        Err(match failure {
+            LookUpError::Absent(reason) | LookUpError::Unanswered(reason) => ResolveError::NoAddress { name, reason },
+            LookUpError::TimedOut => ResolveError::Timeout { name },
+            LookUpError::Lack(_) => ResolveError::Sender { name },
+        })
     }
 
     fn as_asked_for<'n>(&self, name: &'n str) -> Cow<'n, str> {
@@ -163,7 +226,10 @@ struct Known {
 #[derive(Debug)]
 struct Answer {
     addresses: Arc<[IpAddr]>,
+    /// When they were the name's.
     at: Nanos,
+    /// When they were last asked for, perhaps in vain.
+    asked: Nanos,
 }
 
 const GENERATION_MAX: usize = NAMES_CACHED_MAX / 2;
@@ -172,15 +238,40 @@ const NANOS_PER_MS: Nanos = 1_000_000;
 impl Known {
     fn get(&self, name: &str, now: Nanos) -> Option<Arc<[IpAddr]>> {
         let answer = self.newer.get(name).or_else(|| self.older.get(name))?;
-        let is_good = now.saturating_sub(answer.at) < NAME_CACHED_MS * NANOS_PER_MS;
+        let is_good = answer.is_usable(now) && now.saturating_sub(answer.asked) < NAME_CACHED_MS * NANOS_PER_MS;
         is_good.then(|| answer.addresses.clone())
+    }
+
+    /// Whether there is something to fall back to.
+    fn has_old(&self, name: &str, now: Nanos) -> bool {
+        self.newer.get(name).or_else(|| self.older.get(name)).is_some_and(|answer| answer.is_usable(now))
+    }
+
+    /// What the name led to lately, where it can't be found out again. It is good for a while, so that not every delivery waits for a
+    /// look-up in vain.
+    fn fall_back(&mut self, name: &str, now: Nanos) -> Option<Arc<[IpAddr]>> {
+        let answer =
+            self.newer.get_mut(name).or_else(|| self.older.get_mut(name)).filter(|answer| answer.is_usable(now))?;
+        answer.asked = now;
+        Some(answer.addresses.clone())
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.newer.remove(name);
+        self.older.remove(name);
     }
 
     fn insert(&mut self, name: String, addresses: Arc<[IpAddr]>, now: Nanos) {
         if self.newer.len() >= GENERATION_MAX && !self.newer.contains_key(&name) {
             self.older = std::mem::take(&mut self.newer);
         }
-        self.newer.insert(name, Answer { addresses, at: now });
+        self.newer.insert(name, Answer { addresses, at: now, asked: now });
+    }
+}
+
+impl Answer {
+    fn is_usable(&self, now: Nanos) -> bool {
+        now.saturating_sub(self.at) < NAME_KEPT_MS * NANOS_PER_MS
     }
 }
 
@@ -197,7 +288,7 @@ mod tests {
 
     fn resolver(names: &Arc<FakeNames>, allow: &[&str]) -> GuardedResolver {
         let allowed = allow.iter().map(|network| network.parse().expect("a network")).collect();
-        GuardedResolver::new(names.clone(), Allowed(allowed))
+        GuardedResolver::new(names.clone(), Allowed { allow: allowed, deny: Vec::new() })
     }
 
     fn refused(address: &str, kind: AddressKind) -> Result<Vec<SocketAddr>, ResolveError> {
@@ -252,7 +343,7 @@ mod tests {
     #[test]
     fn what_only_the_system_takes_for_an_address_is_looked_at_all_the_same() {
         // getaddrinfo(3) reads these where no dot follows them, and so would read them here.
-        let allowed = Allowed(vec!["10.0.0.0/8".parse().expect("a network")]);
+        let allowed = Allowed { allow: vec!["10.0.0.0/8".parse().expect("a network")], deny: Vec::new() };
         let inside = GuardedResolver::new(Arc::new(SystemNames), allowed);
         for host in ["2130706433", "0x7f000001", "017700000001"] {
             assert_eq!(
@@ -316,7 +407,7 @@ mod tests {
         let names = FakeNames::new();
         names.answer("inside.example", &["10.77.88.99"]);
         let error = resolver(&names, &[]).resolve(ONE, "inside.example", 80, PATIENCE).expect_err("a refusal");
-        let told = GuardRefusal::from(error).to_string();
+        let told = error.into_refusal().expect("a refusal").to_string();
         assert!(told.starts_with("the name inside.example leads to a private address: "), "{told}");
         assert!(!told.contains("10.77.88.99"), "{told}");
     }
@@ -346,6 +437,93 @@ mod tests {
         assert_eq!(resolve(), Err(ResolveError::NoAddress { name: name(), reason }));
         assert_eq!(resolve(), Err(ResolveError::NoAddress { name: name(), reason: "none is known".to_owned() }));
         assert_eq!(resolve(), reached(&["8.8.8.8:80"]));
+    }
+
+    #[test]
+    fn a_name_that_can_t_be_looked_up_again_leads_where_it_did_lately_and_no_longer_than_that() {
+        let kept = NAME_KEPT_MS * NANOS_PER_MS;
+        type Fail = fn(&FakeNames);
+        for (fail, told) in [
+            ((|names| names.hang("hooks.example")) as Fail, ResolveError::Timeout { name: "hooks.example".to_owned() }),
+            (|names| names.lack("hooks.example"), ResolveError::Sender { name: "hooks.example".to_owned() }),
+            (
+                |names| names.say_nothing("hooks.example"),
+                ResolveError::NoAddress { name: "hooks.example".to_owned(), reason: "no answer".to_owned() },
+            ),
+        ] {
+            clock::simulate(Some(0));
+            let names = FakeNames::new();
+            names.answer("hooks.example", &["8.8.8.8"]);
+            fail(&names);
+            let open = resolver(&names, &[]);
+            let resolve = || open.resolve(ONE, "hooks.example", 80, PATIENCE);
+            assert_eq!(resolve(), reached(&["8.8.8.8:80"]));
+            for (now, asked) in [(CACHED, 2), (2 * CACHED - 1, 2), (2 * CACHED, 3), (kept - 1, 4)] {
+                clock::simulate(Some(now));
+                assert_eq!(resolve(), reached(&["8.8.8.8:80"]), "{told}");
+                assert_eq!(names.asked(), asked, "not every attempt waits");
+                assert_eq!(
+                    names.patience(),
+                    if asked == 1 { PATIENCE } else { Duration::from_millis(NAME_REFRESH_MS) }
+                );
+            }
+            clock::simulate(Some(kept));
+            assert_eq!(resolve(), Err(told));
+            assert_eq!(names.patience(), PATIENCE);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_more_does_not_lead_where_it_did_also_where_it_hangs_afterwards() {
+        clock::simulate(Some(0));
+        let names = FakeNames::new();
+        names.answer("gone.example", &["8.8.8.8"]);
+        names.fail("gone.example", "Name or service not known");
+        names.hang("gone.example");
+        let open = resolver(&names, &[]);
+        let resolve = || open.resolve(ONE, "gone.example", 80, PATIENCE);
+        assert_eq!(resolve(), reached(&["8.8.8.8:80"]));
+        clock::simulate(Some(CACHED));
+        assert!(matches!(resolve(), Err(ResolveError::NoAddress { .. })));
+        assert_eq!(resolve(), Err(ResolveError::Timeout { name: "gone.example".to_owned() }));
+    }
+
+    #[test]
+    fn failures_of_the_library_are_told_apart() {
+        let failed = |text: &str| why(&io::Error::other(format!("failed to lookup address information: {text}")));
+        for text in ["Name or service not known", "No address associated with hostname", "Name does not resolve"] {
+            assert!(matches!(failed(text), LookUpError::Absent(_)), "{text}");
+        }
+        for text in ["Temporary failure in name resolution", "Try again"] {
+            assert!(matches!(failed(text), LookUpError::Unanswered(_)), "{text}");
+        }
+        assert!(matches!(failed("Memory allocation failure"), LookUpError::Lack(_)));
+        assert!(matches!(why(&Errno::MFILE.into()), LookUpError::Lack(_)));
+    }
+
+    /// The limit is a process's, so this test runs itself in one of its own.
+    #[test]
+    fn a_look_up_without_descriptors_is_put_down_to_the_server() {
+        const INNER: &str = "STENTOR_TEST_WITHOUT_DESCRIPTORS";
+        if std::env::var_os(INNER).is_some() {
+            let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+            let told = getaddrinfo("hooks.example.");
+            drop(taken);
+            assert!(matches!(told, Err(LookUpError::Lack(_))), "{told:?}");
+            return;
+        }
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().expect("this program"))
+            .args([
+                "--exact",
+                "delivery::guard::resolver::tests::a_look_up_without_descriptors_is_put_down_to_the_server",
+            ])
+            .env(INNER, "1")
+            .output()
+            .expect("this program again");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl DeliveryHandle {
         self.shared.require_open()?;
         let shared = self.shared.clone();
         self.aside.run(wanted.asker.account, move |courier| {
-            let made = courier.check(wanted.asker.account, &wanted.url).map_err(DeliveryError::from);
+            let made = courier.check(wanted.asker.account, &wanted.url);
             hand_on(&shared, made.map(|url| MakeWebhook { wanted, url }), reply);
         })
     }
@@ -174,7 +174,7 @@ impl DeliveryHandle {
         self.shared.require_open()?;
         let shared = self.shared.clone();
         self.aside.run(change.asker.account, move |courier| {
-            let checked = courier.check(change.asker.account, &text).map_err(DeliveryError::from);
+            let checked = courier.check(change.asker.account, &text);
             hand_on(&shared, checked.map(|url| MakeChange { wanted: change, url: Some(url) }), reply);
         })
     }

@@ -47,6 +47,7 @@ impl Events for Trades {
 
 struct Bench {
     service: DeliveryService,
+    courier: Arc<Courier>,
     trades: Trades,
     asker: Asker,
     directory: TempDir,
@@ -69,9 +70,9 @@ impl Bench {
         let courier = Arc::new(Courier::new(&options, FakeNames::new()).expect("a courier"));
         let store = Store::open(directory.path(), None).expect("a database");
         let core = Core::open(store, options, Box::new(trades.clone()), accounts.directory().clone()).expect("a core");
-        let service = DeliveryService::start_with(core, courier, 1, Arc::default(), 0).expect("a service");
+        let service = DeliveryService::start_with(core, courier.clone(), 1, Arc::default(), 0).expect("a service");
         let raw = rusqlite::Connection::open(directory.path().join("webhooks.db")).expect("it is there");
-        Self { service, trades, asker: Asker { account, key }, directory, raw, _accounts: (accounts, fixture) }
+        Self { service, courier, trades, asker: Asker { account, key }, directory, raw, _accounts: (accounts, fixture) }
     }
 
     /// Submits a command; whichever way its answer comes.
@@ -214,5 +215,17 @@ fn an_idle_core_and_one_that_waits_for_its_database_take_turns() {
     bench.make().expect_err("it can't be stored");
     wait_until("it fails", || bench.is_recovering());
     moves("it waits for its database");
+    bench.service.finish();
+}
+
+#[test]
+fn connections_that_nobody_uses_are_looked_after_while_the_database_fails() {
+    let bench = Bench::new();
+    bench.break_inserts("webhooks");
+    bench.make().expect_err("it can't be stored");
+    wait_until("it fails", || bench.is_recovering());
+    let before = bench.courier.swept();
+    wait_until("they are looked after", || bench.courier.swept() != before);
+    assert!(bench.is_recovering());
     bench.service.finish();
 }

@@ -108,6 +108,7 @@ impl<'s> Loop<'s> {
             let until = clock::now() + self.patience.rest_ms() * 1_000_000;
             while clock::now() < until {
                 self.pulse.beat();
+                self.courier.sweep(Instant::now());
                 if self.shared.stops.load(Ordering::Acquire) {
                     return;
                 }

@@ -258,6 +258,29 @@ fn a_name_that_leads_nowhere_is_told_as_that() {
 }
 
 #[test]
+fn a_look_up_that_the_server_could_not_make_is_no_failure_of_the_endpoint_and_no_wrong_url() {
+    let names = FakeNames::new();
+    names.lack(HOST);
+    let courier = Courier::new(&options(), names).expect("a courier");
+    let report = courier.attempt(&job(format!("https://{HOST}/")));
+    assert!(matches!(report.outcome, Outcome::Failed(AttemptError::Sender)), "{report:?}");
+    let told = courier.check(OWNER, &format!("https://{HOST}/")).expect_err("nobody knows");
+    assert_eq!(told.status(), http::StatusCode::SERVICE_UNAVAILABLE, "{told}");
+}
+
+#[test]
+fn what_the_operator_denies_is_neither_taken_nor_connected_to() {
+    let endpoint = Endpoint::answering(OK);
+    let courier = courier(&WebhookOptions { deny: vec!["127.0.0.1".parse().expect("a network")], ..options() });
+    let refused = GuardRefusal::Name { name: HOST.to_owned(), kind: AddressKind::Denied };
+    let error = failure(&courier, &endpoint);
+    assert!(matches!(&error, AttemptError::Refused(refusal) if *refusal == refused), "{error:?}");
+    let told = courier.check(OWNER, &endpoint.url()).expect_err("a refusal");
+    assert!(matches!(&told, crate::delivery::DeliveryError::Url(refusal) if *refusal == refused), "{told}");
+    assert_eq!(endpoint.accepted(), 0);
+}
+
+#[test]
 fn a_url_is_checked_with_every_address_of_its_host() {
     let names = FakeNames::new();
     names.answer("good.example", &["8.8.8.8"]);
