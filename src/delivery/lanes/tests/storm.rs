@@ -23,6 +23,7 @@ impl Storm {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let options = LaneOptions {
+            queue_max: limits::LANE_QUEUE_MAX,
             concurrency: rng.u32(1..5),
             rate_per_second: rng.choice([0, 0, 1, 3, 7, 200]).expect("one"),
             rate_burst: rng.u32(1..4),
