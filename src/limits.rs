@@ -768,9 +768,6 @@ pub const DELIVERY_NICE: i32 = 10;
 /// Deliveries of one webhook in memory; the others wait in the database. Enough to keep its concurrency busy.
 pub const LANE_QUEUE_MAX: usize = 256;
 
-/// Room in a lane at which more are fetched from the database: half of it, so that a look at the database brings many.
-pub const LANE_REFILL_ROOM: usize = LANE_QUEUE_MAX / 2;
-
 /// Deliveries that one turn of the core records: some 50 ms of the database's time, for which everything else waits.
 pub const RECORDED_PER_TURN_MAX: usize = 2_000;
 

@@ -36,6 +36,10 @@ pub enum DeliveryError {
     Stopping,
     #[error("the webhooks' database could not be written: the change was not made")]
     NotStored,
+    #[error(
+        "the test was made, but what came of it could not be recorded: its endpoint knows, or test it again in a while"
+    )]
+    TestNotRecorded,
     #[error("the webhooks' database failed and is not back yet: nothing was done, try again in a while")]
     Recovering,
 
@@ -65,7 +69,9 @@ impl DeliveryError {
             Self::Url(_) | Self::NoEvents | Self::SinceInFuture { .. } => StatusCode::BAD_REQUEST,
             Self::TooManyWebhooks | Self::Inactive | Self::TestUnderWay => StatusCode::CONFLICT,
             Self::KeyRevoked => StatusCode::UNAUTHORIZED,
-            Self::Busy | Self::Stopping | Self::NotStored | Self::Recovering => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Stopping | Self::NotStored | Self::TestNotRecorded | Self::Recovering => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Database(error) => error.status(),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -85,6 +91,7 @@ impl DeliveryError {
             Self::Busy => "OVERLOADED",
             Self::Stopping => "STOPPING",
             Self::NotStored => "NOT_STORED",
+            Self::TestNotRecorded => "TEST_NOT_RECORDED",
             Self::Recovering => "RECOVERING",
             Self::Database(DatabaseError::Busy) => "BUSY",
             Self::Database(DatabaseError::DiskFull) => "DISK_FULL",

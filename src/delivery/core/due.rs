@@ -26,7 +26,13 @@ impl Core {
     pub(super) fn fill_lane(&mut self, id: WebhookId, now_ms: u64) -> Result<(), DeliveryError> {
         let room = self.lanes.room(id);
         let Some(entry) = self.webhooks.get_mut(&id) else { return Ok(()) };
-        if room == 0 || entry.next_due.is_none_or(|due_ms| due_ms > now_ms) {
+        let Some(due_ms) = entry.next_due else { return Ok(()) };
+        if due_ms > now_ms {
+            // Its lane may have had no room when it was due, before the clock was set back.
+            self.calendar.insert((due_ms, id));
+            return Ok(());
+        }
+        if room == 0 {
             return Ok(());
         }
         for waiting in self.store.due(id, entry.cursor, now_ms, room)? {
@@ -57,10 +63,8 @@ impl Core {
         }
         if let Some(due_ms) = self.store.next_due(id, entry.cursor)? {
             entry.next_due = Some(due_ms);
-            // Without room it would come up again and again; the end of an attempt looks for it.
-            if self.lanes.room(id) > 0 {
-                self.calendar.insert((due_ms, id));
-            }
+            // Also without room: there will be some when it is due, or the end of an attempt looks for it.
+            self.calendar.insert((due_ms, id));
         }
         Ok(())
     }
@@ -137,7 +141,7 @@ impl Core {
 
     /// Fills a lane whose queue has become short.
     pub(super) fn refill(&mut self, id: WebhookId, now_ms: u64) -> Result<(), DeliveryError> {
-        match self.lanes.room(id) >= limits::LANE_REFILL_ROOM {
+        match self.lanes.is_short(id) {
             true => self.fill_lane(id, now_ms),
             false => Ok(()),
         }

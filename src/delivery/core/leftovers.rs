@@ -7,8 +7,6 @@ use crate::limits;
 /// What is left to be done about the deliveries of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leftover {
-    /// It was deleted.
-    Deleted,
     /// It was disabled: what waited up to this row is dropped. Until that is done nothing of it is sent and no replay goes on, also if
     /// it is enabled meanwhile.
     Disabled { to_row: i64 },
@@ -21,19 +19,29 @@ impl Core {
     pub(super) fn clear_leftovers(&mut self, now_ms: u64) -> Result<bool, DeliveryError> {
         let mut rows_left = limits::PRUNE_ROWS_MAX;
         while rows_left > 0 {
-            let Some((id, leftover)) = self.leftovers.front().copied() else { return Ok(false) };
-            let rows = match leftover {
-                Leftover::Deleted => self.store.forget(id, rows_left)?,
-                Leftover::Disabled { to_row } => self.drop_waiting(id, to_row, rows_left)?,
-                Leftover::FarAhead => self.bring_near(id, now_ms, rows_left)?,
+            let rows = if let Some((id, leftover)) = self.leftovers.pop_front() {
+                let rows = match leftover {
+                    Leftover::Disabled { to_row } => self.drop_waiting(id, to_row, rows_left)?,
+                    Leftover::FarAhead => self.bring_near(id, now_ms, rows_left)?,
+                };
+                if rows == rows_left {
+                    // The others need not wait for all of it.
+                    self.leftovers.push_back((id, leftover));
+                }
+                rows
+            } else if let Some(id) = self.deleted.pop_front() {
+                let rows = self.store.forget(id, rows_left)?;
+                if rows == rows_left {
+                    self.deleted.push_back(id);
+                }
+                rows
+            } else {
+                return Ok(false);
             };
-            if rows < rows_left {
-                self.leftovers.pop_front();
-            }
             // A look that finds nothing costs something, too.
             rows_left = rows_left.saturating_sub(rows.max(1));
         }
-        Ok(!self.leftovers.is_empty())
+        Ok(!self.leftovers.is_empty() || !self.deleted.is_empty())
     }
 
     /// Forgets a webhook and, by and by, all of its deliveries.
@@ -46,7 +54,7 @@ impl Core {
         }
         self.replays.retain(|other| *other != id);
         self.leftovers.retain(|(other, _)| *other != id);
-        self.leftovers.push_back((id, Leftover::Deleted));
+        self.deleted.push_back(id);
         let account = entry.webhook.account;
         if let Some(siblings) = self.by_account.get_mut(&account) {
             siblings.retain(|other| *other != id);
@@ -112,7 +120,7 @@ impl Core {
         }
         let rows_max = limits::PRUNE_ROWS_MAX;
         let before_ms = now_ms.saturating_sub(self.options.history_hours.saturating_mul(3_600_000));
-        let mut more = self.store.prune_old(before_ms, rows_max)? == rows_max;
+        let mut more = self.store.prune_old(before_ms, now_ms, rows_max)? == rows_max;
         more |= self.prune_surplus(rows_max)?;
         if !more {
             self.pruned_ms = now_ms;

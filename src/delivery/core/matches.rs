@@ -5,10 +5,11 @@ use super::super::payload::{Payload, audience};
 use super::super::store::{NewDelivery, Place};
 use super::super::{DeliveryError, DeliveryState, WebhookId};
 use super::due::is_passing;
+use super::notices::Missed;
 use super::{Core, Entry};
 use crate::event::Event;
 use crate::hub::EncodedBatch;
-use crate::journal::Part;
+use crate::journal::{Gap, GapReason, Part};
 use crate::limits;
 
 /// Why a delivery that waited is not made.
@@ -31,7 +32,7 @@ impl Core {
             Err(error) => {
                 // Nothing better can be done than to go on with what is new; the damage is the journal's to tell of.
                 tracing::error!(%error, from = self.position, to = kept - 1, "webhooks don't get events that can't be read");
-                self.tell_all_unread(self.position, kept - 1, now_ms)?;
+                self.tell_all_missed(self.position, kept - 1, Missed::Unreadable, now_ms)?;
                 self.position = kept;
                 return Ok(false);
             }
@@ -39,7 +40,10 @@ impl Core {
         let from = self.position;
         for part in &chunk.parts {
             match part {
-                Part::Gap(gap) => self.position = (gap.to + 1).min(kept).max(self.position),
+                Part::Gap(gap) => {
+                    self.tell_all_of_gap(gap, kept, now_ms)?;
+                    self.position = (gap.to + 1).min(kept).max(self.position);
+                }
                 Part::Events(batch) => {
                     for (event, seq) in wanted(batch, self.position, kept) {
                         if self.budget == 0 {
@@ -52,6 +56,20 @@ impl Core {
             }
         }
         Ok(self.position < kept && self.position > from)
+    }
+
+    /// The numbers of a crash were never acknowledged: nobody misses them.
+    fn tell_all_of_gap(&mut self, gap: &Gap, kept: u64, now_ms: u64) -> Result<(), DeliveryError> {
+        let (from, to) = (self.position.max(gap.from), gap.to.min(kept - 1));
+        if gap.reason != GapReason::Retention || from > to {
+            return Ok(());
+        }
+        tracing::error!(
+            from,
+            to,
+            "webhooks don't get events that the journal dropped before they were looked at: raise its retention"
+        );
+        self.tell_all_missed(from, to, Missed::NotRetained, now_ms)
     }
 
     fn take_event(&mut self, event: &Event, seq: u64, created_ms: u64, now_ms: u64) -> Result<(), DeliveryError> {
@@ -170,6 +188,10 @@ impl Core {
                 'chunk: for part in chunk.iter().flat_map(|chunk| &chunk.parts) {
                     let batch = match part {
                         Part::Gap(gap) => {
+                            if gap.reason == GapReason::Retention {
+                                let to = gap.to.min(until - 1);
+                                self.tell_missed(id, next.max(gap.from), to, Missed::NotRetained, now_ms)?;
+                            }
                             next = next.max(gap.to + 1);
                             continue;
                         }
@@ -190,7 +212,7 @@ impl Core {
             Err(error) if is_passing(&error) => return Ok(false),
             Err(error) => {
                 tracing::error!(%error, webhook = %id, from, "a replay ends where events can't be read");
-                self.tell_unread(id, from, until - 1, now_ms)?;
+                self.tell_missed(id, from, until - 1, Missed::Unreadable, now_ms)?;
                 failed = true;
             }
         }

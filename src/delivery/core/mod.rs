@@ -10,7 +10,9 @@
 //! * A delivery is in the database, committed, before a job is made of it.
 //! * Of a webhook's deliveries that wait, those up to its *cursor* (in the order of [`Place`]) are in its lane or under way; the others
 //!   are in the database alone, and the calendar knows when the first of them is due.
-//! * What takes long is done in pieces (`leftovers.rs`): a turn is short, whatever it is for.
+//! * What takes long is done in pieces (`leftovers.rs`), so that a turn is short. What is not: it looks at every webhook after a start or a
+//!   recovery, when the clock was set back, when all are to be told of events that they don't get, and at all of an account that goes;
+//!   it carries out all commands that wait, and it drops at once what waits past a backlog whose bound was made smaller.
 //! * After an error of the database nothing in memory counts: the core is made anew from what was committed.
 
 mod commands;
@@ -59,7 +61,8 @@ pub struct Core {
     by_account: HashMap<AccountId, Vec<WebhookId>>,
     watchers: Watchers,
     lanes: Lanes,
-    /// When the first delivery that is in the database alone is due, of webhooks whose lanes have room.
+    /// When the first delivery that is in the database alone is due, of each webhook that has one; but for those that were due when
+    /// there was no room in the lane, for which the end of an attempt looks.
     calendar: BTreeSet<(u64, WebhookId)>,
     /// Attempts under way, by their numbers.
     sent: HashMap<u64, Sent>,
@@ -77,10 +80,10 @@ pub struct Core {
     pruned_ms: u64,
     /// Webhooks whose history may have become too long.
     surplus: VecDeque<WebhookId>,
-    /// What is done in pieces, in this order.
+    /// What is done in pieces, by turns.
     leftovers: VecDeque<(WebhookId, Leftover)>,
-    /// The first and the last of the numbers that the journal gives out again; until it is told.
-    rewound: Option<(u64, u64)>,
+    /// Webhooks that were deleted, of which deliveries are left; nobody waits for these.
+    deleted: VecDeque<WebhookId>,
     /// The latest time since the clock was looked at; `None`: it was not.
     latest_ms: Option<u64>,
     /// Where the jitter of retries comes from.
@@ -118,8 +121,21 @@ impl Core {
         options: WebhookOptions,
         events: Box<dyn Events>,
         directory: Arc<Directory>,
+        now_ms: u64,
+    ) -> Result<Self, DeliveryError> {
+        Self::open_with_queues(store, options, events, directory, limits::LANE_QUEUE_MAX, now_ms)
+    }
+
+    fn open_with_queues(
+        store: Store,
+        options: WebhookOptions,
+        events: Box<dyn Events>,
+        directory: Arc<Directory>,
+        queue_max: usize,
+        now_ms: u64,
     ) -> Result<Self, DeliveryError> {
         let lanes = Lanes::new(LaneOptions {
+            queue_max,
             concurrency: options.concurrency,
             rate_per_second: options.rate_per_second,
             rate_burst: options.rate_burst,
@@ -150,11 +166,11 @@ impl Core {
             pruned_ms: 0,
             surplus: VecDeque::new(),
             leftovers: VecDeque::new(),
-            rewound: None,
+            deleted: VecDeque::new(),
             latest_ms: None,
             random: fastrand::Rng::new(),
         };
-        core.load()?;
+        core.load(now_ms)?;
         Ok(core)
     }
 
@@ -165,15 +181,15 @@ impl Core {
 
     /// Begins anew with what the database holds: nothing else in memory counts. Attempts under way are not known any more; what they
     /// were of is sent again.
-    pub fn recover(&mut self) -> Result<(), DeliveryError> {
+    pub fn recover(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
         self.store.roll_back();
-        self.begin_anew()?;
+        self.begin_anew(now_ms)?;
         // A disk that can be read but not written would have the same deliveries sent again and again.
         self.store_position()?;
         self.store.commit()
     }
 
-    fn begin_anew(&mut self) -> Result<(), DeliveryError> {
+    fn begin_anew(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
         for webhook in self.webhooks.drain() {
             self.lanes.close(webhook.0);
         }
@@ -182,16 +198,17 @@ impl Core {
         self.replays.clear();
         self.surplus.clear();
         self.leftovers.clear();
+        self.deleted.clear();
         self.payloads = PayloadCache::new(limits::PAYLOADS_CACHED_BYTES);
         self.latest_ms = None;
         self.watchers = Watchers::default();
         self.accounts_version = 0;
         self.position_moved_ms = None;
         self.sent.clear();
-        self.load()
+        self.load(now_ms)
     }
 
-    fn load(&mut self) -> Result<(), DeliveryError> {
+    fn load(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
         let kept = self.events.kept();
         let known = self.store.known_below()?;
         if known > kept {
@@ -201,9 +218,10 @@ impl Core {
                 last,
                 "the journal was brought back from before these events: webhooks go on without them"
             );
-            // Its commit follows with that of the notices.
             self.store.rewind(kept)?;
-            self.rewound = Some((first, last));
+            self.tell_rewound(first, last, now_ms)?;
+            // Before any of them is given out again: afterwards nobody could see that it was.
+            self.store.commit()?;
             self.salts = self.store.salts()?;
         }
         let stored = self.store.position()?;
@@ -213,7 +231,7 @@ impl Core {
             self.store.commit()?;
         }
         self.stored_position = self.position;
-        self.leftovers.extend(self.store.deleted()?.into_iter().map(|id| (id, Leftover::Deleted)));
+        self.deleted.extend(self.store.deleted()?);
         let dropping = self.store.dropping()?;
         self.leftovers.extend(dropping.iter().map(|(id, to_row)| (*id, Leftover::Disabled { to_row: *to_row })));
         for webhook in self.store.webhooks()? {
@@ -263,7 +281,6 @@ impl Core {
             self.note_attempt(ended, now_ms)?;
         }
         self.look_at_clock(now_ms)?;
-        self.tell_rewound(now_ms)?;
         let mut more = self.clear_leftovers(now_ms)?;
         more |= self.take_events(now_ms)?;
         more |= self.go_on_with_replays(now_ms)?;
@@ -272,24 +289,40 @@ impl Core {
         Ok(more)
     }
 
+    /// Whether the clock was set back so far that the next turn begins anew. On its way that turn commits what stands before it, so no
+    /// command may.
+    pub fn clock_was_set_back(&self, now_ms: u64) -> bool {
+        self.latest_ms.is_some_and(|latest_ms| latest_ms > now_ms.saturating_add(limits::CLOCK_SET_BACK_MS))
+    }
+
     /// A clock that was ahead has left times that are years away. So what waits is looked at after a start, and when the clock was set
     /// back far.
     fn look_at_clock(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
         let latest_ms = self.latest_ms.unwrap_or(0);
-        if latest_ms > now_ms.saturating_add(limits::CLOCK_SET_BACK_MS) {
+        if self.clock_was_set_back(now_ms) {
             tracing::warn!(by_ms = latest_ms - now_ms, "the clock was set back: webhooks begin anew with what waits");
             // Cursors, too, stand at the time that it was.
             self.close()?;
-            self.begin_anew()?;
+            self.begin_anew(now_ms)?;
         }
         if self.latest_ms.is_some() {
             self.latest_ms = Some(latest_ms.max(now_ms));
             return Ok(());
         }
         self.latest_ms = Some(now_ms);
+        let grace_ms = self.options.secret_grace_seconds.saturating_mul(1_000);
         for (id, entry) in &mut self.webhooks {
             let webhook = &mut entry.webhook;
             webhook.failing_since_ms = webhook.failing_since_ms.map(|since_ms| since_ms.min(now_ms));
+            let latest_ms = now_ms.saturating_add(grace_ms);
+            let mut ends = webhook.secrets.previous.iter().map(|(_, until_ms)| until_ms);
+            if ends.any(|until_ms| *until_ms > latest_ms) {
+                for (_, until_ms) in &mut webhook.secrets.previous {
+                    *until_ms = latest_ms.min(*until_ms);
+                }
+                // Stored, or each start would give them the whole grace again.
+                self.store.update_webhook(webhook)?;
+            }
             if webhook.is_active() {
                 self.leftovers.push_back((*id, Leftover::FarAhead));
             }

@@ -19,8 +19,8 @@ impl Patience {
 
     /// A turn was committed. Only one that recorded what came of attempts says that the database takes what is sent: a full disk may
     /// still have room for less.
-    pub fn committed(&mut self, had_reports: bool) {
-        if had_reports {
+    pub fn committed(&mut self, has_outcomes: bool) {
+        if has_outcomes {
             self.failures = 0;
         }
     }

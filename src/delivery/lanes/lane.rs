@@ -15,6 +15,7 @@ pub struct Lane {
     webhook: WebhookId,
     account: AccountId,
     queue: VecDeque<Queued>,
+    queue_max: usize,
     concurrency: usize,
     bucket: Bucket,
     breaker: Breaker,
@@ -35,6 +36,7 @@ impl Lane {
             webhook,
             account,
             queue: VecDeque::new(),
+            queue_max: options.queue_max,
             // With none nothing would ever be sent.
             concurrency: options.concurrency.max(1) as usize,
             bucket: Bucket::new(options.rate_per_second, options.rate_burst),
@@ -57,7 +59,7 @@ impl Lane {
     }
 
     pub fn room(&self) -> usize {
-        limits::LANE_QUEUE_MAX - self.queue.len()
+        self.queue_max - self.queue.len()
     }
 
     pub fn push(&mut self, queued: Queued) {

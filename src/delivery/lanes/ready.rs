@@ -15,6 +15,8 @@ use crate::limits;
 
 #[derive(Clone, Copy, Debug)]
 pub struct LaneOptions {
+    /// Deliveries that a lane's queue holds.
+    pub queue_max: usize,
     pub concurrency: u32,
     /// 0: no limit.
     pub rate_per_second: u32,
@@ -103,6 +105,11 @@ impl Lanes {
     /// Room in the queue of a lane: how many more it takes. 0 of a lane that is not there.
     pub fn room(&self, webhook: WebhookId) -> usize {
         self.open.get(&webhook).map_or(0, |lane| self.lanes[*lane].room())
+    }
+
+    /// Whether half of a lane's queue is free, so that one look at the database brings many.
+    pub fn is_short(&self, webhook: WebhookId) -> bool {
+        2 * self.room(webhook) >= self.options.queue_max
     }
 
     /// Adds a delivery that is due. The caller has looked for room.

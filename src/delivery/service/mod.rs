@@ -35,8 +35,8 @@ use super::workers::{Aside, Crew, settle};
 use super::{AttemptRecord, DeliveryError, NewWebhook, TestWebhook, Webhook, WebhookChange, WebhookOptions};
 use crate::accounts::Directory;
 use crate::journal::{JournalHandle, Window};
-use crate::limits;
 use crate::watchman::Pulse;
+use crate::{clock, limits};
 use inbox::Shared;
 use thread::Loop;
 
@@ -92,7 +92,7 @@ impl DeliveryService {
         let shared = with.waker.0;
         let events = JournalEvents { kept: shared.kept.clone(), window: with.window, history: with.history };
         let workers = options.workers;
-        let core = Core::open(store, options, Box::new(events), with.directory)?;
+        let core = Core::open(store, options, Box::new(events), with.directory, clock::unix_ms())?;
         Self::start_with(core, courier, workers, shared, with.cpu)
     }
 
@@ -197,7 +197,9 @@ impl DeliveryHandle {
                 };
                 let attempt = move |courier: &Courier| {
                     let report = courier.attempt(&job);
-                    hand_on(&shared, Ok(RecordTest { event, report: Some(report), ticket }), take(&told));
+                    let reply = take(&told);
+                    let reply = Box::new(move |outcome: Result<_, _>| reply(outcome.map_err(of_a_made_test)));
+                    hand_on(&shared, Ok(RecordTest { event, report: Some(report), ticket }), reply);
                 };
                 if aside.run(account, attempt).is_err() {
                     // No thread for it: the webhook may be tested again, and whoever asked is told to come back.
@@ -205,6 +207,14 @@ impl DeliveryHandle {
                 }
             }),
         )
+    }
+}
+
+/// Others say that nothing was done, but its attempt was made.
+fn of_a_made_test(error: DeliveryError) -> DeliveryError {
+    match error {
+        DeliveryError::NoSuchWebhook => error,
+        _ => DeliveryError::TestNotRecorded,
     }
 }
 

@@ -9,10 +9,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::accounts::fixture::{Fixture, now, owners};
 use crate::accounts::{AccountsService, Hooks, Role};
+use crate::delivery::attempt::{Outcome, Report, Ticket};
 use crate::delivery::core::Events;
 use crate::delivery::guard::WebhookUrl;
 use crate::delivery::guard::fake_names::FakeNames;
-use crate::delivery::{Asker, EventKind, ListWebhooks};
+use crate::delivery::{Asker, EventKind, ListWebhooks, WebhookId};
 use crate::hub::{EncodedBatch, Origin};
 use crate::journal::fixture::event;
 use crate::journal::{Chunk, Part, ReadError};
@@ -45,18 +46,19 @@ impl Events for Trades {
     }
 }
 
-struct Bench {
-    service: DeliveryService,
+/// A core, and what it works with.
+struct Parts {
+    core: Core,
     courier: Arc<Courier>,
     trades: Trades,
     asker: Asker,
     directory: TempDir,
     /// Of another process, which sees to it that the database fails.
     raw: rusqlite::Connection,
-    _accounts: (AccountsService, Fixture),
+    accounts: (AccountsService, Fixture),
 }
 
-impl Bench {
+impl Parts {
     /// An account that watches the trades.
     fn new() -> Self {
         let mut fixture = Fixture::new();
@@ -69,10 +71,29 @@ impl Bench {
         let options = WebhookOptions { workers: 1, ..WebhookOptions::default() };
         let courier = Arc::new(Courier::new(&options, FakeNames::new()).expect("a courier"));
         let store = Store::open(directory.path(), None).expect("a database");
-        let core = Core::open(store, options, Box::new(trades.clone()), accounts.directory().clone()).expect("a core");
-        let service = DeliveryService::start_with(core, courier.clone(), 1, Arc::default(), 0).expect("a service");
+        let (events, known) = (Box::new(trades.clone()), accounts.directory().clone());
+        let core = Core::open(store, options, events, known, clock::unix_ms()).expect("a core");
         let raw = rusqlite::Connection::open(directory.path().join("webhooks.db")).expect("it is there");
-        Self { service, courier, trades, asker: Asker { account, key }, directory, raw, _accounts: (accounts, fixture) }
+        let accounts = (accounts, fixture);
+        Self { core, courier, trades, asker: Asker { account, key }, directory, raw, accounts }
+    }
+}
+
+struct Bench {
+    service: DeliveryService,
+    courier: Arc<Courier>,
+    trades: Trades,
+    asker: Asker,
+    directory: TempDir,
+    raw: rusqlite::Connection,
+    _accounts: (AccountsService, Fixture),
+}
+
+impl Bench {
+    fn new() -> Self {
+        let Parts { core, courier, trades, asker, directory, raw, accounts } = Parts::new();
+        let service = DeliveryService::start_with(core, courier.clone(), 1, Arc::default(), 0).expect("a service");
+        Self { service, courier, trades, asker, directory, raw, _accounts: accounts }
     }
 
     /// Submits a command; whichever way its answer comes.
@@ -83,9 +104,7 @@ impl Bench {
     }
 
     fn make(&self) -> Result<Webhook, DeliveryError> {
-        let url = WebhookUrl::stored("https://example.com/hook".into());
-        let events = [EventKind::TradeNew].into_iter().collect();
-        self.ask(MakeWebhook { wanted: NewWebhook { asker: self.asker, url: url.to_string(), events }, url })
+        self.ask(a_webhook(self.asker))
     }
 
     fn list(&self) -> Result<Vec<Webhook>, DeliveryError> {
@@ -109,6 +128,12 @@ impl Bench {
     fn is_recovering(&self) -> bool {
         matches!(self.service.handle.shared.require_open(), Err(DeliveryError::Recovering))
     }
+}
+
+fn a_webhook(asker: Asker) -> MakeWebhook {
+    let url = WebhookUrl::stored("https://example.com/hook".into());
+    let events = [EventKind::TradeNew].into_iter().collect();
+    MakeWebhook { wanted: NewWebhook { asker, url: url.to_string(), events }, url }
 }
 
 fn reply_to<T: Send + 'static>(sender: Sender<Result<T, DeliveryError>>) -> Reply<T> {
@@ -157,10 +182,7 @@ fn what_waits_when_the_database_fails_is_refused_and_not_tried() {
     bench.service.handle().submit(Pause(waits), Box::new(|_| ())).expect("room");
     let (sender, answers) = channel();
     for _ in 0..3 {
-        let url = WebhookUrl::stored("https://example.com/hook".into());
-        let events = [EventKind::TradeNew].into_iter().collect();
-        let wanted = NewWebhook { asker: bench.asker, url: url.to_string(), events };
-        bench.service.handle().submit(MakeWebhook { wanted, url }, reply_to(sender.clone())).expect("room");
+        bench.service.handle().submit(a_webhook(bench.asker), reply_to(sender.clone())).expect("room");
     }
     go.send(()).expect("it waits");
     let told: Vec<DeliveryError> =
@@ -228,4 +250,59 @@ fn connections_that_nobody_uses_are_looked_after_while_the_database_fails() {
     wait_until("they are looked after", || bench.courier.swept() != before);
     assert!(bench.is_recovering());
     bench.service.finish();
+}
+
+#[test]
+fn a_test_that_was_made_and_not_recorded_is_not_told_as_if_nothing_was_done() {
+    let bench = Bench::new();
+    let made = bench.make().expect("a webhook");
+    bench.break_inserts("deliveries");
+    let (sender, answer) = channel();
+    let test = TestWebhook { asker: bench.asker, webhook: made.id };
+    bench.service.handle().test(test, reply_to(sender)).expect("room");
+    let told = answer.recv_timeout(PATIENCE).expect("an answer").expect_err("it can't be recorded");
+    assert!(matches!(told, DeliveryError::TestNotRecorded), "{told}");
+    bench.service.finish();
+}
+
+/// A loop whose turns the test takes, in a server that ends, so that it does not wait for its database.
+fn with_loop(core: Core, courier: Arc<Courier>, test: impl FnOnce(&mut Loop<'_>, &Shared)) {
+    let (shared, pulse) = (Shared::default(), Pulse::of_one_that_blocks(limits::DELIVERY_STILL_MS));
+    shared.stops.store(true, Ordering::Release);
+    let crew = Crew::start(courier.clone(), 1, 0, Arc::new(|_| ())).expect("a crew");
+    test(&mut Loop::new(&shared, core, crew, courier, &pulse), &shared);
+}
+
+#[test]
+fn reports_that_nobody_knows_any_more_do_not_say_that_the_database_takes_outcomes() {
+    let Parts { core, courier, accounts: _accounts, directory: _directory, .. } = Parts::new();
+    with_loop(core, courier, |running, _| {
+        let rests = [(); 2].map(|()| running.patience.rest_ms());
+        let ticket = Ticket { webhook: WebhookId(7), delivery: 1 };
+        let outcome = Outcome::Answered { status: 200, retry_after: None };
+        running.turn(Vec::new(), vec![Report { number: 99, ticket, outcome, duration: Duration::ZERO }]);
+        assert_eq!(running.patience.rest_ms(), 2 * rests[1]);
+    });
+}
+
+#[test]
+fn a_command_beside_a_clock_that_was_set_back_is_stored_or_refused() {
+    let Parts { mut core, courier, trades, asker, raw, accounts: _accounts, directory: _directory } = Parts::new();
+    let ahead_ms = clock::unix_ms() + 86_400_000;
+    a_webhook(asker).execute(&mut core, ahead_ms).expect("a webhook");
+    core.turn(Vec::new(), ahead_ms).expect("a sound disk");
+    core.commit(ahead_ms).expect("a sound disk");
+    trades.add();
+    // Now the first thing that is written after the core has begun anew fails.
+    raw.execute_batch("CREATE TRIGGER fails BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'it fails'); END")
+        .expect("it can be changed");
+    with_loop(core, courier, |running, shared| {
+        let (sender, answer) = channel();
+        shared.submit(a_webhook(asker), reply_to(sender), 1).expect("room");
+        let (tasks, reports) = shared.take();
+        running.turn(tasks, reports);
+        assert!(answer.recv_timeout(PATIENCE).expect("an answer").is_err());
+    });
+    let stored: i64 = raw.query_row("SELECT count(*) FROM webhooks", (), |row| row.get(0)).expect("a count");
+    assert_eq!(stored, 1, "what was refused is not there");
 }

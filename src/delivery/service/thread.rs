@@ -24,7 +24,7 @@ pub struct Loop<'s> {
     /// What the core had not taken in when it last rested.
     last_news: Option<(u64, u64)>,
     /// With the database.
-    patience: Patience,
+    pub(super) patience: Patience,
     /// The database failed and the core has not recovered: nothing in memory counts, and nothing of it may reach the disk.
     is_lost: bool,
 }
@@ -53,10 +53,16 @@ impl<'s> Loop<'s> {
     }
 
     /// One turn: everything that has come in, its commit, answers, and jobs. Returns whether there is more to do at once.
-    fn turn(&mut self, tasks: Vec<Box<dyn Task>>, reports: Vec<Report>) -> bool {
+    pub(super) fn turn(&mut self, tasks: Vec<Box<dyn Task>>, reports: Vec<Report>) -> bool {
         let now_ms = clock::unix_ms();
-        let (mut failed, had_reports) = (false, !reports.is_empty());
-        let ended = self.core.end_attempts(reports, now_ms);
+        let mut ended = self.core.end_attempts(reports, now_ms);
+        let has_outcomes = !ended.is_empty();
+        // Refused is what was not done: such a turn commits on its way.
+        let mut before = Ok(());
+        if self.core.clock_was_set_back(now_ms) {
+            before = self.core.turn(std::mem::take(&mut ended), now_ms).map(drop);
+        }
+        let mut failed = before.is_err();
         let mut carried = Vec::with_capacity(tasks.len());
         for task in tasks {
             // Each might wait for a lock as long as the first did.
@@ -68,15 +74,16 @@ impl<'s> Loop<'s> {
             failed = done.failed;
             carried.push(done);
         }
-        let outcome = match failed {
-            true => Err(DeliveryError::NotStored),
-            false => self.core.turn(ended, now_ms).and_then(|more| self.core.commit(now_ms).map(|()| more)),
+        let outcome = match before {
+            Err(error) => Err(error),
+            Ok(()) if failed => Err(DeliveryError::NotStored),
+            Ok(()) => self.core.turn(ended, now_ms).and_then(|more| self.core.commit(now_ms).map(|()| more)),
         };
         let committed = outcome.is_ok();
         carried.into_iter().for_each(|carried| (carried.answer)(committed));
         match outcome.and_then(|more| self.send_jobs(now_ms).map(|()| more || self.core.is_changed())) {
             Ok(more) => {
-                self.patience.committed(had_reports);
+                self.patience.committed(has_outcomes);
                 more
             }
             Err(error) => {
@@ -114,7 +121,7 @@ impl<'s> Loop<'s> {
                 }
                 thread::park_timeout(Duration::from_millis(limits::DELIVERY_LOOK_AGAIN_MS));
             }
-            match self.core.recover() {
+            match self.core.recover(clock::unix_ms()) {
                 Ok(()) => break,
                 Err(error) => tracing::debug!(%error, "the webhooks' database fails still"),
             }

@@ -34,10 +34,11 @@ impl Store {
         Ok(records)
     }
 
-    /// Deletes up to `rows_max` finished deliveries made before `before_ms`; how many there were.
+    /// Deletes up to `rows_max` finished deliveries made before `before_ms`; how many there were. Those that were made after `now_ms`,
+    /// by a clock that was ahead, stand in nobody's way.
     ///
     /// It looks at no more than `rows_max`, and the next call goes on behind them: what waits may be old, and much.
-    pub fn prune_old(&mut self, before_ms: u64, rows_max: usize) -> Result<usize, DeliveryError> {
+    pub fn prune_old(&mut self, before_ms: u64, now_ms: u64, rows_max: usize) -> Result<usize, DeliveryError> {
         let mut old = Vec::new();
         let mut looked_at = 0;
         {
@@ -47,12 +48,12 @@ impl Store {
             let mut rows = select.query((self.pruned_to, Number(rows_max as u64)))?;
             while let Some(row) = rows.next()? {
                 let (delivery, created, finished): (i64, Number, bool) = row.try_into()?;
-                if created.0 >= before_ms {
+                if (before_ms..=now_ms).contains(&created.0) {
                     break;
                 }
                 looked_at += 1;
                 self.pruned_to = delivery;
-                if finished {
+                if finished && created.0 < before_ms {
                     old.push(delivery);
                 }
             }
@@ -185,11 +186,21 @@ mod tests {
         let old = NewDelivery { created_ms: 0, ..delivery(OTHER, Some(1)) };
         fixture.store.insert_delivery(&old).expect("insert");
         finished(&mut fixture, W, 1..=10);
-        assert_eq!(fixture.store.prune_old(1, 99).expect("prune"), 0);
-        assert_eq!(fixture.store.prune_old(5, 99).expect("prune"), 4);
+        assert_eq!(fixture.store.prune_old(1, 5_000, 99).expect("prune"), 0);
+        assert_eq!(fixture.store.prune_old(5, 5_000, 99).expect("prune"), 4);
         assert_eq!(seqs(&fixture, W), [10, 9, 8, 7, 6, 5]);
-        assert_eq!(fixture.store.prune_old(99, 99).expect("prune"), 6);
+        assert_eq!(fixture.store.prune_old(99, 5_000, 99).expect("prune"), 6);
         assert_eq!(fixture.states(OTHER), [(Pending, Some(1))]);
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_made_keeps_no_old_ones() {
+        let mut fixture = Fixture::new();
+        finished(&mut fixture, W, 900..=901);
+        finished(&mut fixture, W, 1..=4);
+        assert_eq!(fixture.store.prune_old(3, 100, 99).expect("prune"), 2);
+        assert_eq!(seqs(&fixture, W), [4, 3, 901, 900], "they wait for their time");
+        assert_eq!(fixture.store.prune_old(901, 1_000, 99).expect("prune"), 1);
     }
 
     #[test]
@@ -202,11 +213,11 @@ mod tests {
             })
             .collect();
         finished(&mut fixture, W, 7..=9);
-        let looks: Vec<usize> = (0..4).map(|_| fixture.store.prune_old(99, 3).expect("prune")).collect();
+        let looks: Vec<usize> = (0..4).map(|_| fixture.store.prune_old(99, 5_000, 3).expect("prune")).collect();
         assert_eq!(looks, [0, 0, 3, 0], "what waits stands in front");
         // It begins again in the end: what waited then may have finished since.
         fixture.store.attempted(waits[0], &attempt(1, 200), Next::Delivered).expect("attempted");
-        assert_eq!(fixture.store.prune_old(99, 3).expect("prune"), 1);
+        assert_eq!(fixture.store.prune_old(99, 5_000, 3).expect("prune"), 1);
     }
 
     #[test]

@@ -83,7 +83,9 @@ const MIGRATIONS: &[&str] = &[
      CREATE TABLE salts (
          from_seq INTEGER PRIMARY KEY,
          salt BLOB NOT NULL CHECK (length(salt) = 16)
-     ) STRICT;",
+     ) STRICT;
+     -- Nobody noted until now whether secrets in the clear may be left of webhooks that were deleted.
+     UPDATE server SET unsealed_left = 1;",
 ];
 
 #[cfg(test)]

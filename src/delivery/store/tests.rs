@@ -254,6 +254,26 @@ fn a_master_key_seals_what_was_in_the_clear_and_leaves_no_trace_of_it() {
 }
 
 #[test]
+fn a_master_key_leaves_no_trace_of_the_clear_secrets_of_webhooks_that_are_gone() {
+    let mut fixture = Fixture::new();
+    for id in [W, OTHER] {
+        fixture.store.delete_webhook(id).expect("delete");
+        fixture.store.forget(id, 99).expect("forget");
+    }
+    fixture.store.commit().expect("commit");
+    let data_dir = fixture.data_dir().to_owned();
+    fixture.store.connection.close().expect("close");
+    let clear = secret(1);
+    assert!(found(&data_dir, clear.expose().as_bytes()), "the search finds nothing");
+    drop(Store::open(&data_dir, None).expect("open"));
+    assert!(found(&data_dir, clear.expose().as_bytes()), "without a master key there is nothing to hide");
+    let sealed = Store::open(&data_dir, sealer(1)).expect("seal");
+    assert!(!found(&data_dir, clear.expose().as_bytes()));
+    let left = "SELECT unsealed_left FROM server";
+    assert!(!sealed.connection.query_row(left, (), |row| row.get::<_, bool>(0)).expect(left), "once is enough");
+}
+
+#[test]
 fn sealed_secrets_need_the_master_key_that_sealed_them() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let open = |sealer| Store::open(dir.path(), sealer);

@@ -73,6 +73,11 @@ impl Store {
             ":replay_end": webhook.replay.map(|(_, end)| Number(end)),
         })?;
         self.change()?.prepare_cached("DELETE FROM previous_secrets WHERE webhook = ?1")?.execute([webhook.id])?;
+        if self.sealer.is_none() {
+            // It stays in unused parts of the files for longer than its webhook is there.
+            let sql = "UPDATE server SET unsealed_left = 1 WHERE NOT unsealed_left";
+            self.change()?.prepare_cached(sql)?.execute(())?;
+        }
         for (age, (secret, until_ms)) in (0u32..).zip(previous) {
             let sql = "INSERT INTO previous_secrets (webhook, age, secret, until_ms) VALUES (?1, ?2, ?3, ?4)";
             let stored = self.stored(webhook.id, secret)?;
@@ -104,13 +109,12 @@ impl Store {
             for webhook in self.webhooks()? {
                 self.update_webhook(&webhook)?;
             }
-            self.change()?.execute("UPDATE server SET unsealed_left = 1", ())?;
             self.commit()?;
         } else {
             self.webhooks()?;
         }
         let left: bool = self.connection.query_row("SELECT unsealed_left FROM server", (), |row| row.get(0))?;
-        if left {
+        if left && self.sealer.is_some() {
             // Overwritten rows stay in the log, and moved ones in unused parts of pages: all is written anew.
             self.connection.execute_batch("VACUUM")?;
             self.truncate_log()?;

@@ -2,6 +2,7 @@
 
 use super::rig::{Rig, START_MS};
 use crate::delivery::attempt::Outcome;
+use crate::delivery::command::RegenerateSecret;
 use crate::delivery::{DeliveryState, WebhookOptions};
 use crate::limits;
 
@@ -74,4 +75,24 @@ fn a_due_time_within_the_longest_wait_is_left_alone() {
     rig.restart();
     rig.run();
     assert_eq!(due(&rig), before);
+}
+
+#[test]
+fn a_secret_that_was_to_sign_for_years_signs_for_its_grace_once_the_clock_is_right() {
+    let mut rig = Rig::new();
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    rig.now_ms = START_MS + YEARS_MS;
+    rig.command(RegenerateSecret { asker: alice, webhook }).expect("a new one");
+    let grace_ms = rig.options.secret_grace_seconds * 1_000;
+    let ends_ms = |rig: &mut Rig| rig.get(alice, webhook).secrets.previous[0].1;
+    assert_eq!(ends_ms(&mut rig), START_MS + YEARS_MS + grace_ms);
+    rig.now_ms = START_MS;
+    rig.restart();
+    rig.run();
+    assert_eq!(ends_ms(&mut rig), START_MS + grace_ms);
+    rig.pass(1_000);
+    rig.restart();
+    rig.run();
+    assert_eq!(ends_ms(&mut rig), START_MS + grace_ms, "another start does not make it longer");
 }

@@ -314,7 +314,7 @@ fn a_database_that_fails_costs_no_worker_and_no_delivery() {
         // As its recovery begins; else it would lock out the mending.
         rig.core.store.roll_back();
         raw.execute_batch("DROP TRIGGER fails").expect("mended");
-        rig.core.recover().expect("it can be used again");
+        rig.core.recover(rig.now_ms).expect("it can be used again");
         rig.run();
     }
     while !rig.jobs.is_empty() {
@@ -366,4 +366,50 @@ fn a_clock_that_is_set_back_while_a_lane_is_full_hides_no_delivery() {
     }
     let states = rig.states(alice, webhook);
     assert!(states.iter().all(|(_, state)| *state == DeliveryState::Delivered), "{states:?}");
+}
+
+#[test]
+fn a_retry_that_comes_due_while_its_lane_was_full_is_made_and_what_is_new_goes_on() {
+    let mut rig = Rig::with(WebhookOptions { concurrency: 1, ..WebhookOptions::default() });
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    // As many wait in the database as fill the half of the lane that is free when they are fetched.
+    let events = 3 * limits::LANE_QUEUE_MAX as u64 / 2;
+    for _ in 0..events {
+        rig.publish("trade.open", "w");
+    }
+    rig.run();
+    rig.answer(500);
+    while !rig.jobs.is_empty() {
+        rig.answer(200);
+    }
+    rig.pass(30_000);
+    assert_eq!(rig.jobs.len(), 1, "the retry");
+    assert_eq!(rig.answer(200).attempt, 2);
+    let new = rig.publish("trade.open", "w");
+    rig.run();
+    rig.answer(200);
+    let states = rig.states(alice, webhook);
+    assert_eq!(states.len() as u64, new);
+    assert!(states.iter().all(|(_, state)| *state == DeliveryState::Delivered));
+}
+
+#[test]
+fn what_was_due_when_its_lane_was_full_comes_also_where_the_clock_was_set_back_a_little() {
+    let mut rig = Rig::with(WebhookOptions { concurrency: 1, ..WebhookOptions::default() });
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    for _ in 0..2 * limits::LANE_QUEUE_MAX {
+        rig.publish("trade.open", "w");
+    }
+    rig.run();
+    rig.now_ms -= 1_000;
+    while !rig.jobs.is_empty() {
+        rig.answer(200);
+    }
+    rig.pass(1_000);
+    while !rig.jobs.is_empty() {
+        rig.answer(200);
+    }
+    assert!(rig.states(alice, webhook).iter().all(|(_, state)| *state == DeliveryState::Delivered));
 }

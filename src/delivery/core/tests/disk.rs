@@ -18,11 +18,11 @@ fn a_database_that_can_be_read_but_not_written_is_not_gone_on_with() {
     raw.execute_batch(full).expect("it can be changed");
     for _ in 0..3 {
         // Else what is under way would be sent once more, each time.
-        assert!(rig.core.recover().is_err());
+        assert!(rig.core.recover(rig.now_ms).is_err());
     }
     rig.core.store.roll_back();
     raw.execute_batch("DROP TRIGGER full").expect("mended");
-    rig.core.recover().expect("there is room again");
+    rig.core.recover(rig.now_ms).expect("there is room again");
     rig.jobs.clear();
     rig.run();
     assert_eq!(rig.answer(200).attempt, 1);

@@ -95,3 +95,56 @@ fn a_replay_that_comes_to_what_can_not_be_read_tells_where_it_ended() {
     assert_eq!(notices(&rig.history(alice, webhook)), [told]);
     assert_eq!(rig.get(alice, webhook).replay, None);
 }
+
+#[test]
+fn that_a_journal_was_brought_back_is_known_also_after_a_crash_right_after_the_start() {
+    let mut rig = Rig::new();
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    let deliver = |rig: &mut Rig| {
+        for _ in 0..3 {
+            rig.publish("trade.open", "w");
+        }
+        rig.run();
+        [(); 3].map(|()| rig.answer(200).delivery_id)
+    };
+    let before = deliver(&mut rig);
+    rig.bring_back_journal(1);
+    rig.restart();
+    // Their numbers are given out again, and the core has not had a turn.
+    for _ in 0..3 {
+        rig.publish("trade.open", "w");
+    }
+    rig.restart();
+    rig.run();
+    let mut after = Vec::new();
+    while !rig.jobs.is_empty() {
+        after.push(rig.answer(200).delivery_id);
+    }
+    assert!(after.len() == 3 && after.iter().all(|id| !before.contains(id)), "{after:?}");
+    assert!(notices(&rig.history(alice, webhook))[0].contains("events 1 to 3"));
+}
+
+#[test]
+fn whoever_may_have_wanted_events_that_retention_took_is_told_their_numbers() {
+    let mut rig = Rig::new();
+    let alice = rig.account("alice", &["w"]);
+    let webhook = rig.webhook(alice, "hook");
+    for _ in 0..4 {
+        rig.publish("trade.open", "w");
+    }
+    rig.retain_from(4);
+    rig.run();
+    let told = "events 1 to 3 were dropped by the journal's retention before they could be delivered";
+    assert_eq!(notices(&rig.history(alice, webhook)), [told]);
+    assert_eq!(rig.states(alice, webhook), [(4, DeliveryState::Pending)]);
+    // A replay that had begun.
+    rig.retain_from(0);
+    let later = rig.webhook(alice, "later");
+    rig.command(ReplayWebhook { asker: alice, webhook: later, since: 0 }).expect("a replay");
+    rig.retain_from(4);
+    rig.run();
+    assert_eq!(notices(&rig.history(alice, later)), [told]);
+    assert_eq!(rig.states(alice, later), [(4, DeliveryState::Pending)]);
+    assert_eq!(notices(&rig.history(alice, webhook)), [told], "it is told once");
+}

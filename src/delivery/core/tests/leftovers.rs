@@ -156,3 +156,31 @@ fn histories_that_have_not_grown_are_not_looked_at() {
     rig.pass(limits::PRUNE_EVERY_MS);
     assert!(rig.core.surplus.is_empty() && rig.core.webhooks[&webhooks[7]].finished == 0);
 }
+
+#[test]
+fn many_leftovers_of_one_hold_up_no_other() {
+    let (mut rig, alice, webhook) = filled();
+    let bob = rig.account("bob", &["w"]);
+    let other = rig.webhook(bob, "other");
+    rig.publish("trade.open", "w");
+    rig.run();
+    set_active(&mut rig, alice, webhook, false);
+    set_active(&mut rig, bob, other, false);
+    rig.turn();
+    assert!(rig.core.webhooks[&other].is_dropping);
+    rig.turn();
+    assert!(!rig.core.webhooks[&other].is_dropping && rig.core.webhooks[&webhook].is_dropping);
+}
+
+#[test]
+fn what_is_left_of_deleted_webhooks_comes_last() {
+    let (mut rig, alice, webhook) = filled();
+    let other = rig.webhook(alice, "other");
+    rig.publish("trade.open", "w");
+    rig.run();
+    rig.command(DeleteWebhook { asker: alice, webhook }).expect("deleted");
+    set_active(&mut rig, alice, other, false);
+    rig.turn();
+    assert!(!rig.core.webhooks[&other].is_dropping);
+    assert!(count(&rig, "deliveries") > 0);
+}

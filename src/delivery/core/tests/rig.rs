@@ -15,6 +15,7 @@ use crate::delivery::{DeliveryError, DeliveryRecord, DeliveryState, EventKind, W
 use crate::hub::{EncodedBatch, Origin};
 use crate::journal::fixture::event;
 use crate::journal::{Chunk, Damage, Gap, GapReason, Part, ReadError};
+use crate::limits;
 
 /// A journal that never loses anything unless it is told to.
 #[derive(Clone, Default)]
@@ -65,6 +66,8 @@ pub struct Rig {
     pub accounts: AccountsService,
     pub fixture: Fixture,
     pub options: WebhookOptions,
+    /// Deliveries that a lane's queue holds.
+    queue_max: usize,
     directory: tempfile::TempDir,
     /// Jobs that the test has not reported on.
     pub jobs: Vec<Job>,
@@ -79,18 +82,29 @@ impl Rig {
     }
 
     pub fn with(options: WebhookOptions) -> Self {
+        Self::with_queues(options, limits::LANE_QUEUE_MAX)
+    }
+
+    pub fn with_queues(options: WebhookOptions, queue_max: usize) -> Self {
         let fixture = Fixture::new();
         let accounts = AccountsService::start(fixture.second_store(), Hooks::none()).expect("accounts");
         let directory = tempfile::tempdir().expect("a directory");
         let journal = TestJournal::default();
-        let core = open(directory.path(), &options, &journal, &accounts);
-        Self { core, journal, now_ms: START_MS, accounts, fixture, options, directory, jobs: Vec::new() }
+        let store = Store::open(directory.path(), None).expect("a database");
+        let events = Box::new(journal.clone());
+        let known = accounts.directory().clone();
+        let core = Core::open_with_queues(store, options.clone(), events, known, queue_max, START_MS).expect("a core");
+        Self { core, journal, now_ms: START_MS, accounts, fixture, options, queue_max, directory, jobs: Vec::new() }
     }
 
     /// What a `kill -9` leaves: what was committed, and nothing else.
     pub fn restart(&mut self) {
         self.jobs.clear();
-        self.core = open(self.directory.path(), &self.options, &self.journal, &self.accounts);
+        self.core.abandon();
+        let store = Store::open(self.directory.path(), None).expect("a database");
+        let (options, events) = (self.options.clone(), Box::new(self.journal.clone()));
+        let known = self.accounts.directory().clone();
+        self.core = Core::open_with_queues(store, options, events, known, self.queue_max, self.now_ms).expect("a core");
     }
 
     /// An elite account that watches these, and its key.
@@ -251,14 +265,4 @@ impl Rig {
         let found = keys.iter().find(|record| record.number == key).expect("its record");
         self.ask(crate::accounts::RevokeKey { account: found.account, key: found.id });
     }
-}
-
-fn open(
-    directory: &std::path::Path,
-    options: &WebhookOptions,
-    journal: &TestJournal,
-    accounts: &AccountsService,
-) -> Core {
-    let store = Store::open(directory, None).expect("a database");
-    Core::open(store, options.clone(), Box::new(journal.clone()), accounts.directory().clone()).expect("a core")
 }

@@ -28,7 +28,8 @@ fn storm(seed: u64) {
         disable_failures: 0,
         ..WebhookOptions::default()
     };
-    let mut rig = Rig::with(options);
+    // Small ones, so that much waits in the database alone.
+    let mut rig = Rig::with_queues(options, [2, 4, 8, 256][random.usize(..4)]);
     let alice = rig.account("alice", &["w"]);
     let webhooks: Vec<WebhookId> = (0..4).map(|number| rig.webhook(alice, &number.to_string())).collect();
     // How likely each endpoint is to answer with a success, in percent.
@@ -65,7 +66,7 @@ fn storm(seed: u64) {
             }
             35..75 if !rig.jobs.is_empty() => end_one(&mut rig, &mut random),
             75..77 => rig.restart(),
-            77..79 => rig.core.recover().expect("a sound disk"),
+            77..79 => rig.core.recover(rig.now_ms).expect("a sound disk"),
             79..80 => rig.now_ms -= [random.u64(..5_000), 600_000][random.usize(..2)],
             _ => rig.pass(random.u64(..700)),
         }

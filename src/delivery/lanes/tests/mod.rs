@@ -16,6 +16,7 @@ const T: u64 = 1_700_000_000_000;
 
 fn options() -> LaneOptions {
     LaneOptions {
+        queue_max: limits::LANE_QUEUE_MAX,
         concurrency: 4,
         rate_per_second: 0,
         rate_burst: 1,

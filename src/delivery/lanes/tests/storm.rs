@@ -27,6 +27,7 @@ impl Storm {
         let mut rng = Rng::with_seed(seed);
         let is_flood = rng.bool();
         let options = LaneOptions {
+            queue_max: limits::LANE_QUEUE_MAX,
             concurrency: if is_flood { 4 } else { rng.u32(1..5) },
             rate_per_second: if is_flood { 0 } else { rng.choice([0, 0, 1, 3, 7, 200]).expect("one") },
             rate_burst: rng.u32(1..4),
