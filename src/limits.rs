@@ -842,8 +842,8 @@ pub const NAMES_CACHED_MAX: usize = 10_000;
 /// each use all the same.
 pub const NAME_KEPT_MS: u64 = 600_000;
 
-/// How long a look-up is waited for that can be done without. A resolver that takes longer has the answer ready at the next one; and
-/// with more, an endpoint would no longer count as prompt.
+/// How long a look-up is waited for that can be done without. A resolver that takes longer has the answer ready for the next one, and
+/// with more an endpoint would no longer count as prompt.
 pub const NAME_REFRESH_MS: u64 = 500;
 const _: () = assert!(NAME_REFRESH_MS < PROMPT_MS_MAX);
 

@@ -31,7 +31,8 @@ export class Running {
     const stdio = [pasted ? 'pipe' : 'ignore', 'pipe', 'pipe']
     this.child = spawn(words[0], words.slice(1), { stdio, cwd, detached: pasted, env: { ...process.env, ...env } })
     this.pasted = pasted
-    this.exit = new Promise((done) => this.child.on('exit', (code) => done(code)))
+    // Not at `exit`: what it said last may be on its way still.
+    this.exit = new Promise((done) => this.child.on('close', (code) => done(code)))
     this.errors = ''
     for (const name of ['stdout', 'stderr']) {
       createInterface({ input: this.child[name] }).on('line', (line) => {

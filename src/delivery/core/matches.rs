@@ -58,7 +58,8 @@ impl Core {
         Ok(self.position < kept && self.position > from)
     }
 
-    /// The numbers of a crash were never acknowledged: nobody misses them.
+    /// The numbers of a crash were never acknowledged, but for those that `journal repair` cut: that told its operator which. Notices
+    /// of each crash's numbers that were only leased would tell owners of losses that there were none.
     fn tell_all_of_gap(&mut self, gap: &Gap, kept: u64, now_ms: u64) -> Result<(), DeliveryError> {
         let (from, to) = (self.position.max(gap.from), gap.to.min(kept - 1));
         if gap.reason != GapReason::Retention || from > to {

@@ -8,6 +8,7 @@
 //! * What the server lacks itself, be it a thread or one of these places, is told apart from what is wrong with a name.
 //! * A name is looked up by one thread at a time. Others who ask for it meanwhile wait for the same answer, so that a name that hangs
 //!   holds one thread and no more. It counts for the account that asked first.
+//! * An answer that comes when nobody waits for it any more is kept for a moment: the next who asks has it at once.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,24 +17,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::accounts::AccountId;
-use crate::limits::{NAME_LOOKUPS_LAST, NAME_LOOKUPS_MAX, NAME_LOOKUPS_PER_ACCOUNT_MAX};
+use crate::limits::{NAME_CACHED_MS, NAME_LOOKUPS_LAST, NAME_LOOKUPS_MAX, NAME_LOOKUPS_PER_ACCOUNT_MAX};
 
 /// `ask` blocks for as long as it takes.
 pub struct Lookups<Ask> {
     ask: Ask,
-    under_way: Mutex<UnderWay>,
+    state: Mutex<State>,
     one_ended: Condvar,
 }
 
-type UnderWay = BTreeMap<Box<str>, LookUp>;
+struct State {
+    under_way: BTreeMap<Box<str>, LookUp>,
+    /// What came too late for all who asked, and when.
+    late: BTreeMap<Box<str>, (Instant, Found)>,
+}
 
 struct LookUp {
     account: AccountId,
     answer: Arc<Answer>,
 }
 
+type Found = Result<Vec<IpAddr>, LookUpError>;
+
 /// Empty until it is there.
-type Answer = OnceLock<Result<Vec<IpAddr>, LookUpError>>;
+type Answer = OnceLock<Found>;
 
 /// Why a look-up brought no addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,26 +59,35 @@ where
     Ask: Fn(&str) -> Result<Vec<IpAddr>, LookUpError> + Send + Sync + 'static,
 {
     pub const fn new(ask: Ask) -> Self {
-        Self { ask, under_way: Mutex::new(BTreeMap::new()), one_ended: Condvar::new() }
+        let state = State { under_way: BTreeMap::new(), late: BTreeMap::new() };
+        Self { ask, state: Mutex::new(state), one_ended: Condvar::new() }
     }
 
-    /// [`LookUpError::TimedOut`] where the answer does not come in time; [`LookUpError::Lack`] where nobody could be asked until then.
-    pub fn look_up(
-        &'static self,
-        account: AccountId,
-        name: &str,
-        patience: Duration,
-    ) -> Result<Vec<IpAddr>, LookUpError> {
+    /// [`LookUpError::TimedOut`] where the answer does not come in time; [`LookUpError::Lack`] where others' names kept this one from
+    /// being asked for until then, or nearly so.
+    pub fn look_up(&'static self, account: AccountId, name: &str, patience: Duration) -> Found {
+        let start = Instant::now();
         // None: whoever asks waits for as long as it takes.
-        let deadline = Instant::now().checked_add(patience);
-        let mut under_way = self.under_way.lock().expect("no holder panics");
+        let deadline = start.checked_add(patience);
+        let mut state = self.state.lock().expect("no holder panics");
+        if let Some((at, found)) = state.late.remove(name)
+            && at.elapsed() < Duration::from_millis(NAME_CACHED_MS)
+        {
+            return found;
+        }
         let mut joined = None;
+        let mut waited = None;
         loop {
             if joined.is_none() {
-                joined = match under_way.get(name) {
+                joined = match state.under_way.get(name) {
                     Some(look_up) => Some(look_up.answer.clone()),
-                    None if has_room(&under_way, account) => Some(self.begin(account, name, &mut under_way)?),
+                    None if state.has_room(account) => Some(self.begin(account, name, &mut state)?),
                     None => None,
+                };
+                // Once it had to wait for a place.
+                waited = match joined {
+                    None => Some(Duration::ZERO),
+                    Some(_) => waited.map(|_| start.elapsed()),
                 };
             }
             if let Some(answer) = joined.as_ref().and_then(|answer| answer.get()) {
@@ -79,43 +95,64 @@ where
             }
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                return Err(match joined {
-                    Some(_) => LookUpError::TimedOut,
-                    None => LookUpError::Lack("too many names are being looked up that do not answer".to_owned()),
+                // Whose own names take all that it may have, has nobody else to thank for that.
+                let is_own = joined.is_none() && state.own(account) >= NAME_LOOKUPS_PER_ACCOUNT_MAX;
+                let had_time = joined.is_some() && waited.is_none_or(|waited| waited <= patience / 2);
+                return Err(match is_own || had_time {
+                    true => LookUpError::TimedOut,
+                    false => LookUpError::Lack("too many names are being looked up that do not answer".to_owned()),
                 });
             }
-            under_way = self.one_ended.wait_timeout(under_way, left).expect("no holder panics").0;
+            state = self.one_ended.wait_timeout(state, left).expect("no holder panics").0;
         }
     }
 
-    fn begin(
-        &'static self,
-        account: AccountId,
-        name: &str,
-        under_way: &mut UnderWay,
-    ) -> Result<Arc<Answer>, LookUpError> {
+    fn begin(&'static self, account: AccountId, name: &str, state: &mut State) -> Result<Arc<Answer>, LookUpError> {
         let name: Box<str> = name.into();
         let answer = Arc::new(Answer::new());
         let (asked, answered) = (name.clone(), answer.clone());
         // Named for whoever looks at the threads of a server whose names hang.
         let run = move || {
-            let _ = answered.set((self.ask)(&asked));
-            self.under_way.lock().expect("no holder panics").remove(&asked);
+            let found = (self.ask)(&asked);
+            let mut state = self.state.lock().expect("no holder panics");
+            let _ = answered.set(found.clone());
+            state.under_way.remove(&asked);
+            // All others who have it wait for it.
+            if Arc::strong_count(&answered) == 1 {
+                state.keep_late(asked, found);
+            }
+            drop(state);
             self.one_ended.notify_all();
         };
         let lack = |error| LookUpError::Lack(format!("no thread: {error}"));
         thread::Builder::new().name("name-look-up".into()).spawn(run).map_err(lack)?;
-        under_way.insert(name, LookUp { account, answer: answer.clone() });
+        state.under_way.insert(name, LookUp { account, answer: answer.clone() });
         Ok(answer)
     }
 }
 
-/// Counted where they are, so that nothing has to be given back: there are no more than [`NAME_LOOKUPS_MAX`]. The last ones are for
-/// accounts that have none yet.
-fn has_room(under_way: &UnderWay, account: AccountId) -> bool {
-    let own = under_way.values().filter(|look_up| look_up.account == account).count();
-    let max = NAME_LOOKUPS_MAX - if own == 0 { 0 } else { NAME_LOOKUPS_LAST };
-    under_way.len() < max && own < NAME_LOOKUPS_PER_ACCOUNT_MAX
+impl State {
+    /// Counted where they are, so that nothing has to be given back: there are no more than [`NAME_LOOKUPS_MAX`].
+    fn own(&self, account: AccountId) -> usize {
+        self.under_way.values().filter(|look_up| look_up.account == account).count()
+    }
+
+    /// The last ones are for accounts that have none yet.
+    fn has_room(&self, account: AccountId) -> bool {
+        let own = self.own(account);
+        let max = NAME_LOOKUPS_MAX - if own == 0 { 0 } else { NAME_LOOKUPS_LAST };
+        self.under_way.len() < max && own < NAME_LOOKUPS_PER_ACCOUNT_MAX
+    }
+
+    /// As many as there may be look-ups.
+    fn keep_late(&mut self, name: Box<str>, found: Found) {
+        if self.late.len() >= NAME_LOOKUPS_MAX {
+            self.late.retain(|_, (at, _)| at.elapsed() < Duration::from_millis(NAME_CACHED_MS));
+        }
+        if self.late.len() < NAME_LOOKUPS_MAX {
+            self.late.insert(name, (Instant::now(), found));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -203,13 +240,46 @@ mod tests {
         assert!(gate.asked.load(Ordering::SeqCst) <= 5);
     }
 
+    #[test]
+    fn an_answer_that_came_too_late_is_there_for_the_next_who_asks_once() {
+        let (lookups, gate) = gated();
+        assert!(timed_out(lookups.look_up(ONE, "hang", NONE)));
+        gate.open();
+        while lookups.state.lock().expect("no panic").late.is_empty() {
+            thread::yield_now();
+        }
+        assert!(lookups.look_up(OTHER, "hang", NONE).is_ok());
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 1, "nobody was asked again");
+        lookups.look_up(OTHER, "hang", LONG).expect("an answer");
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn whoever_has_waited_for_others_names_is_not_told_that_theirs_does_not_answer() {
+        let (lookups, gate) = gated();
+        let begun: usize = (0..2 * NAME_LOOKUPS_MAX as u64).map(|account| fill(lookups, AccountId(account))).sum();
+        assert_eq!(begun, NAME_LOOKUPS_MAX);
+        thread::scope(|scope| {
+            let patience = Duration::from_millis(400);
+            let waiting = scope.spawn(move || lookups.look_up(AccountId(u64::MAX), "hang-too", patience));
+            // One place comes free when most of that is over, and the name takes it.
+            thread::sleep(Duration::from_millis(300));
+            let first = lookups.state.lock().expect("no panic").under_way.pop_first();
+            lookups.one_ended.notify_all();
+            assert!(first.is_some() && lacked(waiting.join().expect("no panic")));
+        });
+        gate.open();
+    }
+
     /// Has an account ask for names that hang, for as long as each still gets a thread.
     fn fill(lookups: &'static Lookups<Ask>, account: AccountId) -> usize {
         let begun = |number: usize| {
-            let before = lookups.under_way.lock().expect("no panic").len();
+            let before = lookups.state.lock().expect("no panic").under_way.len();
             let answer = lookups.look_up(account, &format!("hang-{}-{number}", account.0), NONE);
-            let begun = lookups.under_way.lock().expect("no panic").len() > before;
-            assert!(if begun { timed_out(answer) } else { lacked(answer) }, "without a place nobody was asked");
+            let begun = lookups.state.lock().expect("no panic").under_way.len() > before;
+            // Without a place nobody was asked; whose own names have taken the places, is told as if it had been.
+            let own = lookups.state.lock().expect("no panic").own(account);
+            assert!(if begun || own == NAME_LOOKUPS_PER_ACCOUNT_MAX { timed_out(answer) } else { lacked(answer) });
             begun
         };
         (0..2 * NAME_LOOKUPS_MAX).take_while(|number| begun(*number)).count()
@@ -235,7 +305,7 @@ mod tests {
     fn one_account_s_names_that_hang_leave_threads_to_the_others_and_its_next_waits_for_one_of_its_own() {
         let (lookups, gate) = gated();
         assert_eq!(fill(lookups, ONE), NAME_LOOKUPS_PER_ACCOUNT_MAX);
-        assert!(lacked(lookups.look_up(ONE, "somewhere", NONE)));
+        assert!(timed_out(lookups.look_up(ONE, "somewhere", NONE)), "its own names are in its way");
         assert!(lookups.look_up(OTHER, "somewhere", LONG).is_ok());
         thread::scope(|scope| {
             let waiting = scope.spawn(|| lookups.look_up(ONE, "somewhere", LONG));

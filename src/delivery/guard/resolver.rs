@@ -173,7 +173,7 @@ impl GuardedResolver {
             Err(failure) => failure,
         };
         if let LookUpError::Lack(reason) = &failure {
-            tracing::warn!(name, reason, "a webhook's name could not be looked up, for a lack of the server's own");
+            tracing::debug!(name, reason, "a webhook's name could not be looked up, for a lack of the server's own");
         }
         // No failure is remembered: whoever mends a name wants it to work at the next attempt.
         if let LookUpError::Absent(reason) = failure {

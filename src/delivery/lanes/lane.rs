@@ -135,7 +135,11 @@ impl Lane {
     }
 
     /// An attempt was not made after all.
-    pub fn withdraw(&mut self, attempt: u64) {
+    pub fn withdraw(&mut self, attempt: u64, was_overdue: bool) {
+        // What holds a worker for so long, and again and again, has no place among those that do not.
+        if was_overdue {
+            self.prompt_in_a_row = 0;
+        }
         self.bucket.give_back();
         self.breaker.withdraw(attempt);
     }

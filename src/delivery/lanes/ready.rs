@@ -146,12 +146,13 @@ impl Lanes {
         }
     }
 
-    /// What [`Self::next`] gave can't be sent: its worker and its token are free again, and nothing is learnt of the endpoint.
+    /// What [`Self::next`] gave can't be sent: its worker and its token are free again, and nothing is learnt of the endpoint
+    /// but that it was not prompt, where that has taken too long.
     pub fn withdraw(&mut self, ticket: Ticket) {
         if let Some(attempt) = self.under_way.end(ticket) {
             self.change(attempt.lane, |lane| {
                 lane.end(attempt.is_overdue);
-                lane.withdraw(attempt.number);
+                lane.withdraw(attempt.number, attempt.is_overdue);
             });
         }
     }

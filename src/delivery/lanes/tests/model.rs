@@ -238,8 +238,11 @@ impl Model {
 
     pub fn withdraw(&mut self, ticket: Ticket) {
         let Some(attempt) = self.end(ticket) else { return };
-        let full = self.tokens_max();
+        let (full, now) = (self.tokens_max(), self.now);
         let life = &mut self.lives[attempt.life];
+        if now - attempt.begun > limits::PROMPT_MS_MAX {
+            life.prompt_in_a_row = 0;
+        }
         life.tokens.0 = (life.tokens.0 + 1_000).min(full);
         if life.probe == Some(attempt.number) {
             life.probe = None;
