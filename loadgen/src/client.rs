@@ -76,8 +76,19 @@ pub struct ClientOptions {
     /// How long to spin without a completion before sleeping.
     pub linger: Duration,
     pub clock: Clock,
-    /// Whether the thread should go before others: for the few sockets that measure while many others work.
-    pub punctual: bool,
+    pub turn: Turn,
+}
+
+/// Which of several threads on one CPU goes first. What one client thread does must not be felt as the server's lateness by the
+/// sockets of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Like everybody else.
+    Fair,
+    /// Before others, where the user may: the sockets that measure while many others work.
+    First,
+    /// After others: sockets that are not measured.
+    Last,
 }
 
 /// What a client thread leaves: its listeners in the order of the plans, and why sockets ended early (the first few).
@@ -143,8 +154,10 @@ impl<L: Listener> Loop<L> {
         if let Some(cpu) = options.cpu {
             cpu::pin(cpu).map_err(|source| ClientError::Pin { cpu, source })?;
         }
-        if options.punctual {
-            cpu::be_punctual();
+        match options.turn {
+            Turn::Fair => {}
+            Turn::First => cpu::be_punctual(),
+            Turn::Last => cpu::be_patient(),
         }
         let doorbell = Doorbell::new().map_err(|source| ClientError::Socket { source })?;
         let crowds: Result<Vec<Crowd<L>>, ClientError> =
@@ -211,6 +224,7 @@ impl<L: Listener> Loop<L> {
                 // Takes back the rings that were heard; it can't block, for the poll said that there is one.
                 let _ = rustix::io::read(&self.doorbell, &mut [0u8; 8]);
             }
+            self.crowds.iter_mut().for_each(Crowd::has_slept);
         }
         self.crowds.iter_mut().for_each(|crowd| crowd.mute_doorbell(true));
         Ok(())

@@ -26,6 +26,12 @@ pub fn be_punctual() {
     let _ = rustix::process::setpriority_process(None, -10);
 }
 
+/// Lets other threads of the calling thread's CPU go before it.
+pub fn be_patient() {
+    // Anybody may have less.
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
 /// CPU time of the calling thread.
 pub fn thread_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);

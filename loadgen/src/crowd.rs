@@ -49,9 +49,19 @@ struct Lane {
     first: u32,
     /// Sockets whose receive ended and must be armed again, first come first served. Only as many at a time as there
     /// are buffers: arming all 10,000 that a storm left without would serve 64 and fail the rest, again and again.
-    deaf: VecDeque<SlotRef>,
+    deaf: VecDeque<Deaf>,
+    /// When the ring was last looked at.
+    looked_ns: u64,
     /// Sockets that are not to read for now.
     held: AHashMap<u32, Held>,
+}
+
+/// A socket that can't receive until it is armed again.
+#[derive(Clone, Copy, Debug)]
+struct Deaf {
+    at: SlotRef,
+    /// Nothing that it has to read came before this time.
+    since_ns: u64,
 }
 
 /// What a socket that does not read waits for.
@@ -98,6 +108,7 @@ impl<L: Listener> Crowd<L> {
                 ring: setup().map_err(|source| ClientError::Ring { slots, source })?,
                 first,
                 deaf: VecDeque::new(),
+                looked_ns: 0,
                 held: AHashMap::new(),
             });
         }
@@ -107,6 +118,12 @@ impl<L: Listener> Crowd<L> {
 
     pub fn is_connected(&self) -> bool {
         self.opened == self.plan.sockets
+    }
+
+    /// The thread slept, and would have been woken by whatever came.
+    pub fn has_slept(&mut self) {
+        let now_ns = self.clock.now_ns();
+        self.lanes.iter_mut().for_each(|lane| lane.looked_ns = now_ns);
     }
 
     pub fn mute_doorbell(&mut self, muted: bool) {
@@ -137,7 +154,8 @@ impl<L: Listener> Crowd<L> {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
             let rearmed = lane.deaf.len().min(usize::from(RECEIVE_BUFFERS_PER_RING));
-            for at in lane.deaf.drain(..rearmed) {
+            let unread_since_ns = lane.unread_since_ns();
+            for Deaf { at, .. } in lane.deaf.drain(..rearmed) {
                 match lane.held.get_mut(&at.slot) {
                     Some(held) => *held = Held::Unarmed,
                     None => lane.ring.arm_receive(at),
@@ -145,17 +163,19 @@ impl<L: Listener> Crowd<L> {
             }
             handled += rearmed;
             lane.ring.reap(&mut self.completions);
+            let now_ns = self.clock.now_ns();
             if self.completions.is_empty() {
+                lane.looked_ns = now_ns;
                 continue;
             }
-            let now_ns = self.clock.now_ns();
             handled += self.completions.len();
             for completion in self.completions.drain(..) {
                 if completion.operation == Operation::Receive {
                     take_received(lane, completion, &mut self.plan.listener, now_ns, &mut self.notices);
                 }
             }
-            let delivered = self.plan.listener.end_batch(now_ns);
+            lane.looked_ns = now_ns;
+            let delivered = self.plan.listener.end_batch(now_ns, now_ns.saturating_sub(unread_since_ns));
             self.plan.tally.delivered.fetch_add(delivered, Relaxed);
             self.heed_notices()?;
         }
@@ -239,6 +259,11 @@ impl<L: Listener> Crowd<L> {
 }
 
 impl Lane {
+    /// Since when something may have been there that was not read yet.
+    fn unread_since_ns(&self) -> u64 {
+        self.deaf.front().map_or(self.looked_ns, |deaf| deaf.since_ns)
+    }
+
     fn stop_reading(&mut self, slot: u32) {
         self.held.insert(slot, Held::Armed);
         self.ring.cancel(SlotRef::new(slot, 0));
@@ -247,7 +272,7 @@ impl Lane {
     fn read_on(&mut self, slot: u32) {
         // Where the receive has not ended yet, its end has it armed anew.
         if self.held.remove(&slot) == Some(Held::Unarmed) {
-            self.deaf.push_back(SlotRef::new(slot, 0));
+            self.deaf.push_back(Deaf { at: SlotRef::new(slot, 0), since_ns: self.looked_ns });
         }
     }
 
@@ -255,7 +280,7 @@ impl Lane {
     fn hear_again(&mut self, at: SlotRef) {
         match self.held.get_mut(&at.slot) {
             Some(held) => *held = Held::Unarmed,
-            None => self.deaf.push_back(at),
+            None => self.deaf.push_back(Deaf { at, since_ns: self.looked_ns }),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Recorder {
     /// Nanoseconds from the intended publish time, one histogram a round.
     rounds: Vec<Histogram<u64>>,
     over_time: OverTime,
+    /// At most how long timed deliveries had been there when they were read, in nanoseconds.
+    waited: Histogram<u64>,
     events: Vec<Spread>,
     /// Deliveries of the batch at hand by event, and which events have some.
     batch: Vec<u32>,
@@ -46,6 +48,7 @@ impl Recorder {
         Self {
             rounds: (0..schedule.rounds).map(|_| latency_histogram()).collect(),
             over_time: OverTime::new(schedule),
+            waited: latency_histogram(),
             events: vec![NOWHERE; events],
             batch: vec![0; events],
             touched: Vec::new(),
@@ -69,9 +72,10 @@ impl Recorder {
         now_ns.saturating_sub(self.timetable.intended_ns(event))
     }
 
-    /// Enters the batch that came out of the kernel at `now_ns`; returns how many deliveries it had.
-    pub fn end_batch(&mut self, now_ns: u64) -> u64 {
-        let mut total = 0;
+    /// Enters the batch that came out of the kernel at `now_ns`, of which nothing had been there for longer than `waited_ns_max`;
+    /// returns how many deliveries it had.
+    pub fn end_batch(&mut self, now_ns: u64, waited_ns_max: u64) -> u64 {
+        let (mut total, mut timed) = (0, 0);
         for event in self.touched.drain(..) {
             let count = std::mem::take(&mut self.batch[event as usize]);
             let spread = &mut self.events[event as usize];
@@ -85,7 +89,11 @@ impl Recorder {
                 let latency_ns = now_ns.saturating_sub(due).max(1);
                 self.rounds[round].saturating_record_n(latency_ns, u64::from(count));
                 self.over_time.record_n(event, latency_ns, u64::from(count));
+                timed += u64::from(count);
             }
+        }
+        if timed > 0 {
+            self.waited.saturating_record_n(waited_ns_max.max(1), timed);
         }
         total
     }
@@ -96,6 +104,7 @@ impl Recorder {
             mine.add(theirs).expect("histograms of the same bounds");
         }
         self.over_time.merge(&other.over_time);
+        self.waited.add(&other.waited).expect("histograms of the same bounds");
         for (mine, theirs) in self.events.iter_mut().zip(&other.events) {
             mine.sockets += theirs.sockets;
             mine.first_ns = mine.first_ns.min(theirs.first_ns);
@@ -111,6 +120,11 @@ impl Recorder {
     /// All rounds, second by second.
     pub fn over_time(&self) -> &OverTime {
         &self.over_time
+    }
+
+    /// At most how long timed deliveries had been there when they were read, in nanoseconds: the client's own part.
+    pub fn waited(&self) -> &Histogram<u64> {
+        &self.waited
     }
 
     /// All rounds' latencies.
@@ -167,8 +181,9 @@ mod tests {
         assert_eq!(recorder.delivered(0, 1_500_000), 0, "a warm-up");
         assert_eq!(recorder.delivered(2, 2_300_000), 300_000);
         assert_eq!(recorder.delivered(2, 2_300_000), 300_000);
-        assert_eq!(recorder.end_batch(2_300_000), 3);
+        assert_eq!(recorder.end_batch(2_300_000, 40), 3);
         assert_eq!(recorder.total().len(), 2);
+        assert_eq!((recorder.waited().len(), recorder.waited().max()), (2, 40));
         assert!((299_000..=301_000).contains(&recorder.round(0).value_at_quantile(0.5)));
     }
 
@@ -177,11 +192,11 @@ mod tests {
         let mut recorder = recorder();
         for (event, now) in [(2, 2_100_000), (3, 2_200_000), (2, 2_400_000)] {
             recorder.delivered(event, now);
-            recorder.end_batch(now);
+            recorder.end_batch(now, 0);
         }
         assert_eq!(recorder.step_ns(0, 1, 2), (Some(100_000), None));
         recorder.delivered(3, 2_900_000);
-        recorder.end_batch(2_900_000);
+        recorder.end_batch(2_900_000, 0);
         assert_eq!(recorder.step_ns(0, 1, 2), (Some(100_000), Some(900_000)));
         assert_eq!(recorder.step_ns(0, 2, 2), (None, None));
     }
@@ -194,7 +209,7 @@ mod tests {
             for event in [2, 3] {
                 book.delivered(event, now);
             }
-            book.end_batch(now);
+            book.end_batch(now, 0);
         }
         first.merge(&second);
         assert_eq!(first.step_ns(0, 1, 2), (Some(500_000), Some(700_000)));

@@ -39,6 +39,12 @@ pub const CATALOGUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Gaps remembered (over all sockets) to tell a late event from a duplicate. Past it, late ones count as duplicates.
 pub const GAPS_REMEMBERED_MAX: usize = 1_000_000;
 
+/// A client whose own lateness is a greater part of p99 than this is told to be the bottleneck.
+pub const CLIENT_LATE_SHARE_MAX: f64 = 0.25;
+
+/// The same for the median lateness of a publisher, of the median latency.
+pub const PUBLISHER_LATE_SHARE_MAX: f64 = 0.1;
+
 /// Events of one run and side: 20 bytes of bookkeeping each.
 pub const EVENTS_MAX: u64 = 10_000_000;
 

@@ -89,8 +89,9 @@ pub trait Listener {
     /// Tells that the open stream of `socket` ended, by `why`.
     fn tell_end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>);
 
-    /// Ends the batch that came out of the kernel at `now_ns`; returns the deliveries in it.
-    fn end_batch(&mut self, now_ns: u64) -> u64;
+    /// Ends the batch that came out of the kernel at `now_ns`, of which nothing had been there for longer than `waited_ns_max`;
+    /// returns the deliveries in it.
+    fn end_batch(&mut self, now_ns: u64, waited_ns_max: u64) -> u64;
 
     /// Has sockets say what they say by themselves, unasked, where `now_ns` is the time for it. It is asked for only where
     /// it is needed: most crowds only listen.

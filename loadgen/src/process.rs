@@ -80,6 +80,12 @@ impl ThreadTimes {
     }
 }
 
+/// Bytes that all TCP sockets together may hold in their buffers: the last figure of `net.ipv4.tcp_mem`, which is in pages.
+pub fn tcp_bytes_max() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").ok()?;
+    Some(text.split_whitespace().nth(2)?.parse::<u64>().ok()?.saturating_mul(PAGE_BYTES))
+}
+
 fn parse_status(text: &str) -> Option<Memory> {
     let rss_bytes = kilobytes(text, "VmRSS:")?;
     Some(Memory { rss_bytes, anonymous_bytes: kilobytes(text, "RssAnon:")? })
@@ -148,6 +154,7 @@ mod tests {
         let used = thread_times(pid).unwrap().since(&before);
         assert!(used.values().sum::<u64>() > 1_000_000, "{used:?}");
         tcp_memory().unwrap();
+        assert!(tcp_bytes_max().unwrap() > 1 << 20);
         assert!(slab_bytes().unwrap() > 0);
     }
 }

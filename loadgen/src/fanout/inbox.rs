@@ -180,8 +180,8 @@ impl Listener for Inbox {
         notices.push(Notice::Ended { socket, why: why.to_owned() });
     }
 
-    fn end_batch(&mut self, now_ns: u64) -> u64 {
-        self.recorder.end_batch(now_ns) + self.stalled_recorder.end_batch(now_ns)
+    fn end_batch(&mut self, now_ns: u64, waited_ns_max: u64) -> u64 {
+        self.recorder.end_batch(now_ns, waited_ns_max) + self.stalled_recorder.end_batch(now_ns, waited_ns_max)
     }
 
     fn tend(&mut self, now_ns: impl FnOnce() -> u64, notices: &mut Vec<Notice>) {
@@ -390,7 +390,7 @@ mod tests {
         }
 
         fn harvest(mut self) -> (u64, Harvest) {
-            (self.inbox.end_batch(5_000_000), self.inbox.harvest(6))
+            (self.inbox.end_batch(5_000_000, 0), self.inbox.harvest(6))
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod args;
 mod dialect;
+mod doubts;
 mod floor;
 mod gate;
 mod inbox;

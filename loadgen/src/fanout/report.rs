@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::args::Load;
+use super::doubts;
 use super::inbox::Harvest;
 use super::side::{Footprint, RoundBook};
 use crate::figures::{Machine, Quantiles, Span, us};
@@ -39,6 +40,9 @@ pub struct Report {
     pub interrupted: bool,
     /// What did not hold; empty where every delivery came, once, in order and whole.
     pub broken: Vec<String>,
+    /// What makes figures tell of something else than the server.
+    #[serde(default)]
+    pub doubts: Vec<String>,
     /// Why sockets ended before they were told to: the first few.
     pub ended_why: Vec<String>,
 }
@@ -92,6 +96,8 @@ pub struct SideReport {
     /// From a step's intended time until the server's answer.
     pub publish_answered_us: Option<Span>,
     pub stalled: Option<StalledReport>,
+    /// At most how long deliveries had been there when the client read them: its own part in their latency.
+    pub client_late_us: Option<Quantiles>,
     pub client_cpu_seconds: f64,
     pub server_cpu_seconds: Option<f64>,
     pub server_cpu_ns_per_delivery: Option<f64>,
@@ -218,7 +224,17 @@ impl Report {
             [first, others @ ..] => others.iter().map(|other| Pair::new(first, other)).collect(),
             [] => Vec::new(),
         };
-        Self { machine: Machine::this(), settings: Settings::of(load), sides, pairs, interrupted, broken, ended_why }
+        let doubts = doubts::of_sides(&sides);
+        Self {
+            machine: Machine::this(),
+            settings: Settings::of(load),
+            sides,
+            pairs,
+            interrupted,
+            broken,
+            doubts,
+            ended_why,
+        }
     }
 }
 
@@ -278,6 +294,7 @@ impl SideReport {
             socket_mean_us: Span::of(&side.harvest.socket_means_ns).map(|span| span.scaled(1e-3)),
             publish_late_us: Span::of_histogram(&late).unwrap_or(Span { median: 0.0, min: 0.0, max: 0.0 }),
             publish_answered_us: Span::of_histogram(&answered),
+            client_late_us: Some(Quantiles::of(recorder.waited())),
             client_cpu_seconds: side.rounds.iter().map(|round| round.client_cpu_ns as f64 / 1e9).sum(),
             server_cpu_seconds: server_cpu_ns.map(|ns| ns as f64 / 1e9),
             server_cpu_ns_per_delivery: server_cpu_ns.map(|ns| ns as f64 / deliveries),
@@ -452,6 +469,7 @@ pub fn example() -> Report {
             publish_late_us: span(1.0),
             publish_answered_us: None,
             stalled: None,
+            client_late_us: None,
             client_cpu_seconds: 1.0,
             server_cpu_seconds: None,
             server_cpu_ns_per_delivery: None,
@@ -492,6 +510,7 @@ pub fn example() -> Report {
         sides,
         interrupted: false,
         broken: Vec::new(),
+        doubts: Vec::new(),
         ended_why: Vec::new(),
     }
 }

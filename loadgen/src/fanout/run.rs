@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 
 use super::args::Load;
 use super::dialect::Dialect;
+use super::doubts;
 use super::floor::Floor;
 use super::gate::Known;
 use super::inbox::{Harvest, Inbox};
@@ -23,14 +24,14 @@ use super::side::{Side, footprint};
 use super::stall::StallPlan;
 use super::watch::Watch;
 use crate::addresses::{Sources, first_address};
-use crate::client::{Client, ClientOptions};
+use crate::client::{Client, ClientOptions, Turn};
 use crate::clock::Clock;
 use crate::crowd::CrowdPlan;
 use crate::driver::Driver;
 use crate::error::RunError;
 use crate::handshake::Upgrade;
 use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
-use crate::process::raise_descriptor_limit;
+use crate::process::{raise_descriptor_limit, tcp_bytes_max};
 use crate::publisher::{Outlet, Publisher};
 use crate::schedule::Timetable;
 use crate::target::Target;
@@ -113,6 +114,10 @@ impl Run {
         let clock = Clock::start();
         let descriptors = raise_descriptor_limit();
         self.cap_for_floor(descriptors)?;
+        let doubt = self.doubt();
+        if let Some(doubt) = &doubt {
+            eprintln!("loadgen: {doubt}");
+        }
         let mut sides = self.begin_sides(clock)?;
         let (failures_told, failures) = mpsc::channel();
         let slots_per_ring = descriptors.min(u64::from(RING_SLOTS_MAX)) as u32;
@@ -123,8 +128,8 @@ impl Run {
             // What the stalled sockets have to read at once must not be felt as the server's lateness by the others.
             let stalls = shares[number].stall.is_some();
             let linger = if stalls { Duration::ZERO } else { self.load.linger };
-            let punctual = self.load.stall.is_some() && !stalls;
-            let options = ClientOptions { cpu, linger, clock, punctual };
+            let turn = if stalls { Turn::Last } else { Turn::Fair };
+            let options = ClientOptions { cpu, linger, clock, turn };
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
         }
         let watch = Watch::new(&self, failures, deadline, clock);
@@ -136,7 +141,15 @@ impl Run {
             side.connected = footprint(side.pid)?;
         }
         let rounds_done = watch.run_rounds(&mut sides, &clients)?;
-        self.close(sides, clients, rounds_done)
+        let mut measured = self.close(sides, clients, rounds_done)?;
+        measured.report.doubts.extend(doubt);
+        Ok(measured)
+    }
+
+    /// What makes the figures doubtful that are to be measured. All sides' sockets share the kernel, but they take turns.
+    fn doubt(&self) -> Option<String> {
+        let (sockets, burst) = (u64::from(self.load.sockets), u64::from(self.load.schedule.burst));
+        doubts::of_load(sockets, burst, self.load.payload_bytes as u64, tcp_bytes_max()?)
     }
 
     /// The floor needs a process descriptor a socket; all sides have the same number of sockets.

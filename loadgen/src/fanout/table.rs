@@ -38,6 +38,8 @@ pub const ROWS: &[(&str, Cell)] = &[
     ("publish answered, median", |side| side.publish_answered_us.map(|span| time(span.median))),
     ("server CPU", |side| side.server_cpu_seconds.map(|seconds| format!("{seconds:.2} s"))),
     ("server CPU per delivery", |side| side.server_cpu_ns_per_delivery.map(|ns| format!("{ns:.0} ns"))),
+    ("client late by at most, p50", |side| side.client_late_us.map(|late| time(late.p50_us))),
+    ("                        p99", |side| side.client_late_us.map(|late| time(late.p99_us))),
     ("client CPU", |side| Some(format!("{:.2} s", side.client_cpu_seconds))),
     ("server memory, empty", |side| side.memory.server_rss_before_bytes.map(megabytes)),
     ("               connected", |side| side.memory.server_rss_connected_bytes.map(megabytes)),
@@ -86,6 +88,9 @@ pub fn render(report: &Report) -> String {
         if !threads.is_empty() {
             let _ = writeln!(text, "CPU of {}'s threads: {}", side.name, threads.join(", "));
         }
+    }
+    for doubt in &report.doubts {
+        let _ = writeln!(text, "doubtful: {doubt}");
     }
     for (index, why) in report.ended_why.iter().enumerate() {
         let _ = writeln!(text, "{}{why}", if index == 0 { "ended because: " } else { "               " });

@@ -307,8 +307,8 @@ impl Listener for Inbox {
         self.carries.take(socket);
     }
 
-    fn end_batch(&mut self, now_ns: u64) -> u64 {
-        self.recorders.iter_mut().map(|recorder| recorder.end_batch(now_ns)).sum()
+    fn end_batch(&mut self, now_ns: u64, waited_ns_max: u64) -> u64 {
+        self.recorders.iter_mut().map(|recorder| recorder.end_batch(now_ns, waited_ns_max)).sum()
     }
 
     /// Pings, where it is time.

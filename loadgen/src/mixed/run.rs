@@ -17,7 +17,7 @@ use super::report::{Closed, MixedReport};
 use super::roster::Roster;
 use super::traffic::Traffic;
 use crate::addresses::{Sources, first_address};
-use crate::client::{Client, ClientError, ClientOptions, Tally};
+use crate::client::{Client, ClientError, ClientOptions, Tally, Turn};
 use crate::clock::Clock;
 use crate::crowd::CrowdPlan;
 use crate::driver::{Driver, LEAD_NS, LOOK_EVERY, RoundOutcome, RoundPlan};
@@ -79,7 +79,7 @@ impl MixedRun {
             handshakes_max: HANDSHAKES_IN_FLIGHT_MAX,
             tally: Arc::clone(&tally),
         };
-        let options = ClientOptions { cpu: Some(load.cpu), linger: LINGER, clock, punctual: false };
+        let options = ClientOptions { cpu: Some(load.cpu), linger: LINGER, clock, turn: Turn::Fair };
         let client = Client::start(options, vec![crowd], failures_told).map_err(RunError::Thread)?;
 
         let watch = Watch { run: &self, tally: &tally, driver: &driver, failures, deadline };

@@ -251,7 +251,7 @@ impl Listener for Inbox {
         notices.push(Notice::Ended { socket, why: why.to_owned() });
     }
 
-    fn end_batch(&mut self, _now_ns: u64) -> u64 {
+    fn end_batch(&mut self, _now_ns: u64, _waited_ns_max: u64) -> u64 {
         std::mem::take(&mut self.batch)
     }
 }
@@ -353,7 +353,7 @@ mod tests {
                 stream.chunks(cut).for_each(|piece| bench.receive(socket, piece));
             }
             assert_eq!(bench.live(), 2);
-            assert_eq!(bench.inbox.end_batch(0) as usize, bench.list(0).len() + bench.list(1).len());
+            assert_eq!(bench.inbox.end_batch(0, 0) as usize, bench.list(0).len() + bench.list(1).len());
             assert_eq!(bench.faults(), Faults::default(), "cut every {cut}");
         }
     }

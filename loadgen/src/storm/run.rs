@@ -12,7 +12,7 @@ use super::report::{Closed, Peak, StormReport};
 use super::role::{Live, Moments, Resuming, Role};
 use super::traffic::{LiveTraffic, Traffic};
 use crate::addresses::{Sources, first_address};
-use crate::client::{Client, ClientEnd, ClientError, ClientOptions, Tally};
+use crate::client::{Client, ClientEnd, ClientError, ClientOptions, Tally, Turn};
 use crate::clock::Clock;
 use crate::courier::{Courier, NDJSON, write_request};
 use crate::crowd::CrowdPlan;
@@ -290,7 +290,12 @@ impl Watch<'_> {
             tally: Arc::clone(&tally),
         };
         let linger = if measures { LIVE_LINGER } else { Duration::ZERO };
-        let options = ClientOptions { cpu: Some(load.cpu), linger, clock: self.clock, punctual: measures };
+        let options = ClientOptions {
+            cpu: Some(load.cpu),
+            linger,
+            clock: self.clock,
+            turn: if measures { Turn::First } else { Turn::Fair },
+        };
         let client = Client::start(options, vec![crowd], self.failures_told.clone()).map_err(RunError::Thread)?;
         Ok(Side { client, tally })
     }

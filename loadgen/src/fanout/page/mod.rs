@@ -21,6 +21,9 @@ pub fn page(report: &Report) -> String {
         include_str!("style.css")
     );
     let _ = write!(html, "<h1>Fan-out latency</h1><p>{title}</p>{}", verdict(report));
+    for doubt in &report.doubts {
+        let _ = write!(html, "<p class=\"verdict doubtful\">{}</p>", escape(doubt));
+    }
     tiles(&mut html, report);
     section(&mut html, "Latency by percentile", LATENCY, &(plots::by_percentile(report) + &plots::legend(report)));
     if report.sides.iter().any(|side| side.over_time.len() > 1) {

@@ -75,7 +75,7 @@ impl Bench {
     }
 
     fn harvest(mut self) -> Book {
-        self.inbox.end_batch(5_000_000);
+        self.inbox.end_batch(5_000_000, 0);
         let step_seqs: Vec<u64> = (0..EVENTS / BURST).map(|step| seq_of(step * BURST)).collect();
         for socket in 0..self.plan.roster.sockets() {
             self.inbox.leave(socket);
@@ -112,7 +112,7 @@ fn a_faithful_stream_cut_anywhere_passes() {
             stream.chunks(cut).for_each(|piece| bench.receive(socket, piece));
         }
         assert!(bench.notices.is_empty() && bench.inbox.carries.is_empty());
-        assert_eq!(bench.inbox.end_batch(5_000_000), bench.plan.roster.deliveries());
+        assert_eq!(bench.inbox.end_batch(5_000_000, 0), bench.plan.roster.deliveries());
         assert_eq!(bench.harvest().broken(), [""; 0], "cut every {cut}");
     }
 }

@@ -1,0 +1,89 @@
+//! What makes a run's figures tell of something else than the server: a client or a publisher that was late itself, and a kernel that
+//! has no room for what is sent.
+
+use super::report::SideReport;
+use crate::limits::{CLIENT_LATE_SHARE_MAX, PUBLISHER_LATE_SHARE_MAX};
+use crate::wording::{megabytes, time};
+
+/// What the kernel holds for a byte that waits in a socket: `sk_buff`s and the unused ends of their pages.
+const KERNEL_BYTES_A_BYTE: u64 = 2;
+
+/// What a frame and its envelope add to a published event, at least.
+const ENVELOPE_BYTES: u64 = 30;
+
+/// Doubts about what was measured.
+pub fn of_sides(sides: &[SideReport]) -> Vec<String> {
+    sides.iter().flat_map(|side| [client_late(side), publisher_late(side)]).flatten().collect()
+}
+
+fn client_late(side: &SideReport) -> Option<String> {
+    let late = side.client_late_us?;
+    let is_late = late.p99_us > CLIENT_LATE_SHARE_MAX * side.latency.p99_us;
+    is_late.then(|| {
+        format!(
+            "{}: of a p99 of {} up to {} are loadgen's own, which read that late what was there already: give it more CPUs \
+             (--threads, --cpu), ones that the server does not have, or fewer sockets",
+            side.name,
+            time(side.latency.p99_us),
+            time(late.p99_us)
+        )
+    })
+}
+
+fn publisher_late(side: &SideReport) -> Option<String> {
+    let late_us = side.publish_late_us.median;
+    (late_us > PUBLISHER_LATE_SHARE_MAX * side.latency.p50_us).then(|| {
+        format!(
+            "{}: half of all steps were published {} late or later, and latency counts from when they were due: lower the rate, or \
+             give the publisher another CPU (--publisher-cpu)",
+            side.name,
+            time(late_us)
+        )
+    })
+}
+
+/// A step that does not fit into the kernel's memory for TCP, should clients read none of it before all of it is sent.
+/// `tcp_bytes_max`: the last figure of `net.ipv4.tcp_mem`, in bytes.
+pub fn of_load(sockets: u64, burst: u64, payload_bytes: u64, tcp_bytes_max: u64) -> Option<String> {
+    let bytes = sockets * burst * (payload_bytes + ENVELOPE_BYTES) * KERNEL_BYTES_A_BYTE;
+    (bytes > tcp_bytes_max).then(|| {
+        format!(
+            "a burst is up to {} in the kernel's buffers, and net.ipv4.tcp_mem allows {}: past that it drops segments, and the figures \
+             tell of retransmissions",
+            megabytes(bytes),
+            megabytes(tcp_bytes_max)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::example;
+    use super::*;
+    use crate::figures::{Quantiles, Span};
+
+    fn side(client_p99_us: f64, publisher_us: f64) -> SideReport {
+        let mut side = example().sides.swap_remove(0);
+        side.latency.p99_us = 20_000.0;
+        side.client_late_us = Some(Quantiles { p99_us: client_p99_us, ..side.latency });
+        side.publish_late_us = Span { median: publisher_us, min: 0.0, max: 1e6 };
+        side
+    }
+
+    #[test]
+    fn a_client_that_reads_late_and_a_publisher_that_is_late_are_told() {
+        assert_eq!(of_sides(&[side(1_000.0, 20.0)]), Vec::<String>::new());
+        let doubts = of_sides(&[side(15_000.0, 20.0)]);
+        assert!(doubts.len() == 1 && doubts[0].contains("15.00 ms") && doubts[0].contains("20.00 ms"), "{doubts:?}");
+        let doubts = of_sides(&[side(1_000.0, 9_000.0)]);
+        assert!(doubts.len() == 1 && doubts[0].contains("9.00 ms late"), "{doubts:?}");
+    }
+
+    #[test]
+    fn a_burst_that_the_kernel_has_no_room_for_is_told_before_it_is_sent() {
+        assert_eq!(of_load(10_000, 100, 250, 2_000_000_000), None);
+        let doubt = of_load(200_000, 100, 250, 2_000_000_000).unwrap();
+        assert!(doubt.contains("tcp_mem"), "{doubt}");
+        assert_eq!(of_load(200_000, 1, 250, 2_000_000_000), None);
+    }
+}
