@@ -28,13 +28,21 @@ loadgen=${LOADGEN:-target/release/loadgen}
 mkdir -p "$out"
 data=(--data-dir "$work/data")
 
+# Runs a command of the server's, whose words are wanted only where it fails.
+ask() {
+    "$stentor" "$@" "${data[@]}" 2>"$work/words" || {
+        cat "$work/words" >&2
+        return 1
+    }
+}
+
 # One account that watches `owner`, and its keys: `subscriber` and `publisher`.
 create_account() {
     owner=Stentor1oadgenWa11et777777777777777777777777
-    "$stentor" account create bench --tier elite "${data[@]}" >/dev/null
-    subscriber=$("$stentor" key create bench --role subscriber "${data[@]}")
-    publisher=$("$stentor" key create bench --role publisher "${data[@]}")
-    "$stentor" account watch bench "$owner" "${data[@]}" >/dev/null
+    ask account create bench --tier elite >/dev/null
+    subscriber=$(ask key create bench --role subscriber)
+    publisher=$(ask key create bench --role publisher)
+    ask account watch bench "$owner" >/dev/null
 }
 
 is_answered() {
