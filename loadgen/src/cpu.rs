@@ -1,7 +1,9 @@
 //! CPUs: which there are, pinning a thread to one, and how much time a thread took.
 
+use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_current_timer_slack};
 use rustix::time::{ClockId, clock_gettime};
@@ -38,6 +40,24 @@ pub fn thread_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// How long a thread has waited for its CPU.
+#[derive(Debug)]
+pub struct CpuTurns(Option<File>);
+
+impl CpuTurns {
+    pub fn of_this_thread() -> Self {
+        Self(File::open("/proc/thread-self/schedstat").ok())
+    }
+
+    /// In all, in nanoseconds: the second figure of schedstat (Documentation/scheduler/sched-stats.rst); 0 where the kernel does not tell.
+    pub fn waited_ns(&self) -> u64 {
+        let mut text = [0; 96];
+        let read = self.0.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let figures = std::str::from_utf8(&text[..read]).unwrap_or("");
+        figures.split_whitespace().nth(1).and_then(|figure| figure.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// Reads a list such as `0-2,5`.
 pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
     let wrong = || format!("`{text}` is not a list of CPUs: write one like 0-2,5");
@@ -57,6 +77,20 @@ pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_shares_its_cpu_has_waited_for_it() {
+        let cpu = allowed().unwrap()[0];
+        let shared = move || {
+            pin(cpu).unwrap();
+            let (turns, began) = (CpuTurns::of_this_thread(), thread_ns());
+            while thread_ns() - began < 50_000_000 {}
+            turns.waited_ns()
+        };
+        let threads = [0, 1].map(|_| std::thread::spawn(shared));
+        let waited: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(waited > 10_000_000, "{waited} ns");
+    }
 
     #[test]
     fn lists_of_cpus_are_read() {

@@ -50,7 +50,7 @@ struct Lane {
     /// Sockets whose receive ended and must be armed again, first come first served. Only as many at a time as there
     /// are buffers: arming all 10,000 that a storm left without would serve 64 and fail the rest, again and again.
     deaf: VecDeque<Deaf>,
-    /// When the ring was last looked at.
+    /// When everything in the ring had been read.
     looked_ns: u64,
     /// Sockets that are not to read for now.
     held: AHashMap<u32, Held>,
@@ -120,10 +120,9 @@ impl<L: Listener> Crowd<L> {
         self.opened == self.plan.sockets
     }
 
-    /// The thread slept, and would have been woken by whatever came.
-    pub fn has_slept(&mut self) {
-        let now_ns = self.clock.now_ns();
-        self.lanes.iter_mut().for_each(|lane| lane.looked_ns = now_ns);
+    /// The thread slept until something came, at `rung_ns`.
+    pub fn has_slept(&mut self, rung_ns: u64) {
+        self.lanes.iter_mut().for_each(|lane| lane.looked_ns = lane.looked_ns.max(rung_ns));
     }
 
     pub fn mute_doorbell(&mut self, muted: bool) {
@@ -164,8 +163,10 @@ impl<L: Listener> Crowd<L> {
             handled += rearmed;
             lane.ring.reap(&mut self.completions);
             let now_ns = self.clock.now_ns();
+            // What the kernel did not hand over yet has been there as long as what it did.
+            let looked_ns = if lane.ring.has_more() { lane.looked_ns } else { now_ns };
             if self.completions.is_empty() {
-                lane.looked_ns = now_ns;
+                lane.looked_ns = looked_ns;
                 continue;
             }
             handled += self.completions.len();
@@ -174,7 +175,7 @@ impl<L: Listener> Crowd<L> {
                     take_received(lane, completion, &mut self.plan.listener, now_ns, &mut self.notices);
                 }
             }
-            lane.looked_ns = now_ns;
+            lane.looked_ns = looked_ns;
             let delivered = self.plan.listener.end_batch(now_ns, now_ns.saturating_sub(unread_since_ns));
             self.plan.tally.delivered.fetch_add(delivered, Relaxed);
             self.heed_notices()?;

@@ -3,6 +3,8 @@
 //! Every socket of a run sends the same request with the same key: the key only proves that the server speaks
 //! WebSocket, and one proof serves as well as ten thousand.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tungstenite::handshake::derive_accept_key;
@@ -37,14 +39,22 @@ impl Upgrade {
     }
 }
 
-/// An HTTP answer's head (its body is `length` bytes from `body_at`).
+/// An HTTP answer's head; its body begins at `body_at`.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
     reason: String,
     accept: Option<String>,
     body_at: usize,
-    body_bytes: Option<usize>,
+    body: BodyLength,
+}
+
+/// How long a body is (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyLength {
+    Known(usize),
+    Chunked,
+    UntilTheEnd,
 }
 
 /// A whole HTTP answer.
@@ -90,16 +100,43 @@ pub fn read_answer(bytes: &[u8]) -> Result<Option<(Answer, usize)>, &'static str
     Ok(read_head(bytes)?.and_then(|head| complete(&head, bytes, false)))
 }
 
+/// The answer, and how many bytes it takes; `None` where it is not whole yet.
 fn complete(head: &Head, bytes: &[u8], ended: bool) -> Option<(Answer, usize)> {
-    let body = &bytes[head.body_at..];
-    let length = head.body_bytes.unwrap_or(if ended { body.len() } else { usize::MAX });
-    let body = match body.get(..length) {
-        Some(whole) => whole,
-        None if ended || bytes.len() >= ANSWER_BYTES_MAX => body,
-        None => return None,
+    let rest = &bytes[head.body_at..];
+    let is_at_an_end = ended || bytes.len() >= ANSWER_BYTES_MAX;
+    let (body, taken) = match head.body {
+        BodyLength::Known(length) => (Cow::Borrowed(rest.get(..length).or(is_at_an_end.then_some(rest))?), length),
+        BodyLength::Chunked => dechunk(rest).or_else(|| is_at_an_end.then(|| (Cow::Borrowed(rest), rest.len())))?,
+        BodyLength::UntilTheEnd => (Cow::Borrowed(is_at_an_end.then_some(rest)?), rest.len()),
     };
-    let text = String::from_utf8_lossy(body).trim().to_owned();
-    Some((Answer { status: head.status, reason: head.reason.clone(), body: text }, head.body_at + body.len()))
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
+    Some((
+        Answer { status: head.status, reason: head.reason.clone(), body: text },
+        head.body_at + taken.min(rest.len()),
+    ))
+}
+
+/// A chunked body (RFC 9112 §7.1), and how many bytes it takes with its trailer; `None` where it is not whole.
+fn dechunk(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, usize)> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let Ok(httparse::Status::Complete((head, length))) = httparse::parse_chunk_size(&bytes[at..]) else {
+            return None;
+        };
+        let begin = at + head;
+        if length == 0 {
+            let mut trailer = [httparse::EMPTY_HEADER; 8];
+            let Ok(httparse::Status::Complete((trailer, _))) = httparse::parse_headers(&bytes[begin..], &mut trailer)
+            else {
+                return None;
+            };
+            return Some((Cow::Owned(body), begin + trailer));
+        }
+        let end = begin.checked_add(usize::try_from(length).ok()?)?;
+        body.extend_from_slice(bytes.get(begin..end)?);
+        at = end + 2;
+        bytes.get(..at)?;
+    }
 }
 
 fn read_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
@@ -115,12 +152,20 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(found.value).ok().map(str::trim)
     };
+    let status = response.code.unwrap_or(0);
+    let is_chunked = header("transfer-encoding").is_some_and(|coding| coding.to_ascii_lowercase().ends_with("chunked"));
+    let length = header("content-length").and_then(|length| length.parse().ok());
     Ok(Some(Head {
-        status: response.code.unwrap_or(0),
+        status,
         reason: response.reason.unwrap_or("").to_owned(),
         accept: header("sec-websocket-accept").map(str::to_owned),
         body_at,
-        body_bytes: header("content-length").and_then(|length| length.parse().ok()),
+        body: match length {
+            _ if matches!(status, 100..=199 | 204 | 304) => BodyLength::Known(0),
+            _ if is_chunked => BodyLength::Chunked,
+            Some(length) => BodyLength::Known(length),
+            None => BodyLength::UntilTheEnd,
+        },
     }))
 }
 
@@ -189,6 +234,28 @@ mod tests {
         assert!(matches!(read_upgrade(&bytes, false, "wrong"), Verdict::Nonsense(_)));
         assert!(matches!(read_upgrade(b"SSH-2.0-OpenSSH_9.2\r\n", false, "x"), Verdict::Nonsense(_)));
         assert!(matches!(read_upgrade(b"", true, "x"), Verdict::Nonsense(_)));
+    }
+
+    #[test]
+    fn answers_without_a_length_are_whole_all_the_same() {
+        let next = b"HTTP/1.1 200 OK\r\n";
+        for (bytes, body) in [
+            (&b"HTTP/1.1 204 No Content\r\n\r\n"[..], ""),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4;x=y\r\n\":1}\r\n0\r\n\r\n",
+                "{\"a\":1}",
+            ),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nTrailer: t\r\n\r\n", "x"),
+        ] {
+            let all = [bytes, next].concat();
+            let (answer, taken) = read_answer(&all).unwrap().unwrap();
+            assert_eq!((answer.body.as_str(), taken), (body, bytes.len()));
+            for cut in 0..bytes.len() {
+                assert_eq!(read_answer(&bytes[..cut]), Ok(None), "{cut}");
+            }
+        }
+        let endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx";
+        assert_eq!(read_answer(endless), Ok(None));
     }
 
     #[test]

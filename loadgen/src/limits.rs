@@ -45,7 +45,7 @@ pub const CLIENT_LATE_SHARE_MAX: f64 = 0.25;
 /// The same for the median lateness of a publisher, of the median latency.
 pub const PUBLISHER_LATE_SHARE_MAX: f64 = 0.1;
 
-/// Events of one run and side: 20 bytes of bookkeeping each.
+/// Events of one run and side: 72 bytes of bookkeeping each, and for each client thread as many again.
 pub const EVENTS_MAX: u64 = 10_000_000;
 
 /// Events of one burst, which is one request.

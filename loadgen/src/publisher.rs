@@ -24,6 +24,9 @@ use crate::nats::{self, Said};
 use crate::schedule::Schedule;
 use crate::target::Target;
 
+/// The longest wait for the server, so that a stop is seen meanwhile.
+const STOP_SEEN_IN: Duration = Duration::from_millis(50);
+
 /// Publishing failed; the server or its address is to blame.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -144,7 +147,8 @@ impl Publisher {
             }
             let late = self.clock.now_ns().saturating_sub(due_ns);
             line.outcome.late.saturating_record(late.max(1));
-            line.stream.write_all(&request).map_err(|source| line.broken(source))?;
+            line.give_signs_of_life()?;
+            line.write(&request)?;
             line.unanswered.push_back(Unanswered { due_ns, answers: self.outlet.answers(self.schedule.burst) });
         }
         line.read_rest(reins)?;
@@ -202,6 +206,8 @@ struct Line<'a> {
     /// In the order in which they were sent.
     unanswered: VecDeque<Unanswered>,
     answers: Vec<u8>,
+    /// A server of NATS has asked for a sign of life. It gets one between two steps, never within one.
+    owes_pong: bool,
     outcome: RoundOutcome,
 }
 
@@ -211,13 +217,13 @@ impl<'a> Line<'a> {
         let connect = || {
             let stream = TcpStream::connect_timeout(&address.into(), publisher.patience)?;
             stream.set_nodelay(true)?;
-            stream.set_write_timeout(Some(publisher.patience))?;
             (&stream).write_all(publisher.outlet.greeting().as_bytes())?;
+            stream.set_nonblocking(true)?;
             Ok(stream)
         };
         let stream = connect().map_err(|source| PublishError::Connect { address, source })?;
         let (unanswered, answers) = Default::default();
-        Ok(Self { publisher, stream, unanswered, answers, outcome: RoundOutcome::new() })
+        Ok(Self { publisher, stream, unanswered, answers, owes_pong: false, outcome: RoundOutcome::new() })
     }
 
     /// Reads answers until `due_ns`, to the nanosecond as far as the machine allows.
@@ -227,6 +233,7 @@ impl<'a> Line<'a> {
                 return Ok(());
             }
             self.read_some(sleep)?;
+            self.give_signs_of_life()?;
         }
         self.publisher.clock.spin_until(due_ns);
         Ok(())
@@ -243,22 +250,60 @@ impl<'a> Line<'a> {
                 return Err(PublishError::Silent { address, seconds: patience.as_secs() });
             }
             self.read_some(Duration::from_nanos(left))?;
+            self.give_signs_of_life()?;
         }
         Ok(())
     }
 
-    /// Waits for bytes at most for `timeout` (and at most 50 ms, so that a stop is seen), and takes whole answers.
+    fn give_signs_of_life(&mut self) -> Result<(), PublishError> {
+        if std::mem::take(&mut self.owes_pong) { self.write(nats::PONG.as_bytes()) } else { Ok(()) }
+    }
+
+    /// Writes all of it, and reads answers all the while: a server may take no more requests while nobody takes its answers.
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), PublishError> {
+        self.read_some(Duration::ZERO)?;
+        let mut began_ns = self.publisher.clock.now_ns();
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(taken) => {
+                    bytes = &bytes[taken..];
+                    began_ns = self.publisher.clock.now_ns();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.publisher.clock.now_ns() - began_ns > self.publisher.patience.as_nanos() as u64 {
+                        return Err(self.broken(io::ErrorKind::TimedOut.into()));
+                    }
+                    self.wait(PollFlags::IN | PollFlags::OUT, STOP_SEEN_IN);
+                    self.read_some(Duration::ZERO)?;
+                }
+                Err(source) => return Err(self.broken(source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something of what is waited for has come.
+    fn wait(&self, flags: PollFlags, timeout: Duration) -> bool {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.min(STOP_SEEN_IN).subsec_nanos()) };
+        matches!(poll(&mut [PollFd::new(&self.stream, flags)], Some(&timeout)), Ok(1))
+    }
+
+    /// Waits for bytes at most for `timeout`, and takes whole answers.
     fn read_some(&mut self, timeout: Duration) -> Result<(), PublishError> {
-        let timeout = timeout.min(Duration::from_millis(50));
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.subsec_nanos()) };
-        if !matches!(poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&timeout)), Ok(1)) {
+        if !self.wait(PollFlags::IN, timeout) {
             return Ok(());
         }
         let mut chunk = [0; 4096];
-        let address = self.publisher.outlet.address();
-        let got = self.stream.read(&mut chunk).map_err(|source| self.broken(source))?;
+        let got = match self.stream.read(&mut chunk) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(());
+            }
+            got => got.map_err(|source| self.broken(source))?,
+        };
         if got == 0 {
-            return Err(PublishError::Nonsense { address, what: "the server closed the connection" });
+            let what = "the server closed the connection, which has to stay open for all events of a round (HTTP/1.1 keep-alive)";
+            return Err(PublishError::Nonsense { address: self.publisher.outlet.address(), what });
         }
         self.answers.extend_from_slice(&chunk[..got]);
         while self.take_one()? {}
@@ -279,7 +324,7 @@ impl<'a> Line<'a> {
                 let Some((said, taken)) = nats::read(&self.answers).map_err(nonsense)? else { return Ok(false) };
                 match said {
                     Said::Pong => drop(self.answered()?),
-                    Said::Ping => self.stream.write_all(nats::PONG.as_bytes()).map_err(|source| self.broken(source))?,
+                    Said::Ping => self.owes_pong = true,
                     Said::Error(why) => {
                         let why = String::from_utf8_lossy(why).into_owned();
                         return Err(PublishError::Declined { address, why });
@@ -422,6 +467,32 @@ mod tests {
         let lines: Vec<&str> = bodies[1].1.lines().collect();
         assert_eq!((lines.len(), lines[0].len()), (4, 250));
         assert!(lines[0].contains("\"n\":4,") && lines[3].contains("\"n\":7,"));
+    }
+
+    #[test]
+    fn a_server_that_waits_for_its_answers_to_be_read_is_not_waited_for_in_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (steps, payload_bytes) = (1_000, 60_000);
+        std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let answer = answer("200 OK", &"x".repeat(12_000));
+            let (mut got, mut answered) = (0, 0);
+            let mut chunk = vec![0; 1 << 16];
+            // Until the publisher ends it.
+            while let Ok(more @ 1..) = stream.read(&mut chunk) {
+                got += more;
+                while answered < got / payload_bytes && answered < steps {
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    answered += 1;
+                }
+            }
+        });
+        let mut publisher = publisher(port, 1);
+        publisher.schedule.interval_ns = 1_000;
+        publisher.schedule.timed_steps = steps as u32;
+        publisher.events = Box::new(EventWriter::new("wallet", payload_bytes, steps as u32).unwrap());
+        assert_eq!(drive(publisher).unwrap().answered.len(), steps as u64);
     }
 
     #[test]

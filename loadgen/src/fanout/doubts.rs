@@ -3,7 +3,7 @@
 
 use super::report::SideReport;
 use crate::limits::{CLIENT_LATE_SHARE_MAX, PUBLISHER_LATE_SHARE_MAX};
-use crate::wording::{megabytes, time};
+use crate::wording::{megabytes, thousands, time};
 
 /// What the kernel holds for a byte that waits in a socket: `sk_buff`s and the unused ends of their pages.
 const KERNEL_BYTES_A_BYTE: u64 = 2;
@@ -13,7 +13,7 @@ const ENVELOPE_BYTES: u64 = 30;
 
 /// Doubts about what was measured.
 pub fn of_sides(sides: &[SideReport]) -> Vec<String> {
-    sides.iter().flat_map(|side| [client_late(side), publisher_late(side)]).flatten().collect()
+    sides.iter().flat_map(|side| [client_late(side), publisher_late(side), unread(side)]).flatten().collect()
 }
 
 fn client_late(side: &SideReport) -> Option<String> {
@@ -38,6 +38,19 @@ fn publisher_late(side: &SideReport) -> Option<String> {
              give the publisher another CPU (--publisher-cpu)",
             side.name,
             time(late_us)
+        )
+    })
+}
+
+/// Messages in which no event was found, where events are missing.
+fn unread(side: &SideReport) -> Option<String> {
+    (side.lost > 0 && side.other_messages >= side.lost / 2).then(|| {
+        format!(
+            "{}: {} deliveries are missing, and {} messages came in which loadgen finds no event: it looks for the `\"n\":` of what it \
+             published, unescaped, one event a message",
+            side.name,
+            thousands(side.lost as f64),
+            thousands(side.other_messages as f64)
         )
     })
 }
@@ -77,6 +90,15 @@ mod tests {
         assert!(doubts.len() == 1 && doubts[0].contains("15.00 ms") && doubts[0].contains("20.00 ms"), "{doubts:?}");
         let doubts = of_sides(&[side(1_000.0, 9_000.0)]);
         assert!(doubts.len() == 1 && doubts[0].contains("9.00 ms late"), "{doubts:?}");
+    }
+
+    #[test]
+    fn messages_that_can_not_be_read_are_told_where_events_are_missing() {
+        let mut side = side(1.0, 1.0);
+        (side.lost, side.other_messages) = (0, 100);
+        assert_eq!(of_sides(std::slice::from_ref(&side)), Vec::<String>::new());
+        (side.lost, side.other_messages) = (2_000, 1_990);
+        assert!(of_sides(&[side])[0].contains("1,990 messages"));
     }
 
     #[test]

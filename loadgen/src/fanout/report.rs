@@ -59,6 +59,9 @@ pub struct Settings {
     pub client_threads: u32,
     pub client_cpus: Vec<usize>,
     pub server_cpu_of_floor: usize,
+    /// The floor sent a burst as one send a socket.
+    #[serde(default)]
+    pub floor_coalesces: bool,
     pub linger_us: f64,
 }
 
@@ -146,6 +149,7 @@ impl Settings {
             client_threads: load.threads,
             client_cpus: load.client_cpus.clone(),
             server_cpu_of_floor: load.server_cpu,
+            floor_coalesces: load.floor_coalesces,
             linger_us: load.linger.as_secs_f64() * 1e6,
         }
     }
@@ -159,6 +163,8 @@ impl Settings {
                 ("events of a burst", f64::from(of.burst)),
                 ("milliseconds between steps", of.interval_ms),
                 ("client threads", f64::from(of.client_threads)),
+                ("µs of the client's spinning", of.linger_us),
+                ("(1: the floor sends bursts whole)", f64::from(u8::from(of.floor_coalesces))),
             ]
         };
         let mut both = numbers(self).into_iter().zip(numbers(other));
@@ -328,7 +334,8 @@ impl SideReport {
         }
     }
 
-    fn broken(&self) -> Vec<String> {
+    /// What is wrong with its deliveries.
+    pub fn broken(&self) -> Vec<String> {
         let counts = [
             ("deliveries lost", self.lost),
             ("duplicated", self.duplicated),
@@ -418,8 +425,9 @@ impl Pair {
             versus: versus.to_owned(),
             full_fanout: ratios(|round| round.full_fanout_median_us),
             deliveries_per_second: ratios(|round| round.deliveries_per_second_median),
-            p50: ratios(|round| Some(round.p50_us)),
-            p99: ratios(|round| Some(round.p99_us)),
+            // Of a round in which nothing came they are 0.
+            p50: ratios(|round| Some(round.p50_us).filter(|us| *us > 0.0)),
+            p99: ratios(|round| Some(round.p99_us).filter(|us| *us > 0.0)),
             server_cpu_per_delivery: ratios(|round| round.server_cpu_ns_per_delivery),
         }
     }
@@ -504,6 +512,7 @@ pub fn example() -> Report {
             client_threads: 1,
             client_cpus: vec![1],
             server_cpu_of_floor: 0,
+            floor_coalesces: false,
             linger_us: 200.0,
         },
         pairs: vec![Pair::new(&sides[0], &sides[1])],

@@ -108,7 +108,7 @@ struct Share {
 }
 
 impl Run {
-    /// Measures, and gives the results; an interrupted run gives those of its whole rounds.
+    /// Measures, and gives the results; an interrupted run gives what came until then, and its whole rounds by themselves.
     pub fn measure(mut self) -> Result<Measured, RunError> {
         let deadline = Instant::now() + self.load.timeout;
         let clock = Clock::start();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::super::report::{Pair, Report, SideReport};
+use crate::figures::Quantiles;
 use crate::wording::{megabytes, thousands, time};
 
 /// What a figure counts, and so how it is written.
@@ -18,13 +19,13 @@ pub enum Unit {
 
 /// What is known of a side, by name.
 const OF_SIDE: &[(&str, Unit, Of<SideReport>)] = &[
-    ("p50", Unit::Microseconds, |side| Some(side.latency.p50_us)),
-    ("p90", Unit::Microseconds, |side| Some(side.latency.p90_us)),
-    ("p99", Unit::Microseconds, |side| Some(side.latency.p99_us)),
-    ("p99.9", Unit::Microseconds, |side| Some(side.latency.p999_us)),
-    ("p99.99", Unit::Microseconds, |side| Some(side.latency.p9999_us)),
-    ("max", Unit::Microseconds, |side| Some(side.latency.max_us)),
-    ("mean", Unit::Microseconds, |side| Some(side.latency.mean_us)),
+    ("p50", Unit::Microseconds, |side| timed(side).map(|latency| latency.p50_us)),
+    ("p90", Unit::Microseconds, |side| timed(side).map(|latency| latency.p90_us)),
+    ("p99", Unit::Microseconds, |side| timed(side).map(|latency| latency.p99_us)),
+    ("p99.9", Unit::Microseconds, |side| timed(side).map(|latency| latency.p999_us)),
+    ("p99.99", Unit::Microseconds, |side| timed(side).map(|latency| latency.p9999_us)),
+    ("max", Unit::Microseconds, |side| timed(side).map(|latency| latency.max_us)),
+    ("mean", Unit::Microseconds, |side| timed(side).map(|latency| latency.mean_us)),
     ("first", Unit::Microseconds, |side| side.first_delivery_us.map(|span| span.median)),
     ("full", Unit::Microseconds, |side| side.full_fanout_us.map(|span| span.median)),
     ("late", Unit::Microseconds, |side| Some(side.publish_late_us.median)),
@@ -39,6 +40,11 @@ const OF_SIDE: &[(&str, Unit, Of<SideReport>)] = &[
     ("memory", Unit::Bytes, |side| side.memory.server_rss_connected_bytes.map(|bytes| bytes as f64)),
     ("socket-memory", Unit::Bytes, |side| side.memory.server_bytes_per_socket),
 ];
+
+/// Latencies, where there are any: nothing was never quick.
+fn timed(side: &SideReport) -> Option<Quantiles> {
+    Some(side.latency).filter(|latency| latency.count > 0)
+}
 
 /// What is known of a pair, by name: medians of the rounds' ratios.
 const OF_PAIR: &[(&str, Of<Pair>)] = &[

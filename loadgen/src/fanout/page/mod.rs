@@ -56,7 +56,7 @@ const THREADS: &str = "CPU time while rounds ran. Shards that differ much are no
 
 fn verdict(report: &Report) -> String {
     if report.interrupted {
-        return "<p class=\"verdict broken\">Interrupted: only whole rounds are counted.</p>".to_owned();
+        return "<p class=\"verdict broken\">Interrupted: what was measured until then.</p>".to_owned();
     }
     match &report.broken[..] {
         [] => "<p class=\"verdict\">Every socket got every event once, in order, byte for byte.</p>".to_owned(),
