@@ -106,7 +106,7 @@ fn complete(head: &Head, bytes: &[u8], ended: bool) -> Option<(Answer, usize)> {
     let is_at_an_end = ended || bytes.len() >= ANSWER_BYTES_MAX;
     let (body, taken) = match head.body {
         BodyLength::Known(length) => (Cow::Borrowed(rest.get(..length).or(is_at_an_end.then_some(rest))?), length),
-        BodyLength::Chunked => dechunk(rest).or_else(|| is_at_an_end.then(|| (Cow::Borrowed(rest), rest.len())))?,
+        BodyLength::Chunked => dechunk(rest).or_else(|| is_at_an_end.then_some((Cow::Borrowed(rest), rest.len())))?,
         BodyLength::UntilTheEnd => (Cow::Borrowed(is_at_an_end.then_some(rest)?), rest.len()),
     };
     let text = String::from_utf8_lossy(&body).trim().to_owned();
