@@ -13,6 +13,8 @@ pub struct Memory {
     pub rss_bytes: u64,
     /// Those that are its own data: no program text, no files.
     pub anonymous_bytes: u64,
+    /// The most that was resident since it began.
+    pub peak_bytes: u64,
 }
 
 /// `/proc/net/sockstat`: every TCP socket of the machine.
@@ -88,7 +90,7 @@ pub fn tcp_bytes_max() -> Option<u64> {
 
 fn parse_status(text: &str) -> Option<Memory> {
     let rss_bytes = kilobytes(text, "VmRSS:")?;
-    Some(Memory { rss_bytes, anonymous_bytes: kilobytes(text, "RssAnon:")? })
+    Some(Memory { rss_bytes, anonymous_bytes: kilobytes(text, "RssAnon:")?, peak_bytes: kilobytes(text, "VmHWM:")? })
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
@@ -126,8 +128,9 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        let text = "Name:\tstentor\nVmRSS:\t  123456 kB\nRssAnon:\t  100000 kB\nRssFile:\t 1 kB\n";
-        assert_eq!(parse_status(text), Some(Memory { rss_bytes: 123_456 * 1024, anonymous_bytes: 100_000 * 1024 }));
+        let text = "Name:\tstentor\nVmHWM:\t  130000 kB\nVmRSS:\t  123456 kB\nRssAnon:\t  100000 kB\nRssFile:\t 1 kB\n";
+        let [rss_bytes, anonymous_bytes, peak_bytes] = [123_456, 100_000, 130_000].map(|kilobytes| kilobytes * 1024);
+        assert_eq!(parse_status(text), Some(Memory { rss_bytes, anonymous_bytes, peak_bytes }));
         assert_eq!(parse_status("Name: kthread\n"), None);
     }
 

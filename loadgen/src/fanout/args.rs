@@ -25,7 +25,7 @@ use crate::target::Target;
 #[derive(Debug, Args)]
 pub struct FanoutArguments {
     /// Where the sockets connect, such as ws://127.0.0.1:5001/ws/alerts?apiKey=KEY
-    #[arg(long, conflicts_with = "host")]
+    #[arg(long, visible_alias = "subscribe", conflicts_with = "host")]
     pub url: Option<String>,
     /// The server, where everything is at Stentor's usual paths
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]

@@ -198,7 +198,11 @@ pub struct RoundReport {
 pub struct MemoryReport {
     pub server_rss_before_bytes: Option<u64>,
     pub server_rss_connected_bytes: Option<u64>,
+    /// After the last event, with all sockets still there.
     pub server_rss_after_bytes: Option<u64>,
+    /// The most that the server ever had.
+    #[serde(default)]
+    pub server_rss_peak_bytes: Option<u64>,
     pub server_anonymous_connected_bytes: Option<u64>,
     /// What the server's resident memory grew by while the sockets connected, per socket.
     pub server_bytes_per_socket: Option<f64>,
@@ -389,6 +393,7 @@ impl MemoryReport {
             server_rss_before_bytes: rss(&side.before),
             server_rss_connected_bytes: rss(&side.connected),
             server_rss_after_bytes: rss(&side.after),
+            server_rss_peak_bytes: side.after.server.map(|memory| memory.peak_bytes),
             server_anonymous_connected_bytes: side.connected.server.map(|memory| memory.anonymous_bytes),
             server_bytes_per_socket: grown(rss(&side.before), rss(&side.connected)),
             tcp_sockets_connected: kernel(&side.connected).map(|tcp| tcp.sockets),
@@ -485,6 +490,7 @@ pub fn example() -> Report {
                 server_rss_before_bytes: None,
                 server_rss_connected_bytes: None,
                 server_rss_after_bytes: None,
+                server_rss_peak_bytes: None,
                 server_anonymous_connected_bytes: None,
                 server_bytes_per_socket: None,
                 tcp_sockets_connected: None,

@@ -20,7 +20,7 @@ use super::floor::Floor;
 use super::gate::Known;
 use super::inbox::{Harvest, Inbox};
 use super::report::{Closed, Report};
-use super::side::{Side, footprint};
+use super::side::{Footprint, Side, footprint};
 use super::stall::StallPlan;
 use super::watch::Watch;
 use crate::addresses::{Sources, first_address};
@@ -265,6 +265,9 @@ impl Run {
     fn close(&self, sides: Vec<Side>, clients: Vec<Client<Inbox>>, rounds_done: u32) -> Result<Measured, RunError> {
         let published = rounds_done * self.load.schedule.events_per_round();
         let ended: Vec<u64> = sides.iter().map(Side::ended).collect();
+        // As long as the sockets are there.
+        let after: Result<Vec<Footprint>, RunError> = sides.iter().map(|side| footprint(side.pid)).collect();
+        let after = after?;
         let mut ends = Vec::new();
         for client in clients {
             ends.push(client.finish().ok_or(RunError::ClientGone)?);
@@ -272,10 +275,9 @@ impl Run {
         let ended_why: Vec<String> = ends.iter_mut().flat_map(|end| std::mem::take(&mut end.ended_why)).collect();
         let mut inboxes: Vec<_> = ends.into_iter().map(|end| end.listeners.into_iter()).collect();
         let mut closed = Vec::new();
-        for (mut side, ended) in sides.into_iter().zip(ended) {
+        for ((mut side, ended), after) in sides.into_iter().zip(ended).zip(after) {
             let harvests = inboxes.iter_mut().filter_map(Iterator::next).map(|inbox| inbox.harvest(published));
             let harvest = harvests.reduce(Harvest::merge).ok_or(RunError::ClientGone)?;
-            let after = footprint(side.pid)?;
             side.rounds.truncate(rounds_done as usize);
             side.driver.finish();
             closed.push(Closed {

@@ -43,7 +43,8 @@ pub const ROWS: &[(&str, Cell)] = &[
     ("client CPU", |side| Some(format!("{:.2} s", side.client_cpu_seconds))),
     ("server memory, empty", |side| side.memory.server_rss_before_bytes.map(megabytes)),
     ("               connected", |side| side.memory.server_rss_connected_bytes.map(megabytes)),
-    ("               in the end", |side| side.memory.server_rss_after_bytes.map(megabytes)),
+    ("               after the load", |side| side.memory.server_rss_after_bytes.map(megabytes)),
+    ("               at most, ever", |side| side.memory.server_rss_peak_bytes.map(megabytes)),
     ("               per socket", |side| side.memory.server_bytes_per_socket.map(|bytes| format!("{bytes:.0} B"))),
     ("kernel slab per socket, both ends", |side| {
         side.memory.slab_bytes_per_socket.map(|bytes| format!("{bytes:.0} B"))
