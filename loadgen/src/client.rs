@@ -63,7 +63,7 @@ pub enum ClientError {
 pub struct Tally {
     /// Upgrades answered with 101.
     pub opened: AtomicU64,
-    /// Distinct events received, over all sockets.
+    /// Distinct events received, over all sockets; of those that come and go, how many have everything to the end.
     pub delivered: AtomicU64,
     /// Sockets that ended before they were told to.
     pub ended: AtomicU64,

@@ -31,10 +31,12 @@ mod crowd;
 mod driver;
 mod error;
 mod event;
+mod event_stream;
 mod fanout;
 mod figures;
 mod frame;
 mod handshake;
+mod heartbeat;
 mod hgrm;
 mod latency;
 mod limits;
@@ -50,6 +52,7 @@ mod publisher;
 mod schedule;
 mod storm;
 mod target;
+mod token;
 mod watchlists;
 mod webhooks;
 mod wording;
@@ -118,8 +121,7 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let (output, run, gate) = match &arguments.command {
         Command::Fanout(fanout) => {
             let contenders = fanout.contenders()?;
-            let mut load = fanout.load.load(&fanout.floor, contenders.len() as u32)?;
-            load.stall = fanout.stall(&load)?;
+            let load = fanout.load(contenders.len() as u32)?;
             let gate = fanout.gate(&contenders, &load)?;
             (&fanout.load.output, Run { load, contenders, interrupted }, gate)
         }

@@ -157,8 +157,9 @@ impl Publisher {
         out.clear();
         let events = self.schedule.events_of(round, step);
         let mut body = Vec::new();
+        // One event as a JSON object, several as one NDJSON body.
+        let kind = |events: u32| if events * self.events.topics() > 1 { NDJSON } else { JSON };
         match &self.outlet {
-            // One event as a JSON object, several as one NDJSON body.
             Outlet::Http { target, key, burst_as: BurstAs::Request } => {
                 for event in events {
                     self.events.published(event, &mut body);
@@ -166,14 +167,13 @@ impl Publisher {
                         body.push(b'\n');
                     }
                 }
-                let kind = if self.schedule.burst > 1 { NDJSON } else { JSON };
-                write_request(target, key.as_deref(), kind, &body, out);
+                write_request(target, key.as_deref(), kind(self.schedule.burst), &body, out);
             }
             Outlet::Http { target, key, burst_as: BurstAs::Requests } => {
                 for event in events {
                     body.clear();
                     self.events.published(event, &mut body);
-                    write_request(target, key.as_deref(), JSON, &body, out);
+                    write_request(target, key.as_deref(), kind(1), &body, out);
                 }
             }
             Outlet::Nats { subject, .. } => {
@@ -301,7 +301,7 @@ impl<'a> Line<'a> {
         let is_first = self.answered()?;
         if let Ok(accepted) = serde_json::from_str::<Accepted>(&answer.body) {
             let schedule = self.publisher.schedule;
-            let sent = schedule.burst / self.publisher.outlet.answers(schedule.burst);
+            let sent = schedule.burst / self.publisher.outlet.answers(schedule.burst) * self.publisher.events.topics();
             if accepted.accepted != u64::from(sent) {
                 return Err(PublishError::Partly { address, accepted: accepted.accepted, sent });
             }

@@ -6,11 +6,19 @@
 //! ```
 
 mod args;
+mod churn;
+mod conduct;
 mod dialect;
 mod doubts;
+mod feed;
 mod floor;
 mod gate;
+mod groups;
+mod harvest;
 mod inbox;
+mod load;
+mod mix;
+mod opening;
 mod output;
 mod page;
 mod report;
@@ -24,6 +32,7 @@ mod watch;
 pub use args::{FanoutArguments, FloorArguments};
 pub use floor::FloorError;
 pub use gate::{AssertionError, BaselineError, Gate};
+pub use mix::MixError;
 pub use output::WriteError;
 pub use rival::RivalError;
 pub use run::{Contender, Run};
