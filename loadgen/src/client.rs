@@ -52,7 +52,7 @@ pub enum ClientError {
     Refused { address: SocketAddrV4, answer: Answer },
     #[error("{address} is no WebSocket server: {what}")]
     Nonsense { address: SocketAddrV4, what: &'static str },
-    #[error("{address} did not follow the protocol while a socket was made ready: {what}")]
+    #[error("{address} did not make a socket ready: {what}")]
     Astray { address: SocketAddrV4, what: String },
     #[error(transparent)]
     Ports(#[from] OutOfPorts),

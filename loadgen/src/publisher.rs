@@ -438,6 +438,33 @@ mod tests {
     }
 
     #[test]
+    fn an_event_on_several_topics_is_one_ndjson_request_and_must_be_accepted_on_all() {
+        struct Twice(EventWriter);
+        impl EventSource for Twice {
+            fn published(&self, index: u32, out: &mut Vec<u8>) {
+                self.0.published(index, out);
+                out.push(b'\n');
+                self.0.published(index, out);
+            }
+
+            fn topics(&self) -> u32 {
+                2
+            }
+        }
+        let twice = |port| Publisher {
+            events: Box::new(Twice(EventWriter::new("wallet", 250, 100).unwrap())),
+            ..publisher(port, 1)
+        };
+        let (port, requests) = server(3, answer("200 OK", r#"{"accepted":2,"first_seq":9,"last_seq":10}"#));
+        drive(twice(port)).unwrap();
+        let bodies = requests.join().unwrap();
+        assert!(bodies.iter().all(|(head, body)| head.contains("application/x-ndjson") && body.lines().count() == 2));
+        let (port, _requests) = server(3, answer("200 OK", r#"{"accepted":1,"first_seq":9,"last_seq":9}"#));
+        let message = drive(twice(port)).unwrap_err();
+        assert!(message.contains("1 events of a request that held 2"), "{message}");
+    }
+
+    #[test]
     fn nats_is_published_to_and_answers_with_a_pong_a_step() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = match listener.local_addr().unwrap() {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   args ─▶ contenders: the server, the floor (a bare send loop), rivals ─▶ a Side each, with its own sockets
+//!                             a Side's sockets are of one kind, or of several (mix): an Opening each, and a crowd each a client thread
 //!   run  ─▶ connect all ─▶ rounds in turns: A, B, …, A, B, … ─▶ harvest ─▶ report ─▶ table, JSON, page, gate
 //! ```
 

@@ -586,4 +586,14 @@ mod tests {
         assert_eq!(pair.p50.unwrap().median, 1.0);
         assert!(Pair::of_rounds("floor", &[none], &[round(1.0, 1.0)]).full_fanout.is_none());
     }
+
+    #[test]
+    fn runs_of_another_mix_or_with_churn_are_not_compared() {
+        let (before, mut now) = (example().settings, example().settings);
+        assert_eq!(before.difference(&now), None);
+        now.churned_sockets = 10;
+        assert!(before.difference(&now).unwrap().contains("come and go"));
+        now.mix = "sse".to_owned();
+        assert_eq!(before.difference(&now).unwrap(), "its --mix is none, not `sse`");
+    }
 }

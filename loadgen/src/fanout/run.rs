@@ -302,7 +302,13 @@ impl Run {
         for client in clients {
             ends.push(client.finish().ok_or(RunError::ClientGone)?);
         }
-        let ended_why: Vec<String> = ends.iter_mut().flat_map(|end| std::mem::take(&mut end.ended_why)).collect();
+        let mut ended_why: Vec<String> = Vec::new();
+        for why in ends.iter_mut().flat_map(|end| std::mem::take(&mut end.ended_why)) {
+            // Each crowd tells its first few, which are often the same.
+            if !ended_why.contains(&why) {
+                ended_why.push(why);
+            }
+        }
         let mut inboxes: Vec<_> = ends.into_iter().map(|end| end.listeners.into_iter()).collect();
         let mut closed = Vec::new();
         for (mut side, (ended, ended_apart)) in sides.into_iter().zip(ended) {

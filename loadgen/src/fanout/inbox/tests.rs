@@ -393,6 +393,23 @@ fn within_one_connection_losses_doubles_and_disorder_count() {
 }
 
 #[test]
+fn what_an_earlier_connection_lacked_stays_lost() {
+    let mut kind = Kind::open(Protocol::Watchlist, 2, CHURN);
+    // Event 1 comes on the second connection, where it is out of turn.
+    let (gap, rest) = (kind.events([0, 2]), kind.events([2, 3, 4, 5, 1]));
+    kind.receive(0, &gap);
+    kind.bench.inbox.tend(|| 1_000, &mut kind.bench.notices);
+    kind.bench.inbox.leave(0);
+    kind.bench.inbox.begin_anew(0, 2_500);
+    let stream = [kind.answers().concat(), rest].concat();
+    kind.bench.inbox.receive(0, &stream, 3_000, &mut kind.bench.notices);
+    let all = kind.events(0..6);
+    kind.receive(1, &all);
+    let (_, end) = churned(kind);
+    assert_eq!((end.lost, end.duplicated, end.reordered), (1, 1, 0));
+}
+
+#[test]
 fn an_event_between_the_answers_of_an_opening_counts() {
     let mut kind = come_back(Protocol::Channels);
     let (last, before) = (kind.answers().pop().unwrap(), kind.answers()[..2].concat());
