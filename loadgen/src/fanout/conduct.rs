@@ -17,6 +17,9 @@ pub struct Socket {
     pub standing: Standing,
 }
 
+/// There may be half a million.
+const _: () = assert!(size_of::<Socket>() == 16);
+
 /// How far one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
