@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cpu;
 use crate::event::EventError;
-use crate::fanout::{AssertionError, BaselineError, FanoutArguments, FloorArguments, RivalError};
+use crate::fanout::{AssertionError, BaselineError, FanoutArguments, FloorArguments, MixError, RivalError};
 use crate::limits::{EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX, WEBHOOK_DELIVERIES_MAX};
 use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
@@ -78,6 +78,10 @@ pub enum UsageError {
         "a stall of {stall:?} outlasts the load, whose last event is due {load:?} after the first: publish more events, or stall for less"
     )]
     StallTooLong { stall: Duration, load: Duration },
+    #[error(transparent)]
+    Mix(#[from] MixError),
+    #[error("--churn: no socket would come back while the load lasts: raise it, --sockets or --events")]
+    TooLittleChurn,
     #[error("{0} subscriber keys are too many: at most {SUBSCRIBER_KEYS_MAX}")]
     Keys(usize),
     #[error("{0} subscriber keys are too few: the first is the live sockets', and the others resume")]

@@ -50,7 +50,7 @@ pub enum ClientError {
     Refused { address: SocketAddrV4, answer: Answer },
     #[error("{address} is no WebSocket server: {what}")]
     Nonsense { address: SocketAddrV4, what: &'static str },
-    #[error("{address} did not follow the protocol while a socket was made ready: {what}")]
+    #[error("{address} did not make a socket ready: {what}")]
     Astray { address: SocketAddrV4, what: String },
     #[error(transparent)]
     Ports(#[from] OutOfPorts),
@@ -61,7 +61,7 @@ pub enum ClientError {
 pub struct Tally {
     /// Upgrades answered with 101.
     pub opened: AtomicU64,
-    /// Distinct events received, over all sockets.
+    /// Distinct events received, over all sockets; of those that come and go, how many have everything to the end.
     pub delivered: AtomicU64,
     /// Sockets that ended before they were told to.
     pub ended: AtomicU64,

@@ -16,8 +16,9 @@ use crate::addresses::Sources;
 use crate::client::{ClientError, Tally};
 use crate::clock::Clock;
 use crate::frame::{OPCODE_CLOSE, client_control};
+use crate::handshake::Framing;
 use crate::limits::{
-    CLOSING_QUIET_MS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES,
+    CLOSING_MS_MAX, CLOSING_QUIET_MS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES,
     RING_SUBMISSION_ENTRIES,
 };
 use crate::listener::{Listener, Notice, Phase};
@@ -54,6 +55,8 @@ struct Lane {
     looked_ns: u64,
     /// Sockets that are not to read for now.
     held: AHashMap<u32, Held>,
+    /// Sockets that said goodbye, by slot, until another takes their place.
+    leaving: AHashMap<u32, Leaving>,
 }
 
 /// A socket that can't receive until it is armed again.
@@ -71,6 +74,15 @@ enum Held {
     Armed,
     /// For being told to read on.
     Unarmed,
+}
+
+/// What a socket that said goodbye waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// For the server's end of the stream.
+    Stream { until_ns: u64 },
+    /// For the kernel to have closed its descriptor.
+    Descriptor,
 }
 
 /// The sockets of one plan. A socket's number is its place in the plan: lane × slots + slot.
@@ -110,6 +122,7 @@ impl<L: Listener> Crowd<L> {
                 deaf: VecDeque::new(),
                 looked_ns: 0,
                 held: AHashMap::new(),
+                leaving: AHashMap::new(),
             });
         }
         let (completions, notices, ended_why) = Default::default();
@@ -135,16 +148,45 @@ impl<L: Listener> Crowd<L> {
             if self.started == self.plan.sockets || self.started - self.opened >= self.plan.handshakes_max {
                 break;
             }
-            let upgrade = self.plan.listener.upgrade(self.started);
-            let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &upgrade)?;
-            let slots = self.plan.slots_per_ring;
-            let lane = &mut self.lanes[(self.started / slots) as usize];
-            let slot = self.started % slots;
-            lane.ring.adopt(slot, socket).map_err(|source| ClientError::Socket { source })?;
-            lane.ring.arm_receive(SlotRef::new(slot, 0));
+            self.open(self.started)?;
             self.started += 1;
         }
         Ok(())
+    }
+
+    fn open(&mut self, number: u32) -> Result<(), ClientError> {
+        let upgrade = self.plan.listener.upgrade(number);
+        let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &upgrade)?;
+        let lane = &mut self.lanes[(number / self.plan.slots_per_ring) as usize];
+        let slot = number % self.plan.slots_per_ring;
+        lane.ring.adopt(slot, socket).map_err(|source| ClientError::Socket { source })?;
+        lane.ring.arm_receive(SlotRef::new(slot, 0));
+        Ok(())
+    }
+
+    /// Has another connection take the place of a socket that left. What the server does not take is a fault of its, and not the
+    /// end of the run: it took the first one.
+    fn open_anew(&mut self, number: u32) -> Result<(), ClientError> {
+        self.plan.listener.begin_anew(number, self.clock.now_ns());
+        match self.open(number) {
+            Err(
+                error @ (ClientError::Connect { .. }
+                | ClientError::ConnectTimeout { .. }
+                | ClientError::SendUpgrade { .. }),
+            ) => {
+                self.plan.listener.leave(number);
+                self.tell_ended(error.to_string());
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn tell_ended(&mut self, why: String) {
+        self.plan.tally.ended.fetch_add(1, Relaxed);
+        if self.ended_why.len() < ENDS_TOLD_MAX {
+            self.ended_why.push(why);
+        }
     }
 
     /// Handles what the rings have; returns how many completions that was.
@@ -170,19 +212,49 @@ impl<L: Listener> Crowd<L> {
                 continue;
             }
             handled += self.completions.len();
+            let mut left = Vec::new();
             for completion in self.completions.drain(..) {
-                if completion.operation == Operation::Receive {
-                    take_received(lane, completion, &mut self.plan.listener, now_ns, &mut self.notices);
+                match completion.operation {
+                    Operation::Receive => {
+                        take_received(lane, completion, &mut self.plan.listener, now_ns, &mut self.notices);
+                    }
+                    Operation::Close if lane.leaving.remove(&completion.at.slot).is_some() => {
+                        left.push(lane.first + completion.at.slot);
+                    }
+                    _ => {}
                 }
             }
             lane.looked_ns = looked_ns;
             let delivered = self.plan.listener.end_batch(now_ns, now_ns.saturating_sub(unread_since_ns));
             self.plan.tally.delivered.fetch_add(delivered, Relaxed);
             self.heed_notices()?;
+            for number in left {
+                self.open_anew(number)?;
+            }
         }
         self.plan.listener.tend(|| self.clock.now_ns(), &mut self.notices);
         self.heed_notices()?;
+        self.give_up_waiting();
         Ok(handled)
+    }
+
+    /// Counts those as ended whose goodbye the server does not answer.
+    fn give_up_waiting(&mut self) {
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].leaving.is_empty() {
+                continue;
+            }
+            let now_ns = self.clock.now_ns();
+            let late = |(_, leaving): &(&u32, &Leaving)| matches!(leaving, Leaving::Stream { until_ns } if now_ns >= *until_ns);
+            let slots: Vec<u32> = self.lanes[index].leaving.iter().filter(late).map(|(slot, _)| *slot).collect();
+            for slot in slots {
+                let lane = &mut self.lanes[index];
+                lane.leaving.remove(&slot);
+                lane.ring.cancel(SlotRef::new(slot, 0));
+                lane.ring.close(SlotRef::new(slot, 0));
+                self.tell_ended("the server did not end a connection that was closed with 1000".to_owned());
+            }
+        }
     }
 
     /// Says goodbye on every open socket and waits for the server's closes, at most for `patience`, and not for a
@@ -196,7 +268,13 @@ impl<L: Listener> Crowd<L> {
             let mut left = open.len();
             for some in open.chunks(lane.ring.send_batch_max()) {
                 let frames: Vec<(u32, &[u8])> = some.iter().map(|socket| (socket - lane.first, &goodbye[..])).collect();
-                send(&mut lane.ring, &frames);
+                match self.plan.listener.framing() {
+                    Framing::WebSocket => send(&mut lane.ring, &frames),
+                    // Nothing may be said on it; the server sees that nobody listens any more.
+                    Framing::EventStream => {
+                        frames.iter().for_each(|(slot, _)| lane.ring.shutdown_write(SlotRef::new(*slot, 0)));
+                    }
+                }
                 some.iter().for_each(|socket| self.plan.listener.leave(*socket));
                 left = left.saturating_sub(drain_ended(&mut lane.ring, &mut self.completions, Duration::ZERO));
             }
@@ -219,7 +297,7 @@ impl<L: Listener> Crowd<L> {
             return Ok(());
         }
         let (address, slots) = (self.plan.address, self.plan.slots_per_ring);
-        let mut ended = Vec::new();
+        let (mut ended, mut leaving) = (Vec::new(), Vec::new());
         let mut replies: Vec<(u32, Vec<u8>)> = Vec::new();
         for notice in self.notices.drain(..) {
             match notice {
@@ -233,6 +311,12 @@ impl<L: Listener> Crowd<L> {
                 Notice::Reply { socket, frame } => replies.push((socket, frame)),
                 Notice::StopReading { socket } => self.lanes[(socket / slots) as usize].stop_reading(socket % slots),
                 Notice::ReadOn { socket } => self.lanes[(socket / slots) as usize].read_on(socket % slots),
+                Notice::ComeBack { socket } => {
+                    if self.plan.listener.framing() == Framing::WebSocket {
+                        replies.push((socket, client_control(OPCODE_CLOSE, &1000u16.to_be_bytes())));
+                    }
+                    leaving.push(socket);
+                }
                 Notice::Ended { socket, why } => {
                     ended.push(socket);
                     self.plan.tally.ended.fetch_add(1, Relaxed);
@@ -249,6 +333,15 @@ impl<L: Listener> Crowd<L> {
                     some.iter().map(|(socket, frame)| (socket % slots, &frame[..])).collect();
                 send(&mut lane.ring, &frames);
             }
+        }
+        for socket in leaving {
+            self.plan.listener.leave(socket);
+            let (lane, slot) = (&mut self.lanes[(socket / slots) as usize], socket % slots);
+            if self.plan.listener.framing() == Framing::EventStream {
+                lane.ring.shutdown_write(SlotRef::new(slot, 0));
+            }
+            let until_ns = self.clock.now_ns() + CLOSING_MS_MAX * 1_000_000;
+            lane.leaving.insert(slot, Leaving::Stream { until_ns });
         }
         for socket in ended {
             let (lane, at) = (&mut self.lanes[(socket / slots) as usize], SlotRef::new(socket % slots, 0));
@@ -303,11 +396,15 @@ fn take_received(
     let out_of_buffers = completion.result == -rustix::io::Errno::NOBUFS.raw_os_error();
     let ended = listener.phase(socket) == Phase::Ended;
     let held = completion.result == -rustix::io::Errno::CANCELED.raw_os_error() && !ended;
+    let leaving = lane.leaving.get_mut(&completion.at.slot);
     if completion.result > 0 || out_of_buffers || held {
         // Out of buffers, or the kernel ended the multishot, or the socket stopped reading.
-        if !completion.more && !ended {
+        if !completion.more && (!ended || leaving.is_some()) {
             lane.hear_again(completion.at);
         }
+    } else if let Some(leaving) = leaving {
+        *leaving = Leaving::Descriptor;
+        lane.ring.close(completion.at);
     } else if completion.result == 0 {
         listener.ended(socket, "the server ended the stream without a close frame", notices);
     } else {

@@ -19,8 +19,14 @@ pub const GAP_MARK: &[u8] = b"\"type\":\"gap\"";
 
 /// Where a publisher's events come from.
 pub trait EventSource: Send {
-    /// Appends event `index` of the run as a publisher writes it: one JSON object.
+    /// Appends event `index` of the run as a publisher writes it: one JSON object, or one a line where it is published on several
+    /// topics.
     fn published(&self, index: u32, out: &mut Vec<u8>);
+
+    /// On how many topics each is published.
+    fn topics(&self) -> u32 {
+        1
+    }
 }
 
 /// Makes `trade.open` events of one wallet, all of the same size.

@@ -1,4 +1,5 @@
-//! The client's half of an upgrade (RFC 6455 §4.1) and the reading of HTTP answers; bytes in, verdicts out.
+//! The client's half of an upgrade (RFC 6455 §4.1), the request for a stream of events, and the reading of HTTP answers; bytes in,
+//! verdicts out.
 //!
 //! Every socket of a run sends the same request with the same key: the key only proves that the server speaks
 //! WebSocket, and one proof serves as well as ten thousand.
@@ -37,6 +38,26 @@ impl Upgrade {
         );
         Self { request: request.into_bytes(), accept: derive_accept_key(key.as_bytes()) }
     }
+
+    /// No upgrade, but the request for a stream of events.
+    pub fn event_stream(target: &Target, header: &str) -> Self {
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\nUser-Agent: loadgen/{}\r\n{header}\r\n",
+            target.path,
+            target.authority(),
+            env!("CARGO_PKG_VERSION"),
+        );
+        Self { request: request.into_bytes(), accept: String::new() }
+    }
+}
+
+/// In what a server's messages come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Frames, after an upgrade.
+    WebSocket,
+    /// Server-sent events, in an HTTP answer that does not end.
+    EventStream,
 }
 
 /// An HTTP answer's head; its body begins at `body_at`.
@@ -45,6 +66,9 @@ struct Head {
     status: u16,
     reason: String,
     accept: Option<String>,
+    is_event_stream: bool,
+    /// Its body comes in another form than it is: in chunks, or compressed.
+    is_encoded: bool,
     body_at: usize,
     body: BodyLength,
 }
@@ -70,7 +94,7 @@ pub struct Answer {
 pub enum Verdict {
     /// More bytes are needed.
     Partial,
-    /// 101 with the right proof; frames begin `consumed` bytes in.
+    /// 101 with the right proof, or 200 with a stream of events; messages begin `consumed` bytes in.
     Upgraded { consumed: usize },
     /// The server said no, in HTTP.
     Refused(Answer),
@@ -88,10 +112,31 @@ pub fn read_upgrade(bytes: &[u8], ended: bool, accept: &str) -> Verdict {
             Some(given) if given == accept => Verdict::Upgraded { consumed: head.body_at },
             _ => Verdict::Nonsense("the server's Sec-WebSocket-Accept is missing or wrong"),
         },
-        Ok(Some(head)) => match complete(&head, bytes, ended) {
-            Some((answer, _)) => Verdict::Refused(answer),
-            None => Verdict::Partial,
+        Ok(Some(head)) => refusal(&head, bytes, ended),
+    }
+}
+
+/// Reads the answer to the request for a stream of events. `ended`: no more bytes will come.
+pub fn read_event_stream(bytes: &[u8], ended: bool) -> Verdict {
+    match read_head(bytes) {
+        Err(what) => Verdict::Nonsense(what),
+        Ok(None) if ended => Verdict::Nonsense("the server closed the connection without an answer"),
+        Ok(None) => Verdict::Partial,
+        Ok(Some(head)) if head.status == 200 => match head {
+            Head { is_event_stream: false, .. } => Verdict::Nonsense("the server's answer is no text/event-stream"),
+            Head { is_encoded: true, .. } => Verdict::Nonsense(
+                "the server's event stream comes in chunks or compressed, and loadgen takes it only plain",
+            ),
+            Head { body_at, .. } => Verdict::Upgraded { consumed: body_at },
         },
+        Ok(Some(head)) => refusal(&head, bytes, ended),
+    }
+}
+
+fn refusal(head: &Head, bytes: &[u8], ended: bool) -> Verdict {
+    match complete(head, bytes, ended) {
+        Some((answer, _)) => Verdict::Refused(answer),
+        None => Verdict::Partial,
     }
 }
 
@@ -159,6 +204,12 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
         status,
         reason: response.reason.unwrap_or("").to_owned(),
         accept: header("sec-websocket-accept").map(str::to_owned),
+        is_event_stream: header("content-type")
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")),
+        is_encoded: ["transfer-encoding", "content-encoding"]
+            .iter()
+            .any(|name| header(name).is_some_and(|how| !how.eq_ignore_ascii_case("identity"))),
         body_at,
         body: match length {
             _ if matches!(status, 100..=199 | 204 | 304) => BodyLength::Known(0),
@@ -256,6 +307,25 @@ mod tests {
         }
         let endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx";
         assert_eq!(read_answer(endless), Ok(None));
+    }
+
+    #[test]
+    fn a_stream_of_events_is_a_plain_unbounded_200() {
+        let plain =
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n: \n\n";
+        assert_eq!(read_event_stream(plain, false), Verdict::Upgraded { consumed: plain.len() - 4 });
+        for cut in 0..plain.len() - 4 {
+            assert_eq!(read_event_stream(&plain[..cut], false), Verdict::Partial, "{cut}");
+        }
+        let nonsense = |bytes: &[u8]| match read_event_stream(bytes, false) {
+            Verdict::Nonsense(what) => what,
+            other => panic!("{other:?}"),
+        };
+        assert!(nonsense(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n").contains("text/event-stream"));
+        let chunked = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(nonsense(chunked).contains("chunks"));
+        let refused = read_event_stream(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", false);
+        assert!(matches!(refused, Verdict::Refused(Answer { status: 403, .. })));
     }
 
     #[test]

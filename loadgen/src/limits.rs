@@ -69,7 +69,7 @@ pub const THREADS_TOLD_MAX: usize = 32;
 /// How long a sleeping client thread may miss a command.
 pub const CLIENT_SLEEP_MS_MAX: u64 = 10;
 
-/// How long the closing handshakes of all sockets may take at the end.
+/// How long the closing handshakes of all sockets may take at the end, and the one of a socket that another takes the place of.
 pub const CLOSING_MS_MAX: u64 = 5_000;
 
 /// After this long without a close by the server, the rest is closed from our side.
@@ -95,6 +95,12 @@ pub const PONG_MS_MAX: u64 = 2_000;
 
 /// How often a socket that does not read says that it lives: twice within the shortest time after which the server closes.
 pub const STALLED_PONG_MS: u64 = 10_000;
+
+/// How long a socket lives that comes and goes: long enough to get what most clients get between two reconnects.
+pub const CHURN_LIFE_S: f64 = 10.0;
+
+/// The greatest share of the sockets that may come and go each second: at most half of all do, and each is to live for a second.
+pub const CHURN_PERCENT_MAX: f64 = 50.0;
 
 /// Subscriber keys of a mixed run: each is an account with a watchlist to be set.
 pub const SUBSCRIBER_KEYS_MAX: usize = 1000;

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::carries::Carries;
-use crate::frame::{Frame, OPCODE_CLOSE, client_control, first_frame};
-use crate::handshake::{Answer, Verdict, read_upgrade};
+use crate::event_stream::first_block;
+use crate::frame::{Frame, OPCODE_CLOSE, OPCODE_TEXT, client_control, first_frame};
+use crate::handshake::{Answer, Framing, Verdict, read_event_stream, read_upgrade};
 
 /// Where a socket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Notice {
     Opened,
     /// The server answered the upgrade with something else. The run is over.
     Refused(Answer),
-    /// The server does not speak WebSocket. The run is over.
+    /// The server speaks neither WebSocket nor server-sent events. The run is over.
     Nonsense(&'static str),
     /// The server did not answer a socket as its protocol has it. The run is over.
     Astray(String),
@@ -38,6 +39,10 @@ pub enum Notice {
         socket: u32,
     },
     ReadOn {
+        socket: u32,
+    },
+    /// The socket says goodbye, and another takes its place once the server has ended it.
+    ComeBack {
         socket: u32,
     },
     /// The socket ended before it was told to.
@@ -69,6 +74,11 @@ pub trait Listener {
     /// What the answer to that request has to prove that it was read.
     fn accept(&self, socket: u32) -> &str;
 
+    /// In what the messages of all sockets come.
+    fn framing(&self) -> Framing {
+        Framing::WebSocket
+    }
+
     fn phase(&self, socket: u32) -> Phase;
 
     fn stream(&mut self, socket: u32) -> &mut Stream;
@@ -79,11 +89,21 @@ pub trait Listener {
     /// The upgrade of `socket` was answered.
     fn opened(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>);
 
+    /// `socket` did not get as far as that, as `notice` says, which ends the run unless the implementor knows better.
+    fn not_opened(&mut self, _socket: u32, notice: Notice, notices: &mut Vec<Notice>) {
+        notices.push(notice);
+    }
+
+    /// Another connection takes the place of `socket`, from `now_ns` on.
+    fn begin_anew(&mut self, socket: u32, _now_ns: u64) {
+        *self.stream(socket) = Stream::FRESH;
+    }
+
     /// The common case, for as long as it lasts: the bytes begin with exactly the frames that `socket` has to get next.
     /// Returns how many bytes those were.
     fn take_awaited(&mut self, socket: u32, bytes: &[u8], now_ns: u64) -> usize;
 
-    /// Takes any other frame but a close.
+    /// Takes any other frame but a close. An event of an event stream is one of text, with all of its block as the whole.
     fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>);
 
     /// Tells that the open stream of `socket` ended, by `why`.
@@ -116,7 +136,8 @@ pub trait Listener {
         match self.phase(socket) {
             Phase::Upgrading => {
                 let kept = self.carries().take(socket);
-                notices.push(cut_off(&kept, self.accept(socket)));
+                let notice = cut_off(self, socket, &kept);
+                self.not_opened(socket, notice, notices);
             }
             Phase::Open => end(self, socket, why, notices),
             Phase::Ended => {}
@@ -143,7 +164,7 @@ fn read<L: Listener + ?Sized>(
             Phase::Open => {}
             Phase::Ended => return bytes.len(),
             Phase::Upgrading => {
-                let notice = match read_upgrade(rest, false, listener.accept(socket)) {
+                let notice = match read_answer(listener, socket, rest, false) {
                     Verdict::Partial => return used,
                     Verdict::Upgraded { consumed } => {
                         used += consumed;
@@ -154,22 +175,35 @@ fn read<L: Listener + ?Sized>(
                     Verdict::Refused(answer) => Notice::Refused(answer),
                     Verdict::Nonsense(what) => Notice::Nonsense(what),
                 };
-                notices.push(notice);
                 listener.stream(socket).phase = Phase::Ended;
+                listener.not_opened(socket, notice, notices);
                 return bytes.len();
             }
         }
         used += listener.take_awaited(socket, rest, now_ns);
-        match first_frame(&bytes[used..]) {
-            Ok(None) => return used,
-            Ok(Some(frame)) => {
-                used += frame.whole.len();
-                match frame.opcode {
-                    OPCODE_CLOSE => take_close(listener, socket, frame.payload, notices),
-                    _ => listener.take_frame(socket, frame, now_ns, notices),
+        match listener.framing() {
+            Framing::WebSocket => match first_frame(&bytes[used..]) {
+                Ok(None) => return used,
+                Ok(Some(frame)) => {
+                    used += frame.whole.len();
+                    match frame.opcode {
+                        OPCODE_CLOSE => take_close(listener, socket, frame.payload, notices),
+                        _ => listener.take_frame(socket, frame, now_ns, notices),
+                    }
                 }
-            }
-            Err(fault) => end(listener, socket, &fault.to_string(), notices),
+                Err(fault) => end(listener, socket, &fault.to_string(), notices),
+            },
+            Framing::EventStream => match first_block(&bytes[used..]) {
+                Ok(None) => return used,
+                Ok(Some(block)) => {
+                    used += block.whole.len();
+                    if let Some(payload) = block.data {
+                        let frame = Frame { opcode: OPCODE_TEXT, payload, whole: block.whole };
+                        listener.take_frame(socket, frame, now_ns, notices);
+                    }
+                }
+                Err(fault) => end(listener, socket, &fault.to_string(), notices),
+            },
         }
     }
 }
@@ -187,9 +221,17 @@ fn end<L: Listener + ?Sized>(listener: &mut L, socket: u32, why: &str, notices: 
     listener.stream(socket).phase = Phase::Ended;
 }
 
-/// What an answer to the upgrade was that ended with the connection.
-fn cut_off(kept: &[u8], accept: &str) -> Notice {
-    match read_upgrade(kept, true, accept) {
+/// Reads the answer to the upgrade, or to the request for a stream.
+fn read_answer<L: Listener + ?Sized>(listener: &L, socket: u32, bytes: &[u8], ended: bool) -> Verdict {
+    match listener.framing() {
+        Framing::WebSocket => read_upgrade(bytes, ended, listener.accept(socket)),
+        Framing::EventStream => read_event_stream(bytes, ended),
+    }
+}
+
+/// What an answer was that ended with the connection.
+fn cut_off<L: Listener + ?Sized>(listener: &L, socket: u32, kept: &[u8]) -> Notice {
+    match read_answer(listener, socket, kept, true) {
         Verdict::Refused(answer) => Notice::Refused(answer),
         Verdict::Nonsense(what) => Notice::Nonsense(what),
         Verdict::Partial | Verdict::Upgraded { .. } => Notice::Nonsense("the server's answer was cut off"),

@@ -11,7 +11,9 @@
 //! * Load is an open loop: the [`schedule`] is fixed in advance, and latency counts from the intended time.
 //! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
 //! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
-//! * Sockets may stop reading for a while (`--stalled`); they are still held to every event.
+//! * Sockets may be of several protocols (`--mix`); each gets every event, in its own envelope.
+//! * Sockets may stop reading for a while (`--stalled`), and are still held to every event; or come and go (`--churn`), and are held to
+//!   what was due while they were there.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
@@ -31,10 +33,12 @@ mod crowd;
 mod driver;
 mod error;
 mod event;
+mod event_stream;
 mod fanout;
 mod figures;
 mod frame;
 mod handshake;
+mod heartbeat;
 mod hgrm;
 mod latency;
 mod limits;
@@ -50,6 +54,7 @@ mod publisher;
 mod schedule;
 mod storm;
 mod target;
+mod token;
 mod watchlists;
 mod webhooks;
 mod wording;
@@ -118,8 +123,7 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let (output, run, gate) = match &arguments.command {
         Command::Fanout(fanout) => {
             let contenders = fanout.contenders()?;
-            let mut load = fanout.load.load(&fanout.floor, contenders.len() as u32)?;
-            load.stall = fanout.stall(&load)?;
+            let load = fanout.load(contenders.len() as u32)?;
             let gate = fanout.gate(&contenders, &load)?;
             (&fanout.load.output, Run { load, contenders, interrupted }, gate)
         }

@@ -68,6 +68,11 @@ impl OrderCheck {
         })
     }
 
+    /// Forgets which events a socket lacks: they are not to come any more. They stay counted.
+    pub fn forget(&mut self, socket: u32) {
+        self.gaps -= self.missing.remove(&socket).map_or(0, |gaps| gaps.len());
+    }
+
     fn remember_gap(&mut self, socket: u32, gap: Range<u32>) {
         self.skipped += u64::from(gap.end - gap.start);
         if self.gaps < GAPS_REMEMBERED_MAX {
@@ -123,6 +128,15 @@ mod tests {
         let (arrivals, check, _) = run(&[0, 1, 1, 5, 3, 3, 0]);
         assert_eq!(arrivals, [New, New, Duplicate, New, Late, Duplicate, Duplicate]);
         assert_eq!((check.skipped(), check.duplicated, check.reordered, check.gaps), (2, 3, 1, 2));
+    }
+
+    #[test]
+    fn what_was_forgotten_stays_lost_and_comes_twice_if_it_comes() {
+        let (mut check, mut expected) = (OrderCheck::default(), 0);
+        check.arrived(7, &mut expected, 2);
+        check.forget(7);
+        assert_eq!((check.skipped(), check.has_gap(7), check.gaps), (2, false, 0));
+        assert_eq!(check.arrived(7, &mut expected, 1), Duplicate);
     }
 
     #[test]

@@ -161,8 +161,9 @@ impl Publisher {
         out.clear();
         let events = self.schedule.events_of(round, step);
         let mut body = Vec::new();
+        // One event as a JSON object, several as one NDJSON body.
+        let kind = |events: u32| if events * self.events.topics() > 1 { NDJSON } else { JSON };
         match &self.outlet {
-            // One event as a JSON object, several as one NDJSON body.
             Outlet::Http { target, key, burst_as: BurstAs::Request } => {
                 for event in events {
                     self.events.published(event, &mut body);
@@ -170,14 +171,13 @@ impl Publisher {
                         body.push(b'\n');
                     }
                 }
-                let kind = if self.schedule.burst > 1 { NDJSON } else { JSON };
-                write_request(target, key.as_deref(), kind, &body, out);
+                write_request(target, key.as_deref(), kind(self.schedule.burst), &body, out);
             }
             Outlet::Http { target, key, burst_as: BurstAs::Requests } => {
                 for event in events {
                     body.clear();
                     self.events.published(event, &mut body);
-                    write_request(target, key.as_deref(), JSON, &body, out);
+                    write_request(target, key.as_deref(), kind(1), &body, out);
                 }
             }
             Outlet::Nats { subject, .. } => {
@@ -346,7 +346,7 @@ impl<'a> Line<'a> {
         let is_first = self.answered()?;
         if let Ok(accepted) = serde_json::from_str::<Accepted>(&answer.body) {
             let schedule = self.publisher.schedule;
-            let sent = schedule.burst / self.publisher.outlet.answers(schedule.burst);
+            let sent = schedule.burst / self.publisher.outlet.answers(schedule.burst) * self.publisher.events.topics();
             if accepted.accepted != u64::from(sent) {
                 return Err(PublishError::Partly { address, accepted: accepted.accepted, sent });
             }
@@ -506,6 +506,33 @@ mod tests {
         let bodies = server.join().unwrap();
         assert!(bodies.iter().all(|(head, body)| head.contains("application/json\r\n") && body.len() == 250));
         assert!(bodies[11].1.contains("\"n\":11,"));
+    }
+
+    #[test]
+    fn an_event_on_several_topics_is_one_ndjson_request_and_must_be_accepted_on_all() {
+        struct Twice(EventWriter);
+        impl EventSource for Twice {
+            fn published(&self, index: u32, out: &mut Vec<u8>) {
+                self.0.published(index, out);
+                out.push(b'\n');
+                self.0.published(index, out);
+            }
+
+            fn topics(&self) -> u32 {
+                2
+            }
+        }
+        let twice = |port| Publisher {
+            events: Box::new(Twice(EventWriter::new("wallet", 250, 100).unwrap())),
+            ..publisher(port, 1)
+        };
+        let (port, requests) = server(3, answer("200 OK", r#"{"accepted":2,"first_seq":9,"last_seq":10}"#));
+        drive(twice(port)).unwrap();
+        let bodies = requests.join().unwrap();
+        assert!(bodies.iter().all(|(head, body)| head.contains("application/x-ndjson") && body.lines().count() == 2));
+        let (port, _requests) = server(3, answer("200 OK", r#"{"accepted":1,"first_seq":9,"last_seq":9}"#));
+        let message = drive(twice(port)).unwrap_err();
+        assert!(message.contains("1 events of a request that held 2"), "{message}");
     }
 
     #[test]

@@ -90,6 +90,13 @@ impl Timetable {
         }
     }
 
+    /// The first of the first round's timed events that is due at `now_ns` or later; past them all where none is.
+    pub fn due_from(&self, now_ns: u64) -> u32 {
+        let timed = self.schedule.first_timed() as usize..self.schedule.events_per_round() as usize;
+        let before = self.intended_ns[timed].partition_point(|due| due.load(Ordering::Acquire) < now_ns);
+        self.schedule.first_timed() + before as u32
+    }
+
     /// When an event was due, or [`UNTIMED`]. On the clock of [`Clock`](crate::clock::Clock).
     pub fn intended_ns(&self, event: u32) -> u64 {
         self.intended_ns[event as usize].load(Ordering::Acquire)
@@ -124,5 +131,8 @@ mod tests {
         assert_eq!(table.intended_ns(8), UNTIMED, "round 0 did not begin");
         assert_eq!(table.intended_ns(9), UNTIMED, "a warm-up");
         assert_eq!((table.intended_ns(12), table.intended_ns(14), table.intended_ns(15)), (51_000, 51_000, 52_000));
+        table.begin_round(0, 10_000);
+        let due_from = [0, 11_000, 11_001, 12_000, 12_001].map(|now_ns| table.due_from(now_ns));
+        assert_eq!(due_from, [3, 3, 6, 6, 9]);
     }
 }

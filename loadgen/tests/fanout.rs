@@ -201,6 +201,19 @@ fn an_event_that_only_stalled_sockets_miss_is_found() {
 }
 
 #[test]
+fn a_server_that_does_not_let_go_of_who_said_goodbye_is_found() {
+    // This one never reads what its sockets say.
+    let output = loadgen(serve(Fault::None), "--sockets 20 --events 60 --interval 20ms --churn 25%/s --json -");
+    assert_code(&output, 3);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (side, churned) = (&report["sides"][0], &report["sides"][0]["churned"]);
+    assert_eq!((&churned["sockets"], &churned["reconnects"]), (&10.into(), &0.into()));
+    assert!(churned["never_back"].as_u64() > Some(0), "{churned}");
+    assert_eq!((&side["latency"]["count"], &side["lost"]), (&(10 * 60).into(), &0.into()));
+    assert!(said(&output).contains("sockets that left never back"), "{}", said(&output));
+}
+
+#[test]
 fn a_gap_that_is_told_is_counted_and_its_events_are_still_lost() {
     let output = loadgen(serve(Fault::Gap), "--sockets 10 --events 8 --json -");
     assert_code(&output, 3);

@@ -1,26 +1,23 @@
 //! What `loadgen fanout` and `loadgen floor` are asked to do.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::dialect::Dialect;
+use super::churn::{ChurnPlan, parse_churn};
 use super::gate::{Assertion, Baseline, Gate, Known};
-use super::output::Output;
+use super::load::{FloorOptions, Load, LoadArguments};
+use super::mix::{Mix, Protocol};
+use super::opening::{Credentials, Opening};
 use super::report::Settings;
 use super::rival::Rival;
 use super::run::{Contender, Server};
 use super::stall::StallPlan;
-use crate::addresses::ports_here;
-use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_duration};
-use crate::cpu;
-use crate::event::EventWriter;
-use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
+use crate::args::{UsageError, parse_duration};
 use crate::publisher::{BurstAs, Outlet};
-use crate::schedule::Schedule;
 use crate::target::Target;
+use crate::token;
 
 #[derive(Debug, Args)]
 pub struct FanoutArguments {
@@ -53,6 +50,17 @@ pub struct FanoutArguments {
     /// How long those do not read
     #[arg(long, default_value = "30s", value_parser = parse_duration, requires = "stalled")]
     pub stall: Duration,
+    /// Of which protocols Stentor's sockets are: one, or several with weights (watchlist=70,rooms=30), of watchlist, tiered,
+    /// channels, rooms and sse; a rival's are all of its own [default: watchlist]
+    #[arg(long, value_name = "PROTOCOL|NAME=WEIGHT,…", conflicts_with = "url")]
+    pub mix: Option<Mix>,
+    /// The HS256 secret that the server checks tokens with, for rooms: jwt-secret in its data directory
+    #[arg(long, value_name = "FILE", requires = "mix")]
+    pub jwt_secret: Option<PathBuf>,
+    /// Such a share of the sockets end each second, and others take their place: a crowd of their own, told apart, ten seconds' worth of
+    /// them and at most half of all
+    #[arg(long, value_name = "SHARE%/s", value_parser = parse_churn, conflicts_with_all = ["vs", "rounds", "stalled"])]
+    pub churn: Option<f64>,
     /// The server's process, to tell its memory and CPU time
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -83,102 +91,12 @@ pub struct FloorArguments {
     pub floor: FloorOptions,
 }
 
-#[derive(Debug, Args)]
-pub struct FloorOptions {
-    /// The CPU of the floor's server thread: the one that the server's shard has [default: the first]
-    #[arg(long, value_name = "CPU")]
-    pub server_cpu: Option<usize>,
-    /// Let the floor send a burst as one send a socket, not one per event: what perfect coalescing costs
-    #[arg(long)]
-    pub floor_coalesces: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct LoadArguments {
-    /// How many sockets listen (on each side of a pair)
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub sockets: u32,
-    /// Timed events in all [default: 20]
-    #[arg(long, conflicts_with_all = ["burst", "bursts"], value_parser = clap::value_parser!(u32).range(1..))]
-    pub events: Option<u32>,
-    /// Events of one burst; a burst is one NDJSON request
-    #[arg(long, requires = "bursts", value_parser = clap::value_parser!(u32).range(1..=i64::from(BURST_EVENTS_MAX)))]
-    pub burst: Option<u32>,
-    /// Timed bursts in all
-    #[arg(long, requires = "burst", value_parser = clap::value_parser!(u32).range(1..))]
-    pub bursts: Option<u32>,
-    /// Time between two events, or two bursts
-    #[arg(long, default_value = "1s", value_parser = parse_duration)]
-    pub interval: Duration,
-    /// Events per second, instead of --interval
-    #[arg(long, conflicts_with = "interval")]
-    pub rate: Option<f64>,
-    /// Bytes of one published event
-    #[arg(long, default_value_t = 250)]
-    pub payload: usize,
-    /// The wallet whose trades are published
-    #[arg(long, default_value = DEFAULT_OWNER)]
-    pub owner: String,
-    /// Events (or bursts) at the start of each round that are checked but not timed
-    #[arg(long, default_value_t = 1)]
-    pub warmup: u32,
-    /// Into how many rounds the timed events are divided [default: 1, or 5 in a pair]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub rounds: Option<u32>,
-    /// Client threads
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub threads: u32,
-    /// The client threads' CPUs, such as 1 or 2-5,8 [default: the last]
-    #[arg(long, value_name = "LIST")]
-    pub cpu: Option<String>,
-    /// The publisher's CPU [default: the client's, so that the server keeps its own]
-    #[arg(long, value_name = "CPU")]
-    pub publisher_cpu: Option<usize>,
-    /// How long a client thread spins without news before it sleeps. On one machine the sender pays for waking it, and in
-    /// a virtual machine most of a send can be that; with 0s the figures then tell more of the idle loop than of the server
-    #[arg(long, default_value = "200us", value_parser = parse_duration)]
-    pub linger: Duration,
-    /// How long to wait between connecting and the first event
-    #[arg(long, default_value = "300ms", value_parser = parse_duration)]
-    pub settle: Duration,
-    /// How long no delivery may come before those still missing count as lost
-    #[arg(long, default_value = "5s", value_parser = parse_duration)]
-    pub drain: Duration,
-    /// How long the whole run may take
-    #[arg(long, default_value = "10m", value_parser = parse_duration)]
-    pub timeout: Duration,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// What fanout and floor do, with every default filled in.
-#[derive(Clone, Debug)]
-pub struct Load {
-    pub sockets: u32,
-    pub schedule: Schedule,
-    pub payload_bytes: usize,
-    pub events: EventWriter,
-    pub threads: u32,
-    /// Client thread n runs on the n-th of these, counted round.
-    pub client_cpus: Vec<usize>,
-    pub publisher_cpu: usize,
-    pub server_cpu: usize,
-    pub floor_coalesces: bool,
-    pub stall: Option<StallPlan>,
-    pub ports: RangeInclusive<u16>,
-    pub linger: Duration,
-    pub settle: Duration,
-    pub drain: Duration,
-    pub timeout: Duration,
-}
-
 impl FanoutArguments {
     /// Whoever is measured, the server first; the others in the order in which they were named.
     pub fn contenders(&self) -> Result<Vec<Contender>, UsageError> {
         let server = Server {
             name: "server".to_owned(),
-            subscribe: self.subscribe()?,
-            dialect: Dialect::Events,
+            openings: self.openings()?,
             outlet: self.outlet()?,
             pid: self.server_pid,
         };
@@ -195,6 +113,18 @@ impl FanoutArguments {
             }
         }
         Ok(contenders)
+    }
+
+    /// What the run does. `sides`: how many contenders there are.
+    pub fn load(&self, sides: u32) -> Result<Load, UsageError> {
+        let mut load = self.load.load(&self.floor, sides)?;
+        if let Some(mix) = &self.mix {
+            mix.check(load.sockets)?;
+        }
+        load.mix = self.mix.clone();
+        load.stall = self.stall(&load)?;
+        load.churn = self.churn.map(|percent| ChurnPlan::new(load.sockets, percent, &load.schedule)).transpose()?;
+        Ok(load)
     }
 
     /// What the run has to reach.
@@ -216,15 +146,25 @@ impl FanoutArguments {
         Ok(subscribe)
     }
 
+    fn openings(&self) -> Result<Vec<Opening>, UsageError> {
+        let subscribe = self.subscribe()?;
+        let Some(mix) = &self.mix else { return Ok(vec![Opening::plain(subscribe)]) };
+        let jwt_secret = self.jwt_secret.as_deref().map(token::read_secret).transpose()?;
+        let credentials =
+            Credentials { key: self.key.as_deref(), jwt_secret: jwt_secret.as_deref(), now_s: token::now_s() };
+        let opening = |(protocol, weight): &(Protocol, u32)| {
+            Opening::stentor(*protocol, *weight, &subscribe, &self.load.owner, &credentials)
+        };
+        Ok(mix.parts().iter().map(opening).collect::<Result<_, _>>()?)
+    }
+
     fn outlet(&self) -> Result<Outlet, UsageError> {
         let default_publish = format!("http://{}/api/events", self.subscribe()?.authority());
         let target = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
         target.check_local(self.allow_remote)?;
         Ok(Outlet::Http { target, key: self.publish_key.clone(), burst_as: self.burst_as })
     }
-}
 
-impl FanoutArguments {
     /// Which sockets stall; every one must see the load go on afterwards.
     pub fn stall(&self, load: &Load) -> Result<Option<StallPlan>, UsageError> {
         let Some(share) = self.stalled else { return Ok(None) };
@@ -241,61 +181,6 @@ impl FanoutArguments {
             return Err(UsageError::StallTooLong { stall: self.stall, load: Duration::from_nanos(last_ns) });
         }
         Ok(Some(StallPlan { sockets, stall_ns }))
-    }
-}
-
-impl LoadArguments {
-    /// Checks the values against each other and against this machine's CPUs. `sides`: how many contenders there are.
-    pub fn load(&self, floor: &FloorOptions, sides: u32) -> Result<Load, UsageError> {
-        if u64::from(self.sockets) * u64::from(sides) > u64::from(SOCKETS_MAX) {
-            return Err(UsageError::Sockets(self.sockets));
-        }
-        let schedule = self.schedule(sides)?;
-        let allowed = allowed_cpus()?;
-        let known = |cpu: usize| {
-            let unknown = || UsageError::Cpu(format!("CPU {cpu} is not one that this process may use ({allowed:?})"));
-            allowed.contains(&cpu).then_some(cpu).ok_or_else(unknown)
-        };
-        let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
-        let client_cpus = match &self.cpu {
-            Some(list) => cpu::parse_list(list).map_err(UsageError::Cpu)?,
-            None => vec![last],
-        };
-        client_cpus.iter().try_for_each(|cpu| known(*cpu).map(drop))?;
-        Ok(Load {
-            sockets: self.sockets,
-            events: EventWriter::new(&self.owner, self.payload, schedule.events())?,
-            schedule,
-            payload_bytes: self.payload,
-            threads: self.threads.min(self.sockets),
-            publisher_cpu: known(self.publisher_cpu.unwrap_or(client_cpus[client_cpus.len() - 1]))?,
-            client_cpus,
-            server_cpu: known(floor.server_cpu.unwrap_or(first))?,
-            floor_coalesces: floor.floor_coalesces,
-            stall: None,
-            ports: ports_here(),
-            linger: self.linger,
-            settle: self.settle,
-            drain: self.drain,
-            timeout: self.timeout,
-        })
-    }
-
-    fn schedule(&self, sides: u32) -> Result<Schedule, UsageError> {
-        let steps = self.bursts.or(self.events).unwrap_or(20);
-        let burst = self.burst.unwrap_or(1);
-        let rounds = self.rounds.unwrap_or(if sides > 1 { 5 } else { 1 }).min(steps);
-        let interval_ns = match self.rate {
-            Some(rate) => (f64::from(burst) * 1e9 / check_rate(rate)?) as u64,
-            None => self.interval.as_nanos() as u64,
-        };
-        let timed_steps = steps.div_ceil(rounds);
-        let schedule = Schedule { burst, interval_ns, rounds, warmup_steps: self.warmup, timed_steps };
-        let events = (u64::from(self.warmup) + u64::from(timed_steps)) * u64::from(burst) * u64::from(rounds);
-        if events > EVENTS_MAX {
-            return Err(UsageError::Events(events));
-        }
-        Ok(schedule)
     }
 }
 
@@ -352,7 +237,7 @@ mod tests {
     #[test]
     fn host_and_key_make_the_usual_endpoints() {
         let server = server("--host 127.0.0.1:6000 --key abc --burst-as requests").unwrap();
-        assert_eq!(server.subscribe.path, "/ws/alerts?apiKey=abc");
+        assert_eq!(server.openings[0].target.path, "/ws/alerts?apiKey=abc");
         let Outlet::Http { target, burst_as, .. } = server.outlet else { unreachable!("HTTP") };
         assert_eq!((target.authority().as_str(), target.path.as_str()), ("127.0.0.1:6000", "/api/events"));
         assert_eq!(burst_as, BurstAs::Requests);
@@ -379,19 +264,6 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_bursts_counts_events() {
-        let schedule = fanout("--burst 10 --bursts 7 --rate 1000 --rounds 2 --warmup 0").load.schedule(1).unwrap();
-        assert_eq!((schedule.interval_ns, schedule.timed_steps, schedule.rounds), (10_000_000, 4, 2));
-    }
-
-    #[test]
-    fn a_pair_has_five_rounds_unless_there_are_fewer_events() {
-        assert_eq!(fanout("--events 50").load.schedule(2).unwrap().rounds, 5);
-        assert_eq!(fanout("--events 3").load.schedule(2).unwrap().rounds, 3);
-        assert_eq!(fanout("--events 50").load.schedule(1).unwrap().rounds, 1);
-    }
-
-    #[test]
     fn some_sockets_stall_for_less_than_the_load_lasts() {
         let stall = |line: &str| {
             let arguments = fanout(line);
@@ -408,9 +280,73 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_is_not_there_is_refused() {
-        let arguments = fanout("--cpu 1023");
-        let message = arguments.load.load(&arguments.floor, 1).unwrap_err().to_string();
-        assert!(message.contains("1023"), "{message}");
+    fn a_mix_opens_each_protocol_with_the_one_key() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "secret").unwrap();
+        let line = format!(
+            "--host 127.0.0.1:6000 --key abc --mix watchlist=70,rooms=20,sse=10 --jwt-secret {}",
+            secret.path().display()
+        );
+        let openings = server(&line).unwrap().openings;
+        let told: Vec<(&str, u32, &str)> =
+            openings.iter().map(|opening| (opening.name, opening.weight, opening.target.path.as_str())).collect();
+        let stream = format!("/events/stream?topic=wallet:{}", crate::args::DEFAULT_OWNER);
+        assert_eq!(
+            told,
+            [("watchlist", 70, "/ws/alerts?apiKey=abc"), ("rooms", 20, "/ws"), ("sse", 10, stream.as_str())]
+        );
+    }
+
+    #[test]
+    fn a_mix_that_lacks_something_is_refused_with_what_it_lacks() {
+        let refused = |line: &str| server(line).unwrap_err().to_string();
+        assert!(refused("--key abc --mix rooms").contains("--jwt-secret"));
+        assert!(refused("--mix watchlist=1,tiered=1").contains("--key"));
+        assert!(refused("--key abc --mix rooms --jwt-secret /nowhere/secret").contains("/nowhere/secret"));
+        let few = fanout("--sockets 5 --key abc --mix watchlist=99,tiered=1").load(1).unwrap_err().to_string();
+        assert!(few.contains("tiered gets none"), "{few}");
+    }
+
+    #[test]
+    fn words_that_do_not_go_together_are_refused() {
+        let wrong = |line: &str| {
+            let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());
+            Arguments::try_parse_from(words).unwrap_err().to_string()
+        };
+        for (line, word) in [
+            ("--mix chat", "chat"),
+            ("--mix rooms=0,sse=1", "weight"),
+            ("--mix sse --url ws://127.0.0.1:1/", "--url"),
+            ("--jwt-secret x", "--mix"),
+            ("--churn 60%/s", "50%/s"),
+            ("--churn 1%/s --vs floor", "--vs"),
+            ("--churn 1%/s --rounds 2", "--rounds"),
+            ("--churn 1%/s --stalled 2", "--stalled"),
+        ] {
+            let message = wrong(line);
+            assert!(message.contains(word), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn churn_is_planned_from_the_sockets_and_the_load() {
+        let churn = |line: &str| fanout(line).load(1).map(|load| load.churn);
+        let plan = churn("--sockets 1000 --events 300 --rate 10 --churn 1%/s").unwrap().unwrap();
+        assert_eq!((plan.sockets, plan.reconnects_max()), (100, 299));
+        assert_eq!(churn("--sockets 1000").unwrap(), None);
+        assert!(matches!(churn("--sockets 10 --events 2 --churn 1%/s"), Err(UsageError::TooLittleChurn)));
+    }
+
+    #[test]
+    fn a_rival_of_a_mix_has_sockets_of_its_own_kind() {
+        let contenders = fanout("--key abc --mix tiered=1,sse=1 --vs ws://127.0.0.1:6000/").contenders().unwrap();
+        let kinds: Vec<usize> = contenders
+            .iter()
+            .map(|contender| match contender {
+                Contender::Server(server) => server.openings.len(),
+                Contender::Floor => 0,
+            })
+            .collect();
+        assert_eq!(kinds, [2, 1]);
     }
 }

@@ -2,15 +2,24 @@
 //!
 //! ```text
 //!   args ─▶ contenders: the server, the floor (a bare send loop), rivals ─▶ a Side each, with its own sockets
+//!                             a Side's sockets are of one kind, or of several (mix): an Opening each, and a crowd each a client thread
 //!   run  ─▶ connect all ─▶ rounds in turns: A, B, …, A, B, … ─▶ harvest ─▶ report ─▶ table, JSON, page, gate
 //! ```
 
 mod args;
+mod churn;
+mod conduct;
 mod dialect;
 mod doubts;
+mod feed;
 mod floor;
 mod gate;
+mod groups;
+mod harvest;
 mod inbox;
+mod load;
+mod mix;
+mod opening;
 mod output;
 mod page;
 mod report;
@@ -24,6 +33,7 @@ mod watch;
 pub use args::{FanoutArguments, FloorArguments};
 pub use floor::FloorError;
 pub use gate::{AssertionError, BaselineError, Gate};
+pub use mix::MixError;
 pub use output::WriteError;
 pub use rival::RivalError;
 pub use run::{Contender, Run};

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::args::Load;
 use super::doubts;
-use super::inbox::Harvest;
+use super::groups::{ChurnedReport, ProtocolReport};
+use super::harvest::Harvest;
+use super::load::Load;
+use super::mix::Mix;
 use super::side::{Footprint, RoundBook};
 use crate::figures::{Machine, Quantiles, Span, us};
 use crate::latency::{latency_histogram, median};
@@ -23,6 +25,10 @@ pub struct Closed {
     pub address: String,
     pub connect_seconds: f64,
     pub ended: u64,
+    /// Of those that stalled, or came and went.
+    pub ended_apart: u64,
+    /// Kind by kind.
+    pub protocols: Vec<ProtocolReport>,
     pub before: Footprint,
     pub connected: Footprint,
     pub after: Footprint,
@@ -63,6 +69,12 @@ pub struct Settings {
     #[serde(default)]
     pub floor_coalesces: bool,
     pub linger_us: f64,
+    /// As `--mix` says it; empty where it was not given.
+    #[serde(default)]
+    pub mix: String,
+    /// How many of the sockets came and went.
+    #[serde(default)]
+    pub churned_sockets: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +111,10 @@ pub struct SideReport {
     /// From a step's intended time until the server's answer.
     pub publish_answered_us: Option<Span>,
     pub stalled: Option<StalledReport>,
+    pub churned: Option<ChurnedReport>,
+    /// Where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protocols: Vec<ProtocolReport>,
     /// At most how long deliveries had been there when the client read them: its own part in their latency.
     pub client_late_us: Option<Quantiles>,
     pub client_cpu_seconds: f64,
@@ -151,11 +167,17 @@ impl Settings {
             server_cpu_of_floor: load.server_cpu,
             floor_coalesces: load.floor_coalesces,
             linger_us: load.linger.as_secs_f64() * 1e6,
+            mix: load.mix.as_ref().map(Mix::to_string).unwrap_or_default(),
+            churned_sockets: load.churned(),
         }
     }
 
     /// In what the load of two runs differs, so that their figures can't be compared.
     pub fn difference(&self, other: &Self) -> Option<String> {
+        if self.mix != other.mix {
+            let said = |mix: &str| if mix.is_empty() { "none".to_owned() } else { format!("`{mix}`") };
+            return Some(format!("its --mix is {}, not {}", said(&self.mix), said(&other.mix)));
+        }
         let numbers = |of: &Self| {
             [
                 ("sockets", f64::from(of.sockets)),
@@ -163,6 +185,7 @@ impl Settings {
                 ("events of a burst", f64::from(of.burst)),
                 ("milliseconds between steps", of.interval_ms),
                 ("client threads", f64::from(of.client_threads)),
+                ("sockets that come and go", f64::from(of.churned_sockets)),
                 ("µs of the client's spinning", of.linger_us),
                 ("(1: the floor sends bursts whole)", f64::from(u8::from(of.floor_coalesces))),
             ]
@@ -251,7 +274,8 @@ impl Report {
 impl SideReport {
     fn new(load: &Load, side: Closed, alone: bool) -> Self {
         let (schedule, recorder) = (load.schedule, &side.harvest.recorder);
-        let reading = load.sockets - load.stall.map_or(0, |stall| stall.sockets);
+        let reading = load.sockets - load.apart();
+        let of_those_apart = side.harvest.apart.as_ref().map(|recorder| Quantiles::of(&recorder.total()));
         let steps: Vec<(u32, Option<u64>, Option<u64>)> = schedule
             .timed()
             .filter(|(round, _)| (*round as usize) < side.rounds.len())
@@ -276,7 +300,9 @@ impl SideReport {
         }
         let server_cpu_ns: Option<u64> = side.rounds.iter().map(RoundBook::server_cpu_total_ns).sum();
         let events = schedule.events_per_round() * side.rounds.len() as u32;
-        let deliveries = f64::from(events) * f64::from(load.sockets);
+        // One event to one socket; those that come and go got what they were there for.
+        let deliveries = f64::from(events) * f64::from(load.sockets - load.churned())
+            + side.harvest.churn.as_ref().map_or(0.0, |churn| churn.deliveries as f64);
         Self {
             connect_seconds: side.connect_seconds,
             events,
@@ -290,13 +316,19 @@ impl SideReport {
             other_messages: side.harvest.other_messages,
             gaps_told: side.harvest.gaps.told,
             gap_numbers: side.harvest.gaps.numbers,
-            stalled: side.harvest.stall.as_ref().map(|stall| StalledReport {
+            stalled: side.harvest.stall.as_ref().zip(of_those_apart).map(|(stall, latency)| StalledReport {
                 sockets: stall.sockets,
                 stall_seconds: stall.stall_ns as f64 / 1e9,
-                latency: Quantiles::of(&side.harvest.stalled_recorder.total()),
+                latency,
                 whole_again: Quantiles::of(&stall.whole_again),
                 never_whole: stall.never_whole(),
             }),
+            churned: side
+                .harvest
+                .churn
+                .as_ref()
+                .zip(of_those_apart)
+                .map(|(churn, latency)| ChurnedReport::new(churn, latency, side.ended_apart)),
             latency: Quantiles::of(&recorder.total()),
             first_delivery_us: Span::of(&first),
             deliveries_per_second: Span::of(&rates(&whole)),
@@ -329,10 +361,11 @@ impl SideReport {
                         p99_us: us(recorder.round(round).value_at_quantile(0.99)),
                         server_cpu_ns_per_delivery: side.rounds[round as usize]
                             .server_cpu_total_ns()
-                            .map(|ns| ns as f64 / (per_step * f64::from(schedule.steps_per_round()))),
+                            .map(|ns| ns as f64 * side.rounds.len() as f64 / deliveries),
                     }
                 })
                 .collect(),
+            protocols: if side.protocols.len() > 1 { side.protocols } else { Vec::new() },
             address: side.address,
             name: side.name,
         }
@@ -347,6 +380,7 @@ impl SideReport {
             ("damaged", self.damaged),
             ("sockets ended early", self.ended),
             ("stalled sockets never whole again", self.stalled.map_or(0, |stalled| stalled.never_whole)),
+            ("sockets that left never back", self.churned.map_or(0, |churned| churned.never_back)),
         ];
         let told = counts.into_iter().filter(|(_, count)| *count > 0);
         told.map(|(what, count)| format!("{}: {count} {what}", self.name)).collect()
@@ -482,6 +516,8 @@ pub fn example() -> Report {
             publish_late_us: span(1.0),
             publish_answered_us: None,
             stalled: None,
+            churned: None,
+            protocols: Vec::new(),
             client_late_us: None,
             client_cpu_seconds: 1.0,
             server_cpu_seconds: None,
@@ -520,6 +556,8 @@ pub fn example() -> Report {
             server_cpu_of_floor: 0,
             floor_coalesces: false,
             linger_us: 200.0,
+            mix: String::new(),
+            churned_sockets: 0,
         },
         pairs: vec![Pair::new(&sides[0], &sides[1])],
         sides,
@@ -562,5 +600,15 @@ mod tests {
         assert_eq!(pair.full_fanout, Some(Span { median: 2.0, min: 2.0, max: 2.0 }));
         assert_eq!(pair.p50.unwrap().median, 1.0);
         assert!(Pair::of_rounds("floor", &[none], &[round(1.0, 1.0)]).full_fanout.is_none());
+    }
+
+    #[test]
+    fn runs_of_another_mix_or_with_churn_are_not_compared() {
+        let (before, mut now) = (example().settings, example().settings);
+        assert_eq!(before.difference(&now), None);
+        now.churned_sockets = 10;
+        assert!(before.difference(&now).unwrap().contains("come and go"));
+        now.mix = "sse".to_owned();
+        assert_eq!(before.difference(&now).unwrap(), "its --mix is none, not `sse`");
     }
 }

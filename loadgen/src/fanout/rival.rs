@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use super::dialect::Dialect;
+use super::opening::Opening;
 use super::run::{Contender, Server};
 use crate::args::UsageError;
 use crate::publisher::{BurstAs, Outlet};
@@ -92,11 +92,11 @@ impl Rival {
     pub fn contender(&self, allow_remote: bool) -> Result<Contender, UsageError> {
         let Self::Server(rival) = self else { return Ok(Contender::Floor) };
         let (subscribe, outlet) = rival.ends(allow_remote)?;
-        let dialect = match &outlet {
-            Outlet::Nats { subject, .. } => Dialect::Nats { subject: subject.clone() },
-            Outlet::Http { .. } => Dialect::Events,
+        let opening = match &outlet {
+            Outlet::Nats { subject, .. } => Opening::nats(subscribe, subject.clone()),
+            Outlet::Http { .. } => Opening::plain(subscribe),
         };
-        Ok(Contender::Server(Server { name: rival.name.clone(), subscribe, dialect, outlet, pid: rival.pid }))
+        Ok(Contender::Server(Server { name: rival.name.clone(), openings: vec![opening], outlet, pid: rival.pid }))
     }
 }
 

@@ -13,15 +13,19 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::args::Load;
-use super::dialect::Dialect;
+use super::conduct::Conduct;
 use super::doubts;
+use super::feed::Feed;
 use super::floor::Floor;
 use super::gate::Known;
-use super::inbox::{Harvest, Inbox};
+use super::groups::ProtocolReport;
+use super::harvest::Harvest;
+use super::inbox::Inbox;
+use super::load::Load;
+use super::mix::allot;
+use super::opening::Opening;
 use super::report::{Closed, Report};
 use super::side::{Footprint, Side, footprint};
-use super::stall::StallPlan;
 use super::watch::Watch;
 use crate::addresses::{Sources, first_address};
 use crate::client::{Client, ClientOptions, Turn};
@@ -30,7 +34,7 @@ use crate::crowd::CrowdPlan;
 use crate::driver::Driver;
 use crate::error::RunError;
 use crate::handshake::Upgrade;
-use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX};
+use crate::limits::{DESCRIPTORS_RESERVED, HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX, SOCKETS_MAX};
 use crate::process::{raise_descriptor_limit, tcp_bytes_max};
 use crate::publisher::{Outlet, Publisher};
 use crate::schedule::Timetable;
@@ -40,9 +44,8 @@ use crate::target::Target;
 #[derive(Clone, Debug)]
 pub struct Server {
     pub name: String,
-    /// Where its sockets connect.
-    pub subscribe: Target,
-    pub dialect: Dialect,
+    /// The kinds of its sockets; never empty.
+    pub openings: Vec<Opening>,
     /// Where events are published.
     pub outlet: Outlet,
     pub pid: Option<u32>,
@@ -72,13 +75,6 @@ impl Contender {
         }
     }
 
-    fn dialect(&self) -> Dialect {
-        match self {
-            Self::Server(server) => server.dialect.clone(),
-            Self::Floor => Dialect::Events,
-        }
-    }
-
     pub fn known(&self) -> Known<'_> {
         let has_process = matches!(self, Self::Server(Server { pid: Some(_), .. }));
         Known { name: self.name(), has_process }
@@ -100,11 +96,23 @@ pub struct Measured {
     pub latencies: Vec<(String, Histogram<u64>)>,
 }
 
-/// One client thread's share of a side's sockets.
+/// One client thread's share of a side's sockets of one kind.
 #[derive(Clone, Copy)]
 struct Share {
     sockets: u32,
-    stall: Option<StallPlan>,
+    conduct: Conduct,
+}
+
+impl Share {
+    /// How many connections its sockets take, one after another.
+    fn connections_max(&self) -> u32 {
+        match self.conduct {
+            Conduct::Churns(plan) => {
+                u64::from(self.sockets).saturating_add(plan.reconnects_max()).min(SOCKETS_MAX.into()) as u32
+            }
+            Conduct::Steady | Conduct::Stalls(_) => self.sockets,
+        }
+    }
 }
 
 impl Run {
@@ -122,13 +130,13 @@ impl Run {
         let (failures_told, failures) = mpsc::channel();
         let slots_per_ring = descriptors.min(u64::from(RING_SLOTS_MAX)) as u32;
         let mut clients = Vec::new();
-        let shares = self.shares();
-        for (number, plans) in self.plan_crowds(&sides, &shares, slots_per_ring)?.into_iter().enumerate() {
+        for (number, plans) in self.plan_crowds(&sides, slots_per_ring)?.into_iter().enumerate() {
             let cpu = Some(self.load.client_cpus[number % self.load.client_cpus.len()]);
-            // What the stalled sockets have to read at once must not be felt as the server's lateness by the others.
-            let stalls = shares[number].stall.is_some();
-            let linger = if stalls { Duration::ZERO } else { self.load.linger };
-            let turn = if stalls { Turn::Last } else { Turn::Fair };
+            // What the stalled sockets have to read at once, and connecting again, must not be felt as the server's lateness by the
+            // others.
+            let apart = number == self.load.threads as usize;
+            let linger = if apart { Duration::ZERO } else { self.load.linger };
+            let turn = if apart { Turn::Last } else { Turn::Fair };
             let options = ClientOptions { cpu, linger, clock, turn };
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
         }
@@ -176,14 +184,14 @@ impl Run {
             Contender::Server(server) => {
                 let publisher = Publisher {
                     outlet: server.outlet.clone(),
-                    events: Box::new(self.load.events.clone()),
+                    events: Box::new(self.feed(server)),
                     schedule: self.load.schedule,
                     clock,
                     cpu: Some(self.load.publisher_cpu),
                     patience: self.load.drain.max(Duration::from_secs(10)),
                 };
                 let driver = publisher.start().map_err(RunError::Thread)?;
-                self.side(contender, server.subscribe.clone(), server.pid, driver)
+                self.side(contender, server.openings.clone(), server.pid, driver)
             }
             Contender::Floor => {
                 let floor = Floor {
@@ -195,21 +203,39 @@ impl Run {
                     cpu: self.load.server_cpu,
                 };
                 let (driver, address) = floor.start()?;
-                self.side(contender, Target { address, path: "/".into() }, None, driver)
+                self.side(contender, vec![Opening::plain(Target { address, path: "/".into() })], None, driver)
             }
         };
         self.contenders.iter().map(side).collect()
     }
 
-    fn side(&self, contender: &Contender, target: Target, pid: Option<u32>, driver: Driver) -> Result<Side, RunError> {
+    fn feed(&self, server: &Server) -> Feed {
+        let topics = server.openings.iter().map(|opening| opening.topic);
+        Feed::new(self.load.events.clone(), self.load.payload_bytes, topics)
+    }
+
+    fn side(
+        &self,
+        contender: &Contender,
+        openings: Vec<Opening>,
+        pid: Option<u32>,
+        driver: Driver,
+    ) -> Result<Side, RunError> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(RunError::Random)?;
         let before = footprint(pid)?;
+        let threads = self.load.threads + u32::from(self.load.apart() > 0);
         Ok(Side {
             name: contender.name().to_owned(),
-            upgrade: Arc::new(Upgrade::new(&target, nonce)),
-            dialect: contender.dialect(),
-            target,
+            target: openings[0].target.clone(),
+            tallies: (0..threads).map(|_| openings.iter().map(|_| Arc::default()).collect()).collect(),
+            kinds: openings
+                .into_iter()
+                .map(|opening| {
+                    let upgrade = Arc::new(opening.upgrade(nonce));
+                    (Arc::new(opening), upgrade)
+                })
+                .collect(),
             pid,
             is_floor: matches!(contender, Contender::Floor),
             connect_seconds: 0.0,
@@ -218,53 +244,60 @@ impl Run {
             rounds: Vec::new(),
             driver,
             timetable: Arc::new(Timetable::new(self.load.schedule)),
-            tallies: self.shares().iter().map(|_| Arc::default()).collect(),
         })
     }
 
-    /// Each client thread's share of a side's sockets. Those that stall have a thread of their own.
-    fn shares(&self) -> Vec<Share> {
-        let stall = self.load.stall.filter(|stall| stall.sockets > 0);
-        let (reading, threads) = (self.load.sockets - stall.map_or(0, |stall| stall.sockets), self.load.threads);
-        let of_thread =
-            |thread| Share { sockets: reading / threads + u32::from(thread < reading % threads), stall: None };
-        let stalling = stall.map(|plan| Share { sockets: plan.sockets, stall: Some(plan) });
-        (0..threads).map(of_thread).chain(stalling).collect()
+    /// For each client thread, its share of the sockets of each kind. Those that stall, or come and go, have a thread of their own.
+    fn shares(&self, kinds: &[(Arc<Opening>, Arc<Upgrade>)]) -> Vec<Vec<Share>> {
+        let weights: Vec<u32> = kinds.iter().map(|(opening, _)| opening.weight).collect();
+        let (apart, threads) = (self.load.apart(), self.load.threads);
+        let steady = allot(self.load.sockets - apart, &weights);
+        let of_thread = |thread: u32| {
+            let part = |sockets: &u32| sockets / threads + u32::from(thread < sockets % threads);
+            steady.iter().map(|sockets| Share { sockets: part(sockets), conduct: Conduct::Steady }).collect()
+        };
+        let set_apart = |sockets: u32| Share { sockets, conduct: self.load.conduct_apart(sockets) };
+        let last = (apart > 0).then(|| allot(apart, &weights).into_iter().map(set_apart).collect());
+        (0..threads).map(of_thread).chain(last).collect()
     }
 
-    /// For each client thread, its share of each side's sockets; no two share a source address.
-    fn plan_crowds(
-        &self,
-        sides: &[Side],
-        shares: &[Share],
-        slots_per_ring: u32,
-    ) -> Result<Vec<Vec<CrowdPlan<Inbox>>>, RunError> {
+    /// For each client thread, its share of each side's sockets, kind by kind; no two share a source address.
+    fn plan_crowds(&self, sides: &[Side], slots_per_ring: u32) -> Result<Vec<Vec<CrowdPlan<Inbox>>>, RunError> {
         let mut random = [0; 2];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let first = first_address(random);
-        let mut taken = 0;
-        let mut plan = |side: &Side, thread: usize| {
-            let Share { sockets, stall } = shares[thread];
-            let local = side.target.address.ip().is_loopback();
-            let sources = local.then(|| Sources::for_sockets(sockets, first, taken, self.load.ports.clone()));
-            taken += Sources::addresses_for(sockets, &self.load.ports);
-            let (upgrade, timetable) = (Arc::clone(&side.upgrade), Arc::clone(&side.timetable));
-            CrowdPlan {
-                address: side.target.address,
-                listener: Inbox::new(sockets, upgrade, side.dialect.clone(), timetable, stall),
-                sockets,
-                sources,
-                slots_per_ring,
-                handshakes_max: (HANDSHAKES_IN_FLIGHT_MAX / shares.len() as u32).max(1),
-                tally: Arc::clone(&side.tallies[thread]),
+        let (mut taken, mut threads) = (0, Vec::new());
+        for side in sides {
+            let shares = self.shares(&side.kinds);
+            let handshakes_max = (HANDSHAKES_IN_FLIGHT_MAX / shares.len() as u32).max(1);
+            threads.resize_with(shares.len(), Vec::new);
+            for ((crowds, of_kinds), tallies) in threads.iter_mut().zip(shares).zip(&side.tallies) {
+                for (((opening, upgrade), share), tally) in side.kinds.iter().zip(of_kinds).zip(tallies) {
+                    let (upgrade, opening) = (Arc::clone(upgrade), Arc::clone(opening));
+                    let timetable = Arc::clone(&side.timetable);
+                    let connections = share.connections_max();
+                    let local = side.target.address.ip().is_loopback();
+                    let sources =
+                        local.then(|| Sources::for_sockets(connections, first, taken, self.load.ports.clone()));
+                    taken += Sources::addresses_for(connections, &self.load.ports);
+                    crowds.push(CrowdPlan {
+                        address: side.target.address,
+                        listener: Inbox::new(share.sockets, upgrade, opening, timetable, share.conduct),
+                        sockets: share.sockets,
+                        sources,
+                        slots_per_ring,
+                        handshakes_max,
+                        tally: Arc::clone(tally),
+                    });
+                }
             }
-        };
-        Ok((0..shares.len()).map(|thread| sides.iter().map(|side| plan(side, thread)).collect()).collect())
+        }
+        Ok(threads)
     }
 
     fn close(&self, sides: Vec<Side>, clients: Vec<Client<Inbox>>, rounds_done: u32) -> Result<Measured, RunError> {
         let published = rounds_done * self.load.schedule.events_per_round();
-        let ended: Vec<u64> = sides.iter().map(Side::ended).collect();
+        let ended: Vec<(u64, u64)> = sides.iter().map(|side| (side.ended(), side.ended_apart())).collect();
         // As long as the sockets are there.
         let after: Result<Vec<Footprint>, RunError> = sides.iter().map(|side| footprint(side.pid)).collect();
         let after = after?;
@@ -272,12 +305,30 @@ impl Run {
         for client in clients {
             ends.push(client.finish().ok_or(RunError::ClientGone)?);
         }
-        let ended_why: Vec<String> = ends.iter_mut().flat_map(|end| std::mem::take(&mut end.ended_why)).collect();
+        let mut ended_why: Vec<String> = Vec::new();
+        for why in ends.iter_mut().flat_map(|end| std::mem::take(&mut end.ended_why)) {
+            // Each crowd tells its first few, which are often the same.
+            if !ended_why.contains(&why) {
+                ended_why.push(why);
+            }
+        }
         let mut inboxes: Vec<_> = ends.into_iter().map(|end| end.listeners.into_iter()).collect();
         let mut closed = Vec::new();
-        for ((mut side, ended), after) in sides.into_iter().zip(ended).zip(after) {
-            let harvests = inboxes.iter_mut().filter_map(Iterator::next).map(|inbox| inbox.harvest(published));
-            let harvest = harvests.reduce(Harvest::merge).ok_or(RunError::ClientGone)?;
+        for ((mut side, (ended, ended_apart)), after) in sides.into_iter().zip(ended).zip(after) {
+            let mut harvest: Option<Harvest> = None;
+            let mut protocols = Vec::new();
+            for (opening, _) in &side.kinds {
+                let of_kind = inboxes.iter_mut().filter_map(Iterator::next);
+                let (sockets, of_kind): (Vec<u32>, Vec<Harvest>) =
+                    of_kind.map(|inbox| (inbox.sockets(), inbox.harvest(published))).unzip();
+                let of_kind = of_kind.into_iter().reduce(Harvest::merge).ok_or(RunError::ClientGone)?;
+                protocols.push(ProtocolReport::new(opening.name, sockets.iter().sum(), &of_kind));
+                harvest = Some(match harvest {
+                    Some(harvest) => harvest.merge(of_kind),
+                    None => of_kind,
+                });
+            }
+            let harvest = harvest.ok_or(RunError::ClientGone)?;
             side.rounds.truncate(rounds_done as usize);
             side.driver.finish();
             closed.push(Closed {
@@ -285,6 +336,8 @@ impl Run {
                 address: side.target.address.to_string(),
                 connect_seconds: side.connect_seconds,
                 ended,
+                ended_apart,
+                protocols,
                 before: side.before,
                 connected: side.connected,
                 after,

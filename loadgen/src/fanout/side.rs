@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::dialect::Dialect;
+use super::opening::Opening;
 use crate::client::Tally;
 use crate::driver::{Driver, RoundOutcome};
 use crate::error::RunError;
@@ -40,26 +40,36 @@ pub struct Side {
     pub before: Footprint,
     pub connected: Footprint,
     pub rounds: Vec<RoundBook>,
-    pub upgrade: Arc<Upgrade>,
-    pub dialect: Dialect,
+    /// The kinds of its sockets, and the request of each.
+    pub kinds: Vec<(Arc<Opening>, Arc<Upgrade>)>,
     pub driver: Driver,
     pub timetable: Arc<Timetable>,
-    /// One for each client thread.
-    pub tallies: Vec<Arc<Tally>>,
+    /// For each client thread, one for each kind.
+    pub tallies: Vec<Vec<Arc<Tally>>>,
 }
 
 impl Side {
     pub fn opened(&self) -> u64 {
-        self.tallies.iter().map(|tally| tally.opened.load(Relaxed)).sum()
+        sum(self.tallies.iter().flatten(), |tally| &tally.opened)
     }
 
+    /// As [`Load::awaited`](super::load::Load::awaited) counts.
     pub fn delivered(&self) -> u64 {
-        self.tallies.iter().map(|tally| tally.delivered.load(Relaxed)).sum()
+        sum(self.tallies.iter().flatten(), |tally| &tally.delivered)
     }
 
     pub fn ended(&self) -> u64 {
-        self.tallies.iter().map(|tally| tally.ended.load(Relaxed)).sum()
+        sum(self.tallies.iter().flatten(), |tally| &tally.ended)
     }
+
+    /// Those of the last client thread, which has the sockets that do something of their own.
+    pub fn ended_apart(&self) -> u64 {
+        sum(self.tallies.iter().next_back().into_iter().flatten(), |tally| &tally.ended)
+    }
+}
+
+fn sum<'a>(tallies: impl Iterator<Item = &'a Arc<Tally>>, of: fn(&Tally) -> &AtomicU64) -> u64 {
+    tallies.map(|tally| of(tally).load(Relaxed)).sum()
 }
 
 pub fn footprint(pid: Option<u32>) -> Result<Footprint, RunError> {

@@ -20,6 +20,13 @@ pub struct StallPlan {
     pub stall_ns: u64,
 }
 
+impl StallPlan {
+    /// The same for so many of its sockets.
+    pub fn share(self, sockets: u32) -> Self {
+        Self { sockets, ..self }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// For the first timed event.
@@ -37,6 +44,8 @@ enum Stage {
 #[derive(Debug)]
 pub struct Stall {
     plan: StallPlan,
+    /// Whether they can say that they live: there is no pong in an event stream.
+    speaks: bool,
     stage: Stage,
     whole_again: Histogram<u64>,
 }
@@ -64,8 +73,8 @@ impl StallEnd {
 }
 
 impl Stall {
-    pub fn new(plan: StallPlan) -> Self {
-        Self { plan, stage: Stage::BeforeIt, whole_again: latency_histogram() }
+    pub fn new(plan: StallPlan, speaks: bool) -> Self {
+        Self { plan, speaks, stage: Stage::BeforeIt, whole_again: latency_histogram() }
     }
 
     /// Has the sockets do what it is time for. `begins_ns`: when the first timed event is due.
@@ -81,7 +90,7 @@ impl Stall {
                 self.stage = Stage::ReadingOn { since_ns: until_ns };
                 notices.extend(sockets.map(|socket| Notice::ReadOn { socket }));
             }
-            Stage::Stalling { until_ns, pong_ns } if now_ns >= pong_ns => {
+            Stage::Stalling { until_ns, pong_ns } if self.speaks && now_ns >= pong_ns => {
                 self.stage = Stage::Stalling { until_ns, pong_ns: now_ns + STALLED_PONG_MS * 1_000_000 };
                 let pong = client_control(OPCODE_PONG, b"");
                 notices.extend(sockets.map(|socket| Notice::Reply { socket, frame: pong.clone() }));
@@ -114,7 +123,7 @@ mod tests {
 
     #[test]
     fn they_stop_say_that_they_live_and_read_on() {
-        let (mut stall, mut notices) = (Stall::new(PLAN), Vec::new());
+        let (mut stall, mut notices) = (Stall::new(PLAN, true), Vec::new());
         let second = 1_000_000_000;
         stall.tend(u64::MAX, 5 * second, &mut notices);
         assert!(notices.is_empty(), "nothing is timed yet");
@@ -132,8 +141,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_in_an_event_stream() {
+        let (mut stall, mut notices) = (Stall::new(PLAN, false), Vec::new());
+        stall.tend(0, 0, &mut notices);
+        notices.clear();
+        stall.tend(0, 15_000_000_000, &mut notices);
+        assert!(notices.is_empty(), "{notices:?}");
+    }
+
+    #[test]
     fn a_socket_is_whole_again_with_the_first_event_published_since() {
-        let (mut stall, mut notices) = (Stall::new(PLAN), Vec::new());
+        let (mut stall, mut notices) = (Stall::new(PLAN, true), Vec::new());
         let second = 1_000_000_000;
         stall.tend(0, 0, &mut notices);
         assert!(!stall.delivered(second, 2 * second), "it still stalls");

@@ -2,12 +2,17 @@
 
 use std::fmt::Write;
 
+use super::groups::ProtocolReport;
 use super::report::{Report, SideReport};
 use crate::wording::{megabytes, ratio_text, thousands, time};
 
 /// Width of the first column and of the others.
 const NAME: usize = 34;
 const CELL: usize = 26;
+
+/// The same of the table of protocols, which has more columns.
+const NARROW: usize = 22;
+const NARROW_CELL: usize = 11;
 
 /// The busiest; JSON and page have more.
 const THREADS_IN_TABLE: usize = 8;
@@ -59,6 +64,15 @@ pub const ROWS: &[(&str, Cell)] = &[
     ("                     p99", |side| side.stalled.map(|of| time(of.whole_again.p99_us))),
     ("                     max", |side| side.stalled.map(|of| time(of.whole_again.max_us))),
     ("  never whole again", |side| side.stalled.map(|of| thousands(of.never_whole as f64))),
+    ("sockets that came and went", |side| side.churned.map(|of| thousands(of.sockets.into()))),
+    ("  reconnects", |side| side.churned.map(|of| thousands(of.reconnects as f64))),
+    ("  open again after, p50", |side| side.churned.map(|of| time(of.connect.p50_us))),
+    ("                    p99", |side| side.churned.map(|of| time(of.connect.p99_us))),
+    ("                    max", |side| side.churned.map(|of| time(of.connect.max_us))),
+    ("  deliveries to them", |side| side.churned.map(|of| thousands(of.deliveries as f64))),
+    ("  their latency, p99", |side| side.churned.map(|of| time(of.latency.p99_us))),
+    ("  ended by the server", |side| side.churned.map(|of| thousands(of.ended_early as f64))),
+    ("  never back", |side| side.churned.map(|of| thousands(of.never_back as f64))),
     ("gaps told", |side| {
         Some(thousands(side.gaps_told as f64)).filter(|_| side.gaps_told > 0 || side.stalled.is_some())
     }),
@@ -68,6 +82,21 @@ pub const ROWS: &[(&str, Cell)] = &[
     ("reordered", |side| Some(thousands(side.reordered as f64))),
     ("damaged", |side| Some(thousands(side.damaged as f64))),
     ("sockets ended early", |side| Some(thousands(side.ended as f64))),
+];
+
+pub type ProtocolCell = fn(&ProtocolReport) -> String;
+
+/// The columns of a side's protocols, where it has several.
+pub const PROTOCOLS: &[(&str, ProtocolCell)] = &[
+    ("sockets", |of| thousands(of.sockets.into())),
+    ("p50", |of| time(of.latency.p50_us)),
+    ("p99", |of| time(of.latency.p99_us)),
+    ("p99.9", |of| time(of.latency.p999_us)),
+    ("max", |of| time(of.latency.max_us)),
+    ("lost", |of| thousands(of.lost as f64)),
+    ("duplicated", |of| thousands(of.duplicated as f64)),
+    ("reordered", |of| thousands(of.reordered as f64)),
+    ("damaged", |of| thousands(of.damaged as f64)),
 ];
 
 /// The whole report, ending with a line break.
@@ -81,6 +110,15 @@ pub fn render(report: &Report) -> String {
         if cells.iter().any(Option::is_some) {
             let line: String = cells.iter().map(|value| cell(value.as_deref().unwrap_or("-"))).collect();
             let _ = writeln!(text, "{name:NAME$}{line}");
+        }
+    }
+    for side in report.sides.iter().filter(|side| !side.protocols.is_empty()) {
+        let narrow = |text: &str| format!("{text:>NARROW_CELL$}");
+        let header: String = PROTOCOLS.iter().map(|(name, _)| narrow(name)).collect();
+        let _ = writeln!(text, "{:NARROW$}{header}", format!("protocols of {}", side.name));
+        for protocol in &side.protocols {
+            let cells: String = PROTOCOLS.iter().map(|(_, of)| narrow(&of(protocol))).collect();
+            let _ = writeln!(text, "{:NARROW$}{cells}", format!("  {}", protocol.name));
         }
     }
     for side in report.sides.iter().filter(|side| side.server_threads.len() > 1) {
@@ -114,8 +152,9 @@ pub fn headline(report: &Report) -> String {
         1 => format!("single events of {} bytes", settings.payload_bytes),
         burst => format!("bursts of {burst} events of {} bytes", settings.payload_bytes),
     };
+    let mix = if settings.mix.is_empty() { String::new() } else { format!(" ({})", settings.mix) };
     format!(
-        "{} sockets, {what}, {} rounds of {} timed (+ {} to warm up), every {} ms",
+        "{} sockets{mix}, {what}, {} rounds of {} timed (+ {} to warm up), every {} ms",
         thousands(f64::from(settings.sockets)),
         settings.rounds,
         settings.timed_steps_per_round,

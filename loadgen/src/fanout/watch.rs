@@ -55,7 +55,7 @@ impl<'a> Watch<'a> {
     /// Runs the rounds, side by side; returns how many were run to their end.
     pub fn run_rounds(&self, sides: &mut [Side], clients: &[Client<Inbox>]) -> Result<u32, RunError> {
         let schedule = self.run.load.schedule;
-        let total = u64::from(schedule.events()) * u64::from(self.run.load.sockets) * sides.len() as u64;
+        let total = self.run.load.awaited(schedule.events()) * sides.len() as u64;
         let mut progress = Progress::begin("deliveries", total);
         let mut first_seq = 1;
         for round in 0..schedule.rounds {
@@ -87,7 +87,7 @@ impl<'a> Watch<'a> {
         mut tell: impl FnMut(u64),
     ) -> Result<bool, RunError> {
         let load = &self.run.load;
-        let expected = u64::from(load.sockets) * u64::from(load.schedule.events_per_round()) * u64::from(round + 1);
+        let expected = load.awaited(load.schedule.events_per_round() * (round + 1));
         let client_before: u64 = clients.iter().map(Client::cpu_ns).sum();
         let server_before = server_times(side.pid)?;
         let start_ns = self.clock.now_ns() + LEAD_NS;

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -13,6 +13,7 @@ use crate::args::{UsageError, allowed_cpus, check_rate, parse_duration};
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX};
 use crate::schedule::Schedule;
 use crate::target::Target;
+use crate::token;
 
 #[derive(Debug, Args)]
 pub struct MixedArguments {
@@ -94,11 +95,15 @@ impl MixedArguments {
         let keys = self.keys()?;
         let schedule = self.schedule()?;
         let allowed = allowed_cpus()?;
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         Ok(MixedLoad {
             publish: Target { path: "/api/events".into(), ..server.clone() },
             publisher_key: self.publisher_key.clone(),
-            credentials: Credentials { server, nonce, jwt_secret: self.jwt_secret()?, now_s },
+            credentials: Credentials {
+                server,
+                nonce,
+                jwt_secret: token::read_secret(&self.jwt_secret_file)?,
+                now_s: token::now_s(),
+            },
             keys,
             sockets_per_protocol: self.sockets_per_protocol,
             schedule,
@@ -120,15 +125,6 @@ impl MixedArguments {
             return Err(UsageError::Keys(keys.len()));
         }
         Ok(keys)
-    }
-
-    fn jwt_secret(&self) -> Result<Vec<u8>, UsageError> {
-        let unreadable = |why| UsageError::Secret { path: self.jwt_secret_file.display().to_string(), why };
-        let text = std::fs::read_to_string(&self.jwt_secret_file).map_err(|source| unreadable(source.to_string()))?;
-        match text.trim() {
-            "" => Err(unreadable("it is empty".into())),
-            secret => Ok(secret.as_bytes().to_vec()),
-        }
     }
 
     fn schedule(&self) -> Result<Schedule, UsageError> {

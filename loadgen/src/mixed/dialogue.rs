@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use super::protocol::Protocol;
 use super::roster::{Identity, Member, Roster, Wish};
-use super::token;
 use super::topic::Topic;
 use crate::handshake::Upgrade;
 use crate::target::Target;
+use crate::token;
 
 /// A socket's next step.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,7 +21,6 @@ use serde_json::Value;
 
 use super::book::{Book, Fault, Shown};
 use super::dialogue::{Credentials, Step};
-use super::heartbeat::Heartbeats;
 use super::protocol::Protocol;
 use super::roster::Roster;
 use super::traffic::Traffic;
@@ -29,6 +28,7 @@ use crate::carries::Carries;
 use crate::catalogue::Catalogue;
 use crate::event::{INDEX_MARK, SEQ_MARK, index_in, number_behind};
 use crate::frame::{Frame, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control, client_text, first_frame};
+use crate::heartbeat::Heartbeats;
 use crate::latency::Recorder;
 use crate::listener::{Listener, Notice, Phase, Stream};
 use crate::order::{Arrival, OrderCheck};
@@ -217,7 +217,9 @@ impl Inbox {
         if steps.is_empty() {
             self.dialogues.remove(&socket);
             notices.push(Notice::Opened);
-            self.heartbeats.begin(socket, now_ns);
+            if let Some(beat) = Protocol::of_socket(socket).beat() {
+                self.heartbeats.begin(socket, beat, now_ns);
+            }
         }
     }
 }

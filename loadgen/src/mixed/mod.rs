@@ -15,14 +15,12 @@
 mod args;
 mod book;
 mod dialogue;
-mod heartbeat;
 mod inbox;
 mod protocol;
 mod report;
 mod roster;
 mod run;
 mod table;
-mod token;
 mod topic;
 mod traffic;
 

@@ -1,5 +1,7 @@
 //! The four client protocols, and how a run's sockets are shared out among them.
 
+use crate::heartbeat::{self, Beat};
+
 /// One of the protocols that the server speaks on its one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
@@ -18,6 +20,15 @@ impl Protocol {
             Self::Tiered => "tiered",
             Self::Channels => "channels",
             Self::Rooms => "rooms",
+        }
+    }
+
+    /// How its clients say that they are there, where it wants that from them.
+    pub fn beat(self) -> Option<&'static Beat> {
+        match self {
+            Self::Tiered => Some(&heartbeat::TIERED),
+            Self::Channels => Some(&heartbeat::CHANNELS),
+            Self::Watchlist | Self::Rooms => None,
         }
     }
 

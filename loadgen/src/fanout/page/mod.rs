@@ -6,7 +6,7 @@ mod plots;
 use std::fmt::Write;
 
 use super::report::{Report, SideReport};
-use super::table::{ROWS, headline};
+use super::table::{PROTOCOLS, ROWS, headline};
 use crate::wording::{ratio_text, thousands, time};
 use chart::escape;
 
@@ -31,6 +31,9 @@ pub fn page(report: &Report) -> String {
     }
     if !report.pairs.is_empty() {
         section(&mut html, "Beside the others", RATIOS, &plots::ratios(report));
+    }
+    for side in report.sides.iter().filter(|side| !side.protocols.is_empty()) {
+        protocols(&mut html, side);
     }
     for (number, side) in report.sides.iter().enumerate().filter(|(_, side)| side.server_threads.len() > 1) {
         let name = format!("Load of the threads of {}", escape(&side.name));
@@ -91,6 +94,22 @@ fn section(html: &mut String, name: &str, words: &str, plot: &str) {
     let _ = write!(html, "<h2>{name}</h2><p>{words}</p><figure>{plot}</figure>");
 }
 
+fn protocols(html: &mut String, side: &SideReport) {
+    let _ = write!(html, "<h2>Protocols of {}</h2><div class=\"scroll\"><table><tr><th></th>", escape(&side.name));
+    for (name, _) in PROTOCOLS {
+        let _ = write!(html, "<th>{}</th>", escape(name));
+    }
+    html.push_str("</tr>");
+    for protocol in &side.protocols {
+        let _ = write!(html, "<tr><td>{}</td>", escape(&protocol.name));
+        for (_, of) in PROTOCOLS {
+            let _ = write!(html, "<td>{}</td>", escape(&of(protocol)));
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str("</table></div>");
+}
+
 /// The table of the terminal, as a table.
 fn figures(html: &mut String, report: &Report) {
     html.push_str("<h2>All figures</h2><div class=\"scroll\"><table><tr><th></th>");
@@ -128,6 +147,7 @@ fn figures(html: &mut String, report: &Report) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::groups::ProtocolReport;
     use super::super::report::{CurvePoint, ThreadReport, WindowReport, example};
     use super::*;
 
@@ -172,6 +192,19 @@ mod tests {
         for foreign in ["http://", "https://", "<script", "url(", "@import"] {
             assert!(!html.contains(foreign), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_mix_has_its_protocols_in_a_table() {
+        let mut report = full();
+        assert!(!page(&report).contains("Protocols of"));
+        let latency = report.sides[0].latency;
+        let (sockets, lost, duplicated, reordered, damaged) = (77, 0, 0, 0, 0);
+        let name = "rooms".to_owned();
+        report.sides[0].protocols =
+            vec![ProtocolReport { name, sockets, latency, lost, duplicated, reordered, damaged }];
+        let html = page(&report);
+        assert!(html.contains("<h2>Protocols of server</h2>") && html.contains("<td>rooms</td><td>77</td>"), "{html}");
     }
 
     #[test]

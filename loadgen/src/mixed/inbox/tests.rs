@@ -296,7 +296,7 @@ fn pings_are_answered_where_the_server_sends_them_and_sent_where_the_client_must
 #[test]
 fn a_ping_without_an_answer_is_found() {
     let mut bench = Bench::ready();
-    bench.inbox.heartbeats.begin(1, 0);
+    bench.inbox.heartbeats.begin(1, Protocol::Tiered.beat().unwrap(), 0);
     bench.inbox.tend(|| TIERED_PING_MS * 1_000_000, &mut bench.notices);
     assert_eq!(bench.harvest().count(Protocol::Tiered, Fault::Unanswered), 1);
 }

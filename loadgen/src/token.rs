@@ -1,12 +1,32 @@
 //! Tokens of the rooms protocol (RFC 7519), signed with the server's own HS256 secret.
 
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::args::UsageError;
+
 /// A run is over long before.
 const LIFE_S: u64 = 24 * 3600;
+
+/// The server's secret, as it stands in its data directory.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, UsageError> {
+    let unreadable = |why| UsageError::Secret { path: path.display().to_string(), why };
+    let text = std::fs::read_to_string(path).map_err(|source| unreadable(source.to_string()))?;
+    match text.trim() {
+        "" => Err(unreadable("it is empty".into())),
+        secret => Ok(secret.as_bytes().to_vec()),
+    }
+}
+
+/// Unix seconds, from which a token counts.
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
 
 /// A token of `user` from `now_s` (Unix seconds) on; level 0 is no administrator.
 pub fn mint(secret: &[u8], user: &str, admin_level: u8, now_s: u64) -> String {
