@@ -72,7 +72,7 @@ pub enum UsageError {
         "`{0}` is posted to where another contender is, so that each would get the other's events: give it a server of its own"
     )]
     SameServer(String),
-    #[error("--stalled {0}: there are not so many sockets")]
+    #[error("--stalled {0}: there must be more sockets, since some have to read all the time")]
     Stalled(u32),
     #[error(
         "a stall of {stall:?} outlasts the load, whose last event is due {load:?} after the first: publish more events, or stall for less"

@@ -74,6 +74,11 @@ impl EventWriter {
         server_text(format!(r#"{{"type":"trade","seq":{seq},"data":{{{data},"tradeType":"open"}}}}"#).as_bytes())
     }
 
+    /// What stands between the braces of the event's `data`. A server that changes nothing sends just that on.
+    pub fn data(&self, index: u32) -> String {
+        data_fields(&self.owner, index, self.pad(index))
+    }
+
     fn pad(&self, index: u32) -> usize {
         self.payload_bytes - published_text(&self.owner, index, 0).len()
     }

@@ -39,6 +39,9 @@ pub const CATALOGUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Gaps remembered (over all sockets) to tell a late event from a duplicate. Past it, late ones count as duplicates.
 pub const GAPS_REMEMBERED_MAX: usize = 1_000_000;
 
+/// How long the sockets listen on when every delivery has come: for what comes a second time.
+pub const REPEATS_AWAITED_MS: u64 = 500;
+
 /// A client whose own lateness is a greater part of p99 than this is told to be the bottleneck.
 pub const CLIENT_LATE_SHARE_MAX: f64 = 0.25;
 

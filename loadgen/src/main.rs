@@ -123,9 +123,11 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
     let (output, run, gate) = match &arguments.command {
         Command::Fanout(fanout) => {
             let contenders = fanout.contenders()?;
-            let load = fanout.load(contenders.len() as u32)?;
-            let gate = fanout.gate(&contenders, &load)?;
-            (&fanout.load.output, Run { load, contenders, interrupted }, gate)
+            let mut run = Run { load: fanout.load(contenders.len() as u32)?, contenders, interrupted };
+            // A baseline is of the sockets that there really are.
+            run.cap_for_floor()?;
+            let gate = fanout.gate(&run.contenders, &run.load)?;
+            (&fanout.load.output, run, gate)
         }
         Command::Floor(floor) => {
             let load = floor.load.load(&floor.floor, 1)?;

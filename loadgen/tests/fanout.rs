@@ -22,6 +22,8 @@ enum Fault {
     Lose,
     /// Socket 3 gets event 2 twice.
     Repeat,
+    /// Socket 3 gets the last event, number 8 with the warm-up, once more when all is over.
+    RepeatLate,
     /// Socket 3 gets event 2 after event 3.
     Swap,
     /// Socket 3 gets event 2 with one byte changed.
@@ -113,6 +115,13 @@ impl Server {
         for (number, mut socket) in self.sockets.lock().unwrap().iter().enumerate() {
             let bytes = if number == 3 { self.spoil(index, &frame) } else { frame.clone() };
             let _ = socket.write_all(&bytes);
+            if (self.fault, index, number) == (Fault::RepeatLate, 8, 3) {
+                let mut again = socket.try_clone().unwrap();
+                std::thread::spawn(move || {
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                    let _ = again.write_all(&bytes);
+                });
+            }
         }
     }
 
@@ -260,6 +269,7 @@ fn what_a_server_does_wrong_is_counted_and_exits_with_3() {
     for (fault, words) in [
         (Fault::Lose, "1 deliveries lost"),
         (Fault::Repeat, "1 duplicated"),
+        (Fault::RepeatLate, "1 duplicated"),
         (Fault::Swap, "1 reordered"),
         (Fault::Damage, "1 damaged"),
         (Fault::Close, "1 sockets ended early"),

@@ -122,6 +122,7 @@ impl FanoutArguments {
             mix.check(load.sockets)?;
         }
         load.mix = self.mix.clone();
+        load.burst_as = self.burst_as;
         load.stall = self.stall(&load)?;
         load.churn = self.churn.map(|percent| ChurnPlan::new(load.sockets, percent, &load.schedule)).transpose()?;
         Ok(load)
@@ -172,7 +173,7 @@ impl FanoutArguments {
             Share::Count(sockets) => sockets,
             Share::Percent(percent) => (f64::from(load.sockets) * percent / 100.0).round() as u32,
         };
-        if sockets > load.sockets {
+        if sockets >= load.sockets {
             return Err(UsageError::Stalled(sockets));
         }
         let stall_ns = self.stall.as_nanos() as u64;

@@ -13,7 +13,11 @@ const ENVELOPE_BYTES: u64 = 30;
 
 /// Doubts about what was measured.
 pub fn of_sides(sides: &[SideReport]) -> Vec<String> {
-    sides.iter().flat_map(|side| [client_late(side), publisher_late(side), unread(side)]).flatten().collect()
+    sides
+        .iter()
+        .flat_map(|side| [client_late(side), publisher_late(side), unread(side), altered(side)])
+        .flatten()
+        .collect()
 }
 
 fn client_late(side: &SideReport) -> Option<String> {
@@ -51,6 +55,16 @@ fn unread(side: &SideReport) -> Option<String> {
             side.name,
             thousands(side.lost as f64),
             thousands(side.other_messages as f64)
+        )
+    })
+}
+
+fn altered(side: &SideReport) -> Option<String> {
+    (side.altered > 0).then(|| {
+        format!(
+            "{}: {} events came otherwise than they were published, so that only the sockets' copies could be held against each other",
+            side.name,
+            thousands(side.altered as f64)
         )
     })
 }
@@ -98,7 +112,9 @@ mod tests {
         (side.lost, side.other_messages) = (0, 100);
         assert_eq!(of_sides(std::slice::from_ref(&side)), Vec::<String>::new());
         (side.lost, side.other_messages) = (2_000, 1_990);
-        assert!(of_sides(&[side])[0].contains("1,990 messages"));
+        assert!(of_sides(std::slice::from_ref(&side))[0].contains("1,990 messages"));
+        (side.lost, side.altered) = (0, 12);
+        assert!(of_sides(&[side])[0].contains("12 events came otherwise"));
     }
 
     #[test]

@@ -43,6 +43,19 @@ impl Feed {
         }
         Self { trades, topics: each, payload_bytes }
     }
+
+    /// What stands between the braces of the `data` of an event on one of the topics.
+    pub fn data(&self, topic: Topic, index: u32) -> String {
+        match topic {
+            Topic::Wallet => self.trades.data(index),
+            other => data(other, index, self.pad(other, index)),
+        }
+    }
+
+    /// A trade is longer than the others, so its writer has seen to it that there is room.
+    fn pad(&self, topic: Topic, index: u32) -> usize {
+        self.payload_bytes.saturating_sub(text(topic, index, 0).len())
+    }
 }
 
 impl EventSource for Feed {
@@ -53,11 +66,7 @@ impl EventSource for Feed {
             }
             match topic {
                 Topic::Wallet => self.trades.published(index, out),
-                other => {
-                    // A trade is longer than the others, so its writer has seen to it that there is room.
-                    let pad = self.payload_bytes.saturating_sub(text(*other, index, 0).len());
-                    out.extend(text(*other, index, pad).bytes());
-                }
+                other => out.extend(text(*other, index, self.pad(*other, index)).bytes()),
             }
         }
     }
@@ -67,21 +76,26 @@ impl EventSource for Feed {
     }
 }
 
-/// The index comes first in the data, and back in every envelope. Keys and numbers are as the server keeps them.
+/// Keys and numbers are as the server keeps them.
 fn text(topic: Topic, index: u32, pad: usize) -> String {
-    let (head, fields) = match topic {
+    let head = match topic {
         Topic::Wallet => unreachable!("trades have a writer of their own"),
-        Topic::Alerts => {
-            (r#""type":"alert","topic":"alerts""#.to_owned(), r#""side":"BUY","outcome":"Yes""#.to_owned())
-        }
-        Topic::Price => {
-            (format!(r#""type":"price_update","topic":"price:{PRICE_MINT}""#), format!(r#""mint":"{PRICE_MINT}""#))
-        }
-        Topic::Market => {
-            (format!(r#""type":"market_data_update","topic":"market:{MARKET}""#), format!(r#""symbol":"{MARKET}""#))
-        }
+        Topic::Alerts => r#""type":"alert","topic":"alerts""#.to_owned(),
+        Topic::Price => format!(r#""type":"price_update","topic":"price:{PRICE_MINT}""#),
+        Topic::Market => format!(r#""type":"market_data_update","topic":"market:{MARKET}""#),
     };
-    format!(r#"{{{head},"data":{{"n":{index},{fields},"pad":"{:x<pad$}"}}}}"#, "")
+    format!(r#"{{{head},"data":{{{}}}}}"#, data(topic, index, pad))
+}
+
+/// The index comes first, and back in every envelope.
+fn data(topic: Topic, index: u32, pad: usize) -> String {
+    let fields = match topic {
+        Topic::Wallet => unreachable!("trades have a writer of their own"),
+        Topic::Alerts => r#""side":"BUY","outcome":"Yes""#.to_owned(),
+        Topic::Price => format!(r#""mint":"{PRICE_MINT}""#),
+        Topic::Market => format!(r#""symbol":"{MARKET}""#),
+    };
+    format!(r#""n":{index},{fields},"pad":"{:x<pad$}""#, "")
 }
 
 #[cfg(test)]
@@ -112,6 +126,8 @@ mod tests {
                 let mut frame = Vec::new();
                 stentor::hub::envelope::append_frame(&event, 77, &mut frame);
                 assert_eq!(index_in(&finder, &frame), Some(index));
+                let is_whole = |topic| memchr::memmem::find(&frame, feed.data(topic, index).as_bytes()).is_some();
+                assert!(ALL.into_iter().any(is_whole), "{}", String::from_utf8_lossy(&frame));
             }
         }
     }

@@ -25,8 +25,11 @@ pub struct Harvest {
     pub lost: u64,
     pub duplicated: u64,
     pub reordered: u64,
-    /// Frames that differ from the first socket's copy of the same event.
+    /// Frames that differ from the first socket's copy of the same event, or where the server sends on what it gets as it is, from what
+    /// was published.
     pub damaged: u64,
+    /// Events that came otherwise than they were published, from a server that may do that.
+    pub altered: u64,
     /// Text and binary messages that carry no event: greetings, JSON pongs.
     pub other_messages: u64,
     /// Mean latency of each socket that listened all the time and got every event, in nanoseconds.
@@ -51,6 +54,7 @@ impl Harvest {
             duplicated: self.duplicated + other.duplicated,
             reordered: self.reordered + other.reordered,
             damaged: self.damaged + other.damaged,
+            altered: self.altered + other.altered,
             other_messages: self.other_messages + other.other_messages,
             socket_means_ns: self.socket_means_ns,
         }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::churn::ChurnEnd;
 use super::conduct::{Conduct, Doing, Socket, Standing};
 use super::dialect::Dialect;
+use super::feed::Feed;
 use super::harvest::{Gaps, Harvest};
 use super::opening::Opening;
 use crate::carries::Carries;
@@ -52,10 +53,13 @@ pub struct Inbox {
     finder: Finder<'static>,
     upgrade: Arc<Upgrade>,
     opening: Arc<Opening>,
+    /// What is published.
+    feed: Arc<Feed>,
     /// What NATS has begun to say in frames that are read already, by socket.
     begun: HashMap<u32, Vec<u8>>,
     timetable: Arc<Timetable>,
     damaged: u64,
+    altered: u64,
     gaps: Gaps,
     other_messages: u64,
 }
@@ -205,6 +209,7 @@ impl Inbox {
         sockets: u32,
         upgrade: Arc<Upgrade>,
         opening: Arc<Opening>,
+        feed: Arc<Feed>,
         timetable: Arc<Timetable>,
         conduct: Conduct,
     ) -> Self {
@@ -228,8 +233,10 @@ impl Inbox {
             finder: Finder::new(INDEX_MARK),
             upgrade,
             opening,
+            feed,
             begun: HashMap::default(),
             damaged: 0,
+            altered: 0,
             gaps: Gaps::default(),
             other_messages: 0,
         }
@@ -254,6 +261,7 @@ impl Inbox {
             duplicated: self.order.duplicated,
             reordered: self.order.reordered,
             damaged: self.damaged,
+            altered: self.altered,
             other_messages: self.other_messages,
         };
         match self.doing {
@@ -340,7 +348,14 @@ impl Inbox {
         match self.catalogue.frame(event) {
             Some(known) if known != whole => self.damaged += 1,
             Some(_) => {}
-            None => self.catalogue.learn(event, whole),
+            None => {
+                let data = self.feed.data(self.opening.topic, event);
+                if find(whole, data.as_bytes()).is_none() {
+                    let count = if self.opening.is_faithful { &mut self.damaged } else { &mut self.altered };
+                    *count += 1;
+                }
+                self.catalogue.learn(event, whole);
+            }
         }
         let state = &mut self.sockets[socket as usize];
         if state.standing == Standing::Fresh && event < state.expected {

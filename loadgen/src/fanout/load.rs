@@ -15,6 +15,7 @@ use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_dur
 use crate::cpu;
 use crate::event::EventWriter;
 use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
+use crate::publisher::BurstAs;
 use crate::schedule::Schedule;
 
 #[derive(Debug, Args)]
@@ -98,6 +99,7 @@ pub struct Load {
     pub publisher_cpu: usize,
     pub server_cpu: usize,
     pub floor_coalesces: bool,
+    pub burst_as: BurstAs,
     /// As `--mix` says it; `None` where all sockets are of one kind that was not named.
     pub mix: Option<Mix>,
     pub stall: Option<StallPlan>,
@@ -163,6 +165,7 @@ impl LoadArguments {
             client_cpus,
             server_cpu: known(floor.server_cpu.unwrap_or(first))?,
             floor_coalesces: floor.floor_coalesces,
+            burst_as: BurstAs::Request,
             mix: None,
             stall: None,
             churn: None,

@@ -42,6 +42,8 @@ pub struct Opening {
     pub says: Vec<u8>,
     /// The types of the messages that answer it, in their order.
     pub hears: &'static [&'static str],
+    /// The server is known to send on what was published as it is.
+    pub is_faithful: bool,
     /// How a socket tells that it is there, where its protocol wants that.
     pub beat: Option<&'static Beat>,
 }
@@ -67,6 +69,7 @@ impl Opening {
             header: String::new(),
             says: Vec::new(),
             hears: &[],
+            is_faithful: false,
             beat: None,
         }
     }
@@ -124,7 +127,7 @@ impl Opening {
                 ..Self::plain(at("/events/stream").with_query("topic", &format!("wallet:{owner}")))
             },
         };
-        Ok(Self { name: protocol.name(), weight, ..opening })
+        Ok(Self { name: protocol.name(), weight, is_faithful: true, ..opening })
     }
 
     /// The request of all of its sockets. `nonce`: 16 random bytes.

@@ -15,6 +15,7 @@ use crate::figures::{Machine, Quantiles, Span, us};
 use crate::latency::{latency_histogram, median};
 use crate::limits::THREADS_TOLD_MAX;
 use crate::over_time::Window;
+use crate::publisher::BurstAs;
 
 /// Points of the curve for each halving of the distance to the maximum.
 const CURVE_POINTS_A_HALVING: u32 = 5;
@@ -68,6 +69,9 @@ pub struct Settings {
     /// The floor sent a burst as one send a socket.
     #[serde(default)]
     pub floor_coalesces: bool,
+    /// Each event of a burst was a request of its own.
+    #[serde(default)]
+    pub burst_in_requests: bool,
     pub linger_us: f64,
     /// As `--mix` says it; empty where it was not given.
     #[serde(default)]
@@ -91,6 +95,9 @@ pub struct SideReport {
     pub duplicated: u64,
     pub reordered: u64,
     pub damaged: u64,
+    /// Events that came otherwise than they were published, from a server that may do that.
+    #[serde(default)]
+    pub altered: u64,
     pub ended: u64,
     pub other_messages: u64,
     /// Gaps that the server told of, and the numbers in them.
@@ -166,6 +173,7 @@ impl Settings {
             client_cpus: load.client_cpus.clone(),
             server_cpu_of_floor: load.server_cpu,
             floor_coalesces: load.floor_coalesces,
+            burst_in_requests: load.burst_as == BurstAs::Requests,
             linger_us: load.linger.as_secs_f64() * 1e6,
             mix: load.mix.as_ref().map(Mix::to_string).unwrap_or_default(),
             churned_sockets: load.churned(),
@@ -178,6 +186,14 @@ impl Settings {
             let said = |mix: &str| if mix.is_empty() { "none".to_owned() } else { format!("`{mix}`") };
             return Some(format!("its --mix is {}, not {}", said(&self.mix), said(&other.mix)));
         }
+        let differently = [
+            ("the floor sends a burst", self.floor_coalesces, other.floor_coalesces, "as one send a socket"),
+            ("a burst is published", self.burst_in_requests, other.burst_in_requests, "as a request each"),
+        ];
+        if let Some((what, theirs, _, how)) = differently.into_iter().find(|(_, theirs, ours, _)| theirs != ours) {
+            let (its, this) = if theirs { ("there", "here") } else { ("here", "there") };
+            return Some(format!("{what} {how} {its}, and not {this}"));
+        }
         let numbers = |of: &Self| {
             [
                 ("sockets", f64::from(of.sockets)),
@@ -187,7 +203,6 @@ impl Settings {
                 ("client threads", f64::from(of.client_threads)),
                 ("sockets that come and go", f64::from(of.churned_sockets)),
                 ("µs of the client's spinning", of.linger_us),
-                ("(1: the floor sends bursts whole)", f64::from(u8::from(of.floor_coalesces))),
             ]
         };
         let mut both = numbers(self).into_iter().zip(numbers(other));
@@ -312,6 +327,7 @@ impl SideReport {
             duplicated: side.harvest.duplicated,
             reordered: side.harvest.reordered,
             damaged: side.harvest.damaged,
+            altered: side.harvest.altered,
             ended: side.ended,
             other_messages: side.harvest.other_messages,
             gaps_told: side.harvest.gaps.told,
@@ -495,6 +511,7 @@ pub fn example() -> Report {
             duplicated: 0,
             reordered: 0,
             damaged: 0,
+            altered: 0,
             ended: 0,
             other_messages: 0,
             gaps_told: 0,
@@ -555,6 +572,7 @@ pub fn example() -> Report {
             client_cpus: vec![1],
             server_cpu_of_floor: 0,
             floor_coalesces: false,
+            burst_in_requests: false,
             linger_us: 200.0,
             mix: String::new(),
             churned_sockets: 0,

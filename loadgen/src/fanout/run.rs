@@ -121,7 +121,7 @@ impl Run {
         let deadline = Instant::now() + self.load.timeout;
         let clock = Clock::start();
         let descriptors = raise_descriptor_limit();
-        self.cap_for_floor(descriptors)?;
+        self.cap_for_floor()?;
         let doubt = self.doubt();
         if let Some(doubt) = &doubt {
             eprintln!("loadgen: {doubt}");
@@ -160,8 +160,10 @@ impl Run {
         doubts::of_load(sockets, burst, self.load.payload_bytes as u64, tcp_bytes_max()?)
     }
 
-    /// The floor needs a process descriptor a socket; all sides have the same number of sockets.
-    fn cap_for_floor(&mut self, descriptors: u64) -> Result<(), RunError> {
+    /// Lowers the number of sockets to what there can be: the floor needs a process descriptor a socket, and all sides have the same
+    /// number.
+    pub fn cap_for_floor(&mut self) -> Result<(), RunError> {
+        let descriptors = raise_descriptor_limit();
         let most = descriptors.saturating_sub(DESCRIPTORS_RESERVED);
         let has_floor = self.contenders.iter().any(|contender| matches!(contender, Contender::Floor));
         if !has_floor || u64::from(self.load.sockets) <= most {
@@ -184,7 +186,7 @@ impl Run {
             Contender::Server(server) => {
                 let publisher = Publisher {
                     outlet: server.outlet.clone(),
-                    events: Box::new(self.feed(server)),
+                    events: Box::new(self.feed(&server.openings)),
                     schedule: self.load.schedule,
                     clock,
                     cpu: Some(self.load.publisher_cpu),
@@ -209,8 +211,8 @@ impl Run {
         self.contenders.iter().map(side).collect()
     }
 
-    fn feed(&self, server: &Server) -> Feed {
-        let topics = server.openings.iter().map(|opening| opening.topic);
+    fn feed<'a>(&self, openings: impl IntoIterator<Item = &'a Opening>) -> Feed {
+        let topics = openings.into_iter().map(|opening| opening.topic);
         Feed::new(self.load.events.clone(), self.load.payload_bytes, topics)
     }
 
@@ -269,12 +271,13 @@ impl Run {
         let (mut taken, mut threads) = (0, Vec::new());
         for side in sides {
             let shares = self.shares(&side.kinds);
+            let feed = Arc::new(self.feed(side.kinds.iter().map(|(opening, _)| &**opening)));
             let handshakes_max = (HANDSHAKES_IN_FLIGHT_MAX / shares.len() as u32).max(1);
             threads.resize_with(shares.len(), Vec::new);
             for ((crowds, of_kinds), tallies) in threads.iter_mut().zip(shares).zip(&side.tallies) {
                 for (((opening, upgrade), share), tally) in side.kinds.iter().zip(of_kinds).zip(tallies) {
                     let (upgrade, opening) = (Arc::clone(upgrade), Arc::clone(opening));
-                    let timetable = Arc::clone(&side.timetable);
+                    let (feed, timetable) = (Arc::clone(&feed), Arc::clone(&side.timetable));
                     let connections = share.connections_max();
                     let local = side.target.address.ip().is_loopback();
                     let sources =
@@ -282,7 +285,7 @@ impl Run {
                     taken += Sources::addresses_for(connections, &self.load.ports);
                     crowds.push(CrowdPlan {
                         address: side.target.address,
-                        listener: Inbox::new(share.sockets, upgrade, opening, timetable, share.conduct),
+                        listener: Inbox::new(share.sockets, upgrade, opening, feed, timetable, share.conduct),
                         sockets: share.sockets,
                         sources,
                         slots_per_ring,

@@ -11,6 +11,7 @@ use crate::client::{Client, ClientError};
 use crate::clock::Clock;
 use crate::driver::{LEAD_NS, LOOK_EVERY, RoundPlan};
 use crate::error::RunError;
+use crate::limits::REPEATS_AWAITED_MS;
 use crate::progress::Progress;
 
 /// Pause after a round, in which the client threads come to rest and book their CPU time.
@@ -74,6 +75,8 @@ impl<'a> Watch<'a> {
             }
         }
         progress.end(sides.iter().map(Side::delivered).sum());
+        // What a server says again it may say when all is through.
+        std::thread::sleep(Duration::from_millis(REPEATS_AWAITED_MS));
         Ok(schedule.rounds)
     }
 

@@ -129,6 +129,11 @@ mod tests {
         assert!(before.check(&example().settings).is_ok());
         let error = before.check(&now.settings).unwrap_err().to_string();
         assert!(error.contains("sockets"), "{error}");
+        // Another floor makes another ratio.
+        let mut now = example();
+        now.settings.floor_coalesces = true;
+        let error = before.check(&now.settings).unwrap_err().to_string();
+        assert!(error.contains("as one send a socket here, and not there"), "{error}");
     }
 
     #[test]

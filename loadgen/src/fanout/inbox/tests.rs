@@ -39,11 +39,10 @@ impl Bench {
         let upgrade = Arc::new(opening.upgrade([7; 16]));
         let timetable = Arc::new(Timetable::new(SCHEDULE));
         timetable.begin_round(0, 0);
-        Self {
-            inbox: Inbox::new(sockets, upgrade, Arc::new(opening), timetable, conduct),
-            notices: Vec::new(),
-            writer: EventWriter::new("wallet", 300, 100).unwrap(),
-        }
+        let writer = EventWriter::new("wallet", 300, 100).unwrap();
+        let feed = Arc::new(Feed::new(writer.clone(), 300, [opening.topic]));
+        let inbox = Inbox::new(sockets, upgrade, Arc::new(opening), feed, timetable, conduct);
+        Self { inbox, notices: Vec::new(), writer }
     }
 
     fn receive(&mut self, socket: u32, bytes: &[u8]) {
@@ -109,6 +108,23 @@ fn a_frame_that_differs_from_the_first_copy_is_damaged() {
     bytes[last] ^= 1;
     bench.receive(1, &bytes);
     assert_eq!(bench.harvest().1.damaged, 1);
+}
+
+#[test]
+fn an_event_that_every_socket_gets_otherwise_than_it_was_published_is_found_out() {
+    for is_faithful in [true, false] {
+        let mut bench = Bench::new(2);
+        let opening = Arc::get_mut(&mut bench.inbox.opening).unwrap();
+        opening.is_faithful = is_faithful;
+        let mut bytes = bench.frames(0..2);
+        let at = memchr::memmem::find(&bytes, b"xxxx").unwrap();
+        bytes[at] = b'y';
+        for socket in [0, 1] {
+            bench.receive(socket, &bytes);
+        }
+        let (delivered, harvest) = bench.harvest();
+        assert_eq!((delivered, harvest.damaged, harvest.altered), (4, u64::from(is_faithful), u64::from(!is_faithful)));
+    }
 }
 
 #[test]
@@ -211,9 +227,8 @@ impl Kind {
     }
 
     fn events(&self, events: impl IntoIterator<Item = u32>) -> Vec<u8> {
-        let pad = "x".repeat(150);
         let event = |event: u32| {
-            let (seq, data) = (event + 100, format!(r#""n":{event},"pad":"{pad}""#));
+            let (seq, data) = (event + 100, self.bench.inbox.feed.data(self.bench.inbox.opening.topic, event));
             match self.protocol {
                 Protocol::Channels => {
                     server_text(format!(r#"{{"type":"price_update","seq":{seq},{data}}}"#).as_bytes())
