@@ -11,6 +11,7 @@ use crate::fanout::{AssertionError, BaselineError, FanoutArguments, FloorArgumen
 use crate::limits::{EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX, WEBHOOK_DELIVERIES_MAX};
 use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
+use crate::search::SearchArguments;
 use crate::storm::StormArguments;
 use crate::target::TargetError;
 use crate::webhooks::WebhooksArguments;
@@ -39,6 +40,8 @@ pub enum Command {
     Publish(PublishArguments),
     /// Have N sockets resume at once over the newest events, and check that each gets every one of its own, once, in order
     Storm(StormArguments),
+    /// Find the highest steady rate at which what is asserted holds, by bisection
+    Search(SearchArguments),
     /// Receive and verify a server's webhooks at many endpoints, some of which misbehave, and time them
     Webhooks(WebhooksArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
@@ -66,6 +69,12 @@ pub enum UsageError {
     Events(u64),
     #[error("--rate {0}: write a number of events per second between 0.001 and 1000000")]
     Rate(f64),
+    #[error("--min-rate {min} is above --max-rate {max}: exchange them")]
+    Rates { min: f64, max: f64 },
+    #[error("at --rate {rate} no event falls into {lasting:?}: raise the rate, or --for")]
+    NoEvents { rate: f64, lasting: Duration },
+    #[error("--precision {0}%: rates are told apart down to 0.5%")]
+    Precision(f64),
     #[error("two contenders are called `{0}`: give the one of --vs another name, as in --vs {0}2=URL")]
     SameName(String),
     #[error(

@@ -144,3 +144,16 @@ pub const FIRST_DELIVERY_MS_MAX: u64 = 10_000;
 
 /// How long a run over webhooks waits, once all is there, for what should not come.
 pub const LATE_DELIVERY_MS: u64 = 500;
+
+/// Where a search stops at the latest: nearer rates than these do not differ by more than noise.
+pub const PRECISION_MIN: f64 = 0.005;
+
+/// How long each rate of a search warms up: checked and not timed.
+pub const PROBE_WARMUP_S: f64 = 1.0;
+
+/// How long a rate of a search may take beside twice its time: for connecting many sockets, and for a server that has fallen behind
+/// to bring what is left. After that the rate has failed.
+pub const PROBE_SLACK_S_MAX: u64 = 120;
+
+/// A publisher whose median lateness is more intervals between events than this sends clumps instead of a steady rate.
+pub const PUBLISHER_LATE_INTERVALS_MAX: f64 = 1.0;

@@ -12,6 +12,7 @@
 //! * Every delivery is checked: each socket gets each event once, in order, byte for byte as every other socket got it.
 //! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
 //! * Sockets may stop reading for a while (`--stalled`); they are still held to every event.
+//! * [`search`] runs `fanout` again and again, for the highest rate at which an assertion holds.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
@@ -48,6 +49,7 @@ mod progress;
 mod publish;
 mod publisher;
 mod schedule;
+mod search;
 mod storm;
 mod target;
 mod watchlists;
@@ -68,6 +70,7 @@ use crate::error::RunError;
 use crate::fanout::{Contender, Gate, Run, WriteError};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
+use crate::search::SearchRun;
 use crate::storm::StormRun;
 use crate::webhooks::WebhooksRun;
 
@@ -145,6 +148,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = PublishRun { load: publish.load()?, interrupted }.measure()?;
             write_out(&publish::render(&report), &report, publish.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: Vec::new() });
+        }
+        Command::Search(search) => {
+            let (report, stopped_by) = SearchRun { load: search.load()?, interrupted }.measure();
+            write_out(&search::render(&report), &report, search.json.as_deref())?;
+            return stopped_by
+                .map_or(Ok(Verdict { interrupted: false, broken: report.broken }), |error| Err(error.into()));
         }
         Command::Webhooks(webhooks) => {
             let seed = getrandom::u64().map_err(RunError::Random)?;

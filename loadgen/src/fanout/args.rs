@@ -6,39 +6,24 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::dialect::Dialect;
+use super::clients::{ClientArguments, known_cpu};
 use super::gate::{Assertion, Baseline, Gate, Known};
 use super::output::Output;
 use super::report::Settings;
 use super::rival::Rival;
-use super::run::{Contender, Server};
+use super::run::Contender;
+use super::server::ServerArguments;
 use super::stall::StallPlan;
-use crate::addresses::ports_here;
-use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_duration};
-use crate::cpu;
+use crate::args::{UsageError, allowed_cpus, check_rate, parse_duration};
 use crate::event::EventWriter;
-use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
-use crate::publisher::{BurstAs, Outlet};
+use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX};
+use crate::publisher::BurstAs;
 use crate::schedule::Schedule;
-use crate::target::Target;
 
 #[derive(Debug, Args)]
 pub struct FanoutArguments {
-    /// Where the sockets connect, such as ws://127.0.0.1:5001/ws/alerts?apiKey=KEY
-    #[arg(long, conflicts_with = "host")]
-    pub url: Option<String>,
-    /// The server, where everything is at Stentor's usual paths
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]
-    pub host: String,
-    /// The subscribers' key, put into the URL as apiKey
-    #[arg(long)]
-    pub key: Option<String>,
-    /// Where events are posted [default: http://HOST/api/events]
-    #[arg(long, value_name = "URL")]
-    pub publish: Option<String>,
-    /// The publisher's key, sent as X-API-Key
-    #[arg(long)]
-    pub publish_key: Option<String>,
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// How a burst is published
     #[arg(long, value_enum, default_value = "request")]
     pub burst_as: BurstAs,
@@ -53,9 +38,6 @@ pub struct FanoutArguments {
     /// How long those do not read
     #[arg(long, default_value = "30s", value_parser = parse_duration, requires = "stalled")]
     pub stall: Duration,
-    /// The server's process, to tell its memory and CPU time
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
     /// What must hold, such as 'p99<20ms', 'floor.p50<10ms' or 'ratio.floor.p50<1.10'; may be given several times. Where one does
     /// not, the exit code is 3
     #[arg(long = "assert", value_name = "FIGURE<BOUND")]
@@ -66,9 +48,6 @@ pub struct FanoutArguments {
     /// How much worse it may be. Ratios to the floor are compared where both runs have them, else times
     #[arg(long, value_name = "PERCENT%", default_value = "10%", value_parser = parse_percent)]
     pub max_regression: f64,
-    /// Let the load go to another machine
-    #[arg(long)]
-    pub allow_remote: bool,
     #[command(flatten)]
     pub load: LoadArguments,
     #[command(flatten)]
@@ -95,9 +74,8 @@ pub struct FloorOptions {
 
 #[derive(Debug, Args)]
 pub struct LoadArguments {
-    /// How many sockets listen (on each side of a pair)
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub sockets: u32,
+    #[command(flatten)]
+    pub clients: ClientArguments,
     /// Timed events in all [default: 20]
     #[arg(long, conflicts_with_all = ["burst", "bursts"], value_parser = clap::value_parser!(u32).range(1..))]
     pub events: Option<u32>,
@@ -113,37 +91,12 @@ pub struct LoadArguments {
     /// Events per second, instead of --interval
     #[arg(long, conflicts_with = "interval")]
     pub rate: Option<f64>,
-    /// Bytes of one published event
-    #[arg(long, default_value_t = 250)]
-    pub payload: usize,
-    /// The wallet whose trades are published
-    #[arg(long, default_value = DEFAULT_OWNER)]
-    pub owner: String,
     /// Events (or bursts) at the start of each round that are checked but not timed
     #[arg(long, default_value_t = 1)]
     pub warmup: u32,
     /// Into how many rounds the timed events are divided [default: 1, or 5 in a pair]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
-    /// Client threads
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub threads: u32,
-    /// The client threads' CPUs, such as 1 or 2-5,8 [default: the last]
-    #[arg(long, value_name = "LIST")]
-    pub cpu: Option<String>,
-    /// The publisher's CPU [default: the client's, so that the server keeps its own]
-    #[arg(long, value_name = "CPU")]
-    pub publisher_cpu: Option<usize>,
-    /// How long a client thread spins without news before it sleeps. On one machine the sender pays for waking it, and in
-    /// a virtual machine most of a send can be that; with 0s the figures then tell more of the idle loop than of the server
-    #[arg(long, default_value = "200us", value_parser = parse_duration)]
-    pub linger: Duration,
-    /// How long to wait between connecting and the first event
-    #[arg(long, default_value = "300ms", value_parser = parse_duration)]
-    pub settle: Duration,
-    /// How long no delivery may come before those still missing count as lost
-    #[arg(long, default_value = "5s", value_parser = parse_duration)]
-    pub drain: Duration,
     /// How long the whole run may take
     #[arg(long, default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
@@ -175,16 +128,9 @@ pub struct Load {
 impl FanoutArguments {
     /// Whoever is measured, the server first; the others in the order in which they were named.
     pub fn contenders(&self) -> Result<Vec<Contender>, UsageError> {
-        let server = Server {
-            name: "server".to_owned(),
-            subscribe: self.subscribe()?,
-            dialect: Dialect::Events,
-            outlet: self.outlet()?,
-            pid: self.server_pid,
-        };
-        let mut contenders = vec![Contender::Server(server)];
+        let mut contenders = vec![Contender::Server(self.server.server(self.burst_as)?)];
         for rival in &self.vs {
-            contenders.push(rival.contender(self.allow_remote)?);
+            contenders.push(rival.contender(self.server.allow_remote)?);
             let (rival, others) = contenders.split_last().expect("one was just pushed");
             if others.iter().any(|other| other.name() == rival.name()) {
                 return Err(UsageError::SameName(rival.name().to_owned()));
@@ -204,23 +150,6 @@ impl FanoutArguments {
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         baseline.iter().try_for_each(|baseline| baseline.check(&Settings::of(load)))?;
         Ok(Gate { assertions: self.assertions.clone(), baseline, max_regression: self.max_regression })
-    }
-
-    fn subscribe(&self) -> Result<Target, UsageError> {
-        let default_url = format!("ws://{}/ws/alerts", self.host);
-        let mut subscribe = Target::parse(self.url.as_deref().unwrap_or(&default_url), "ws")?;
-        if let Some(key) = &self.key {
-            subscribe = subscribe.with_query("apiKey", key);
-        }
-        subscribe.check_local(self.allow_remote)?;
-        Ok(subscribe)
-    }
-
-    fn outlet(&self) -> Result<Outlet, UsageError> {
-        let default_publish = format!("http://{}/api/events", self.subscribe()?.authority());
-        let target = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
-        target.check_local(self.allow_remote)?;
-        Ok(Outlet::Http { target, key: self.publish_key.clone(), burst_as: self.burst_as })
     }
 }
 
@@ -247,38 +176,10 @@ impl FanoutArguments {
 impl LoadArguments {
     /// Checks the values against each other and against this machine's CPUs. `sides`: how many contenders there are.
     pub fn load(&self, floor: &FloorOptions, sides: u32) -> Result<Load, UsageError> {
-        if u64::from(self.sockets) * u64::from(sides) > u64::from(SOCKETS_MAX) {
-            return Err(UsageError::Sockets(self.sockets));
-        }
         let schedule = self.schedule(sides)?;
-        let allowed = allowed_cpus()?;
-        let known = |cpu: usize| {
-            let unknown = || UsageError::Cpu(format!("CPU {cpu} is not one that this process may use ({allowed:?})"));
-            allowed.contains(&cpu).then_some(cpu).ok_or_else(unknown)
-        };
-        let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
-        let client_cpus = match &self.cpu {
-            Some(list) => cpu::parse_list(list).map_err(UsageError::Cpu)?,
-            None => vec![last],
-        };
-        client_cpus.iter().try_for_each(|cpu| known(*cpu).map(drop))?;
-        Ok(Load {
-            sockets: self.sockets,
-            events: EventWriter::new(&self.owner, self.payload, schedule.events())?,
-            schedule,
-            payload_bytes: self.payload,
-            threads: self.threads.min(self.sockets),
-            publisher_cpu: known(self.publisher_cpu.unwrap_or(client_cpus[client_cpus.len() - 1]))?,
-            client_cpus,
-            server_cpu: known(floor.server_cpu.unwrap_or(first))?,
-            floor_coalesces: floor.floor_coalesces,
-            stall: None,
-            ports: ports_here(),
-            linger: self.linger,
-            settle: self.settle,
-            drain: self.drain,
-            timeout: self.timeout,
-        })
+        let load = self.clients.load(schedule, sides, self.timeout)?;
+        let server_cpu = known_cpu(floor.server_cpu.unwrap_or(load.server_cpu), &allowed_cpus()?)?;
+        Ok(Load { server_cpu, floor_coalesces: floor.floor_coalesces, ..load })
     }
 
     fn schedule(&self, sides: u32) -> Result<Schedule, UsageError> {
@@ -307,7 +208,7 @@ pub enum Share {
 }
 
 /// Reads `10%` as 0.1.
-fn parse_percent(text: &str) -> Result<f64, String> {
+pub fn parse_percent(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     match percent.filter(|percent| (0.0..=1000.0).contains(percent)) {
         Some(percent) => Ok(percent / 100.0),
@@ -331,8 +232,10 @@ fn parse_share(text: &str) -> Result<Share, String> {
 mod tests {
     use clap::Parser;
 
+    use super::super::run::Server;
     use super::*;
     use crate::args::{Arguments, Command};
+    use crate::publisher::Outlet;
 
     fn fanout(line: &str) -> FanoutArguments {
         let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());

@@ -6,6 +6,7 @@
 //! ```
 
 mod args;
+mod clients;
 mod dialect;
 mod doubts;
 mod floor;
@@ -16,15 +17,22 @@ mod page;
 mod report;
 mod rival;
 mod run;
+mod server;
 mod side;
 mod stall;
 mod table;
 mod watch;
 
-pub use args::{FanoutArguments, FloorArguments};
+pub use args::{FanoutArguments, FloorArguments, Load, parse_percent};
+pub use clients::ClientArguments;
+pub use doubts::{client_late, publisher_late};
 pub use floor::FloorError;
-pub use gate::{AssertionError, BaselineError, Gate};
+pub use gate::{Assertion, AssertionError, BaselineError, Gate};
 pub use output::WriteError;
+pub use report::Report;
+#[cfg(test)]
+pub use report::example;
 pub use rival::RivalError;
-pub use run::{Contender, Run};
+pub use run::{Contender, Run, Server};
+pub use server::ServerArguments;
 pub use table::render;
