@@ -13,6 +13,7 @@
 //! * `mixed` and `storm` have whole parts of their own, [`mixed`] and [`storm`], on the same clients and publisher.
 //! * Sockets may stop reading for a while (`--stalled`); they are still held to every event.
 //! * [`search`] runs `fanout` again and again, for the highest rate at which an assertion holds.
+//! * [`soak`] keeps the same sockets for hours and tells what drifts; it does not grow itself.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
@@ -50,6 +51,7 @@ mod publish;
 mod publisher;
 mod schedule;
 mod search;
+mod soak;
 mod storm;
 mod target;
 mod watchlists;
@@ -71,6 +73,7 @@ use crate::fanout::{Contender, Gate, Run, WriteError};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
 use crate::search::SearchRun;
+use crate::soak::SoakRun;
 use crate::storm::StormRun;
 use crate::webhooks::WebhooksRun;
 
@@ -152,6 +155,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
         Command::Search(search) => {
             let (report, stopped_by) = SearchRun { load: search.load()?, interrupted }.measure();
             write_out(&search::render(&report), &report, search.json.as_deref())?;
+            return stopped_by
+                .map_or(Ok(Verdict { interrupted: false, broken: report.broken }), |error| Err(error.into()));
+        }
+        Command::Soak(soak) => {
+            let (report, stopped_by) = SoakRun { load: soak.load()?, interrupted }.measure()?;
+            write_out(&soak::render(&report), &report, soak.json.as_deref())?;
             return stopped_by
                 .map_or(Ok(Verdict { interrupted: false, broken: report.broken }), |error| Err(error.into()));
         }
