@@ -143,7 +143,7 @@ impl Sample {
 
 /// `2:03:04` of seconds.
 pub fn clock_text(seconds: f64) -> String {
-    let whole = seconds as u64;
+    let whole = seconds.round() as u64;
     format!("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60)
 }
 
