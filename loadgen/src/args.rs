@@ -8,9 +8,14 @@ use clap::{Parser, Subcommand};
 use crate::cpu;
 use crate::event::EventError;
 use crate::fanout::{AssertionError, BaselineError, FanoutArguments, FloorArguments, MixError, RivalError};
-use crate::limits::{EVENTS_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX, WEBHOOK_DELIVERIES_MAX};
+use crate::limits::{
+    EVENTS_MAX, SOAK_EVENTS_MAX, SOAK_RATE_MIN, SOAK_SAMPLE_MS_MIN, SOAK_SAMPLES_MAX, SOCKETS_MAX, SUBSCRIBER_KEYS_MAX,
+    WEBHOOK_DELIVERIES_MAX,
+};
 use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
+use crate::search::SearchArguments;
+use crate::soak::SoakArguments;
 use crate::storm::StormArguments;
 use crate::target::TargetError;
 use crate::webhooks::WebhooksArguments;
@@ -39,6 +44,10 @@ pub enum Command {
     Publish(PublishArguments),
     /// Have N sockets resume at once over the newest events, and check that each gets every one of its own, once, in order
     Storm(StormArguments),
+    /// Find the highest steady rate at which what is asserted holds, by bisection
+    Search(SearchArguments),
+    /// Load the same sockets for hours, and tell what drifts: memory, descriptors, latency
+    Soak(SoakArguments),
     /// Receive and verify a server's webhooks at many endpoints, some of which misbehave, and time them
     Webhooks(WebhooksArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
@@ -66,6 +75,20 @@ pub enum UsageError {
     Events(u64),
     #[error("--rate {0}: write a number of events per second between 0.001 and 1000000")]
     Rate(f64),
+    #[error("--min-rate {min} is above --max-rate {max}: exchange them")]
+    Rates { min: f64, max: f64 },
+    #[error("at --rate {rate} no event falls into {lasting:?}: raise the rate, or --for")]
+    NoEvents { rate: f64, lasting: Duration },
+    #[error("--precision {0}%: rates are told apart down to 0.5%")]
+    Precision(f64),
+    #[error("--rate {0}: a soak publishes at least {SOAK_RATE_MIN} events per second")]
+    SoakRate(f64),
+    #[error("{0} events in one soak are too many, at most {SOAK_EVENTS_MAX}: lower --rate, or --for")]
+    SoakEvents(f64),
+    #[error(
+        "--sample {sample:?} in --for {lasting:?}: there must be 2 to {SOAK_SAMPLES_MAX} samples, at least {SOAK_SAMPLE_MS_MIN} ms apart"
+    )]
+    Samples { sample: Duration, lasting: Duration },
     #[error("two contenders are called `{0}`: give the one of --vs another name, as in --vs {0}2=URL")]
     SameName(String),
     #[error(

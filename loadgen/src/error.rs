@@ -1,6 +1,7 @@
 //! Why a run could not be brought to its end.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::client::ClientError;
 use crate::driver::DriverError;
@@ -41,6 +42,12 @@ pub enum RunError {
     NoDescriptors { limit: u64 },
     #[error("the run took longer than --timeout {seconds} s, {doing}")]
     Timeout { seconds: u64, doing: String },
+    #[error("the sockets took longer than {seconds} s to connect, {doing}")]
+    ConnectTimeout { seconds: u64, doing: String },
+    #[error("no socket is left")]
+    NoSockets,
+    #[error("can't write the samples to {path}: {source}")]
+    Csv { path: PathBuf, source: io::Error },
     #[error("interrupted {doing}")]
     Interrupted { doing: String },
 }

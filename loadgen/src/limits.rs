@@ -153,3 +153,43 @@ pub const FIRST_DELIVERY_MS_MAX: u64 = 10_000;
 
 /// How long a run over webhooks waits, once all is there, for what should not come.
 pub const LATE_DELIVERY_MS: u64 = 500;
+
+/// Where a search stops at the latest: nearer rates than these do not differ by more than noise.
+pub const PRECISION_MIN: f64 = 0.005;
+
+/// How long each rate of a search warms up: checked and not timed.
+pub const PROBE_WARMUP_S: f64 = 1.0;
+
+/// How long a rate of a search may take beside twice its time: for connecting many sockets, and for a server that has fallen behind
+/// to bring what is left. After that the rate has failed.
+pub const PROBE_SLACK_S_MAX: u64 = 120;
+
+/// A publisher whose median lateness is more intervals between events than this sends clumps instead of a steady rate.
+pub const PUBLISHER_LATE_INTERVALS_MAX: f64 = 1.0;
+
+/// How long all sockets of a soak may take to connect.
+pub const CONNECTING_S_MAX: u64 = 600;
+
+/// Events of a soak: their index has four bytes. 49 days at a thousand a second.
+pub const SOAK_EVENTS_MAX: u64 = 4_000_000_000;
+
+/// Events per second of a soak, at least: a publisher's connection that is idle for longer than 75 s is closed by Stentor.
+pub const SOAK_RATE_MIN: f64 = 0.1;
+
+/// How long the publisher keeps its books in one piece: 8 bytes an event.
+pub const SOAK_SEGMENT_S: f64 = 60.0;
+
+/// Segments that are ordered before their time: the one under way, and the next.
+pub const SOAK_SEGMENTS_AHEAD: u32 = 2;
+
+/// Events whose frames are kept to compare copies with: 20 s at 200 a second, far longer than a delivery takes.
+pub const SOAK_WINDOW_EVENTS: usize = 4096;
+
+/// What a server's envelope may add to a published event. A longer frame is not kept, and so not compared.
+pub const SOAK_ENVELOPE_BYTES_MAX: usize = 1024;
+
+/// The shortest time between two samples: one costs a millisecond.
+pub const SOAK_SAMPLE_MS_MIN: u64 = 100;
+
+/// Samples of one soak, of some 200 bytes each: ten days of one every 10 s.
+pub const SOAK_SAMPLES_MAX: u128 = 100_000;

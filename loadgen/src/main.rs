@@ -14,6 +14,8 @@
 //! * Sockets may be of several protocols (`--mix`); each gets every event, in its own envelope.
 //! * Sockets may stop reading for a while (`--stalled`), and are still held to every event; or come and go (`--churn`), and are held to
 //!   what was due while they were there.
+//! * [`search`] runs `fanout` again and again, for the highest rate at which an assertion holds.
+//! * [`soak`] keeps the same sockets for hours and tells what drifts; it does not grow itself.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
@@ -52,6 +54,8 @@ mod progress;
 mod publish;
 mod publisher;
 mod schedule;
+mod search;
+mod soak;
 mod storm;
 mod target;
 mod token;
@@ -73,6 +77,8 @@ use crate::error::RunError;
 use crate::fanout::{Contender, Gate, Run, WriteError};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
+use crate::search::SearchRun;
+use crate::soak::SoakRun;
 use crate::storm::StormRun;
 use crate::webhooks::WebhooksRun;
 
@@ -151,6 +157,18 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = PublishRun { load: publish.load()?, interrupted }.measure()?;
             write_out(&publish::render(&report), &report, publish.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: Vec::new() });
+        }
+        Command::Search(search) => {
+            let (report, stopped_by) = SearchRun { load: search.load()?, interrupted }.measure();
+            write_out(&search::render(&report), &report, search.json.as_deref())?;
+            return stopped_by
+                .map_or(Ok(Verdict { interrupted: false, broken: report.broken }), |error| Err(error.into()));
+        }
+        Command::Soak(soak) => {
+            let (report, stopped_by) = SoakRun { load: soak.load()?, interrupted }.measure()?;
+            write_out(&soak::render(&report), &report, soak.json.as_deref())?;
+            return stopped_by
+                .map_or(Ok(Verdict { interrupted: false, broken: report.broken }), |error| Err(error.into()));
         }
         Command::Webhooks(webhooks) => {
             let seed = getrandom::u64().map_err(RunError::Random)?;

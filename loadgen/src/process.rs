@@ -32,6 +32,11 @@ pub fn memory(pid: u32) -> io::Result<Memory> {
     parse_status(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/status has no VmRSS")))
 }
 
+/// How many descriptors a process has open. Sockets that only a ring knows (direct descriptors) are not among them.
+pub fn descriptors(pid: u32) -> io::Result<u64> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
 pub fn tcp_memory() -> Option<TcpMemory> {
     parse_sockstat(&std::fs::read_to_string("/proc/net/sockstat").ok()?)
 }
@@ -151,6 +156,7 @@ mod tests {
         let pid = std::process::id();
         assert!(memory(pid).unwrap().rss_bytes > 100_000);
         assert!(cpu_ns(pid).unwrap() > 0);
+        assert!(descriptors(pid).unwrap() >= 3);
         let before = thread_times(pid).unwrap();
         let spin = std::time::Instant::now();
         while spin.elapsed().as_millis() < 20 {}

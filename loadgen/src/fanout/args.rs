@@ -12,30 +12,17 @@ use super::mix::{Mix, Protocol};
 use super::opening::{Credentials, Opening};
 use super::report::Settings;
 use super::rival::Rival;
-use super::run::{Contender, Server};
+use super::run::Contender;
+use super::server::ServerArguments;
 use super::stall::StallPlan;
 use crate::args::{UsageError, parse_duration};
-use crate::publisher::{BurstAs, Outlet};
-use crate::target::Target;
+use crate::publisher::BurstAs;
 use crate::token;
 
 #[derive(Debug, Args)]
 pub struct FanoutArguments {
-    /// Where the sockets connect, such as ws://127.0.0.1:5001/ws/alerts?apiKey=KEY
-    #[arg(long, visible_alias = "subscribe", conflicts_with = "host")]
-    pub url: Option<String>,
-    /// The server, where everything is at Stentor's usual paths
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]
-    pub host: String,
-    /// The subscribers' key, put into the URL as apiKey
-    #[arg(long)]
-    pub key: Option<String>,
-    /// Where events are posted [default: http://HOST/api/events]
-    #[arg(long, value_name = "URL")]
-    pub publish: Option<String>,
-    /// The publisher's key, sent as X-API-Key
-    #[arg(long)]
-    pub publish_key: Option<String>,
+    #[command(flatten)]
+    pub server: ServerArguments,
     /// How a burst is published
     #[arg(long, value_enum, default_value = "request")]
     pub burst_as: BurstAs,
@@ -61,9 +48,6 @@ pub struct FanoutArguments {
     /// them and at most half of all
     #[arg(long, value_name = "SHARE%/s", value_parser = parse_churn, conflicts_with_all = ["vs", "rounds", "stalled"])]
     pub churn: Option<f64>,
-    /// The server's process, to tell its memory and CPU time
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
     /// What must hold, such as 'p99<20ms', 'floor.p50<10ms' or 'ratio.floor.p50<1.10'; may be given several times. Where one does
     /// not, the exit code is 3
     #[arg(long = "assert", value_name = "FIGURE<BOUND")]
@@ -74,9 +58,6 @@ pub struct FanoutArguments {
     /// How much worse it may be. Ratios to the floor are compared where both runs have them, else times
     #[arg(long, value_name = "PERCENT%", default_value = "10%", value_parser = parse_percent)]
     pub max_regression: f64,
-    /// Let the load go to another machine
-    #[arg(long)]
-    pub allow_remote: bool,
     #[command(flatten)]
     pub load: LoadArguments,
     #[command(flatten)]
@@ -94,15 +75,13 @@ pub struct FloorArguments {
 impl FanoutArguments {
     /// Whoever is measured, the server first; the others in the order in which they were named.
     pub fn contenders(&self) -> Result<Vec<Contender>, UsageError> {
-        let server = Server {
-            name: "server".to_owned(),
-            openings: self.openings()?,
-            outlet: self.outlet()?,
-            pid: self.server_pid,
-        };
+        let mut server = self.server.server(self.burst_as)?;
+        if let Some(mix) = &self.mix {
+            server.openings = self.openings(mix)?;
+        }
         let mut contenders = vec![Contender::Server(server)];
         for rival in &self.vs {
-            contenders.push(rival.contender(self.allow_remote)?);
+            contenders.push(rival.contender(self.server.allow_remote)?);
             let (rival, others) = contenders.split_last().expect("one was just pushed");
             if others.iter().any(|other| other.name() == rival.name()) {
                 return Err(UsageError::SameName(rival.name().to_owned()));
@@ -137,33 +116,15 @@ impl FanoutArguments {
         Ok(Gate { assertions: self.assertions.clone(), baseline, max_regression: self.max_regression })
     }
 
-    fn subscribe(&self) -> Result<Target, UsageError> {
-        let default_url = format!("ws://{}/ws/alerts", self.host);
-        let mut subscribe = Target::parse(self.url.as_deref().unwrap_or(&default_url), "ws")?;
-        if let Some(key) = &self.key {
-            subscribe = subscribe.with_query("apiKey", key);
-        }
-        subscribe.check_local(self.allow_remote)?;
-        Ok(subscribe)
-    }
-
-    fn openings(&self) -> Result<Vec<Opening>, UsageError> {
-        let subscribe = self.subscribe()?;
-        let Some(mix) = &self.mix else { return Ok(vec![Opening::plain(subscribe)]) };
+    fn openings(&self, mix: &Mix) -> Result<Vec<Opening>, UsageError> {
+        let server = self.server.subscribe()?;
         let jwt_secret = self.jwt_secret.as_deref().map(token::read_secret).transpose()?;
-        let credentials =
-            Credentials { key: self.key.as_deref(), jwt_secret: jwt_secret.as_deref(), now_s: token::now_s() };
+        let (key, now_s) = (self.server.key.as_deref(), token::now_s());
+        let credentials = Credentials { key, jwt_secret: jwt_secret.as_deref(), now_s };
         let opening = |(protocol, weight): &(Protocol, u32)| {
-            Opening::stentor(*protocol, *weight, &subscribe, &self.load.owner, &credentials)
+            Opening::stentor(*protocol, *weight, &server, &self.load.clients.owner, &credentials)
         };
         Ok(mix.parts().iter().map(opening).collect::<Result<_, _>>()?)
-    }
-
-    fn outlet(&self) -> Result<Outlet, UsageError> {
-        let default_publish = format!("http://{}/api/events", self.subscribe()?.authority());
-        let target = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
-        target.check_local(self.allow_remote)?;
-        Ok(Outlet::Http { target, key: self.publish_key.clone(), burst_as: self.burst_as })
     }
 
     /// Which sockets stall; every one must see the load go on afterwards.
@@ -193,7 +154,7 @@ pub enum Share {
 }
 
 /// Reads `10%` as 0.1.
-fn parse_percent(text: &str) -> Result<f64, String> {
+pub fn parse_percent(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     match percent.filter(|percent| (0.0..=1000.0).contains(percent)) {
         Some(percent) => Ok(percent / 100.0),
@@ -217,8 +178,10 @@ fn parse_share(text: &str) -> Result<Share, String> {
 mod tests {
     use clap::Parser;
 
+    use super::super::run::Server;
     use super::*;
     use crate::args::{Arguments, Command};
+    use crate::publisher::Outlet;
 
     fn fanout(line: &str) -> FanoutArguments {
         let words = ["loadgen", "fanout"].into_iter().chain(line.split_whitespace());

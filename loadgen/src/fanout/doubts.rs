@@ -13,34 +13,32 @@ const ENVELOPE_BYTES: u64 = 30;
 
 /// Doubts about what was measured.
 pub fn of_sides(sides: &[SideReport]) -> Vec<String> {
-    sides
-        .iter()
-        .flat_map(|side| [client_late(side), publisher_late(side), unread(side), altered(side)])
-        .flatten()
-        .collect()
+    let of_side = |side: &SideReport| {
+        let client = side.client_late_us.and_then(|late| client_late(&side.name, side.latency.p99_us, late.p99_us));
+        let publisher = publisher_late(&side.name, side.latency.p50_us, side.publish_late_us.median);
+        [client, publisher, unread(side), altered(side)]
+    };
+    sides.iter().flat_map(of_side).flatten().collect()
 }
 
-fn client_late(side: &SideReport) -> Option<String> {
-    let late = side.client_late_us?;
-    let is_late = late.p99_us > CLIENT_LATE_SHARE_MAX * side.latency.p99_us;
-    is_late.then(|| {
+/// `late_us`: the 99th percentile of how long deliveries had been there when the client read them.
+pub fn client_late(name: &str, latency_p99_us: f64, late_us: f64) -> Option<String> {
+    (late_us > CLIENT_LATE_SHARE_MAX * latency_p99_us).then(|| {
         format!(
-            "{}: of a p99 of {} up to {} are loadgen's own, which read that late what was there already: give it more CPUs \
+            "{name}: of a p99 of {} up to {} are loadgen's own, which read that late what was there already: give it more CPUs \
              (--threads, --cpu), ones that the server does not have, or fewer sockets",
-            side.name,
-            time(side.latency.p99_us),
-            time(late.p99_us)
+            time(latency_p99_us),
+            time(late_us)
         )
     })
 }
 
-fn publisher_late(side: &SideReport) -> Option<String> {
-    let late_us = side.publish_late_us.median;
-    (late_us > PUBLISHER_LATE_SHARE_MAX * side.latency.p50_us).then(|| {
+/// `late_us`: the median of how late steps were published.
+pub fn publisher_late(name: &str, latency_p50_us: f64, late_us: f64) -> Option<String> {
+    (late_us > PUBLISHER_LATE_SHARE_MAX * latency_p50_us).then(|| {
         format!(
-            "{}: half of all steps were published {} late or later, and latency counts from when they were due: lower the rate, or \
+            "{name}: half of all steps were published {} late or later, and latency counts from when they were due: lower the rate, or \
              give the publisher another CPU (--publisher-cpu)",
-            side.name,
             time(late_us)
         )
     })

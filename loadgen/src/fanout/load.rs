@@ -6,15 +6,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::churn::ChurnPlan;
+use super::clients::{ClientArguments, known_cpu};
 use super::conduct::Conduct;
 use super::mix::Mix;
 use super::output::Output;
 use super::stall::StallPlan;
-use crate::addresses::ports_here;
-use crate::args::{DEFAULT_OWNER, UsageError, allowed_cpus, check_rate, parse_duration};
-use crate::cpu;
+use crate::args::{UsageError, allowed_cpus, check_rate, parse_duration};
 use crate::event::EventWriter;
-use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX, SOCKETS_MAX};
+use crate::limits::{BURST_EVENTS_MAX, EVENTS_MAX};
 use crate::publisher::BurstAs;
 use crate::schedule::Schedule;
 
@@ -30,9 +29,8 @@ pub struct FloorOptions {
 
 #[derive(Debug, Args)]
 pub struct LoadArguments {
-    /// How many sockets listen (on each side of a pair)
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub sockets: u32,
+    #[command(flatten)]
+    pub clients: ClientArguments,
     /// Timed events in all [default: 20]
     #[arg(long, conflicts_with_all = ["burst", "bursts"], value_parser = clap::value_parser!(u32).range(1..))]
     pub events: Option<u32>,
@@ -48,37 +46,12 @@ pub struct LoadArguments {
     /// Events per second, instead of --interval
     #[arg(long, conflicts_with = "interval")]
     pub rate: Option<f64>,
-    /// Bytes of one published event
-    #[arg(long, default_value_t = 250)]
-    pub payload: usize,
-    /// The wallet whose trades are published
-    #[arg(long, default_value = DEFAULT_OWNER)]
-    pub owner: String,
     /// Events (or bursts) at the start of each round that are checked but not timed
     #[arg(long, default_value_t = 1)]
     pub warmup: u32,
     /// Into how many rounds the timed events are divided [default: 1, or 5 in a pair]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: Option<u32>,
-    /// Client threads
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub threads: u32,
-    /// The client threads' CPUs, such as 1 or 2-5,8 [default: the last]
-    #[arg(long, value_name = "LIST")]
-    pub cpu: Option<String>,
-    /// The publisher's CPU [default: the client's, so that the server keeps its own]
-    #[arg(long, value_name = "CPU")]
-    pub publisher_cpu: Option<usize>,
-    /// How long a client thread spins without news before it sleeps. On one machine the sender pays for waking it, and in
-    /// a virtual machine most of a send can be that; with 0s the figures then tell more of the idle loop than of the server
-    #[arg(long, default_value = "200us", value_parser = parse_duration)]
-    pub linger: Duration,
-    /// How long to wait between connecting and the first event
-    #[arg(long, default_value = "300ms", value_parser = parse_duration)]
-    pub settle: Duration,
-    /// How long no delivery may come before those still missing count as lost
-    #[arg(long, default_value = "5s", value_parser = parse_duration)]
-    pub drain: Duration,
     /// How long the whole run may take
     #[arg(long, default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
@@ -140,41 +113,9 @@ impl Load {
 impl LoadArguments {
     /// Checks the values against each other and against this machine's CPUs. `sides`: how many contenders there are.
     pub fn load(&self, floor: &FloorOptions, sides: u32) -> Result<Load, UsageError> {
-        if u64::from(self.sockets) * u64::from(sides) > u64::from(SOCKETS_MAX) {
-            return Err(UsageError::Sockets(self.sockets));
-        }
-        let schedule = self.schedule(sides)?;
-        let allowed = allowed_cpus()?;
-        let known = |cpu: usize| {
-            let unknown = || UsageError::Cpu(format!("CPU {cpu} is not one that this process may use ({allowed:?})"));
-            allowed.contains(&cpu).then_some(cpu).ok_or_else(unknown)
-        };
-        let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
-        let client_cpus = match &self.cpu {
-            Some(list) => cpu::parse_list(list).map_err(UsageError::Cpu)?,
-            None => vec![last],
-        };
-        client_cpus.iter().try_for_each(|cpu| known(*cpu).map(drop))?;
-        Ok(Load {
-            sockets: self.sockets,
-            events: EventWriter::new(&self.owner, self.payload, schedule.events())?,
-            schedule,
-            payload_bytes: self.payload,
-            threads: self.threads.min(self.sockets),
-            publisher_cpu: known(self.publisher_cpu.unwrap_or(client_cpus[client_cpus.len() - 1]))?,
-            client_cpus,
-            server_cpu: known(floor.server_cpu.unwrap_or(first))?,
-            floor_coalesces: floor.floor_coalesces,
-            burst_as: BurstAs::Request,
-            mix: None,
-            stall: None,
-            churn: None,
-            ports: ports_here(),
-            linger: self.linger,
-            settle: self.settle,
-            drain: self.drain,
-            timeout: self.timeout,
-        })
+        let load = self.clients.load(self.schedule(sides)?, sides, self.timeout)?;
+        let server_cpu = known_cpu(floor.server_cpu.unwrap_or(load.server_cpu), &allowed_cpus()?)?;
+        Ok(Load { server_cpu, floor_coalesces: floor.floor_coalesces, ..load })
     }
 
     fn schedule(&self, sides: u32) -> Result<Schedule, UsageError> {

@@ -8,6 +8,7 @@
 
 mod args;
 mod churn;
+mod clients;
 mod conduct;
 mod dialect;
 mod doubts;
@@ -25,16 +26,24 @@ mod page;
 mod report;
 mod rival;
 mod run;
+mod server;
 mod side;
 mod stall;
 mod table;
 mod watch;
 
-pub use args::{FanoutArguments, FloorArguments};
+pub use args::{FanoutArguments, FloorArguments, parse_percent};
+pub use clients::ClientArguments;
+pub use doubts::{client_late, publisher_late};
 pub use floor::FloorError;
-pub use gate::{AssertionError, BaselineError, Gate};
+pub use gate::{Assertion, AssertionError, BaselineError, Gate};
+pub use load::Load;
 pub use mix::MixError;
 pub use output::WriteError;
+pub use report::Report;
+#[cfg(test)]
+pub use report::example;
 pub use rival::RivalError;
-pub use run::{Contender, Run};
+pub use run::{Contender, Run, Server};
+pub use server::ServerArguments;
 pub use table::render;

@@ -141,17 +141,30 @@ impl Run {
             clients.push(Client::start(options, plans, failures_told.clone()).map_err(RunError::Thread)?);
         }
         let watch = Watch::new(&self, failures, deadline, clock);
-        for side in &mut sides {
-            watch.connect(side)?;
-        }
-        std::thread::sleep(self.load.settle);
-        for side in &mut sides {
-            side.connected = footprint(side.pid)?;
-        }
-        let rounds_done = watch.run_rounds(&mut sides, &clients)?;
+        let rounds_done = match self.load_all(&watch, &mut sides, &clients) {
+            Ok(rounds_done) => rounds_done,
+            Err(error) => {
+                // Another run may follow: neither sockets nor publishers of this one may go on beside it.
+                sides.into_iter().for_each(|side| side.driver.finish());
+                clients.into_iter().for_each(|client| drop(client.finish()));
+                return Err(error);
+            }
+        };
         let mut measured = self.close(sides, clients, rounds_done)?;
         measured.report.doubts.extend(doubt);
         Ok(measured)
+    }
+
+    /// Connects all sides and runs the rounds; returns how many were run to their end.
+    fn load_all(&self, watch: &Watch<'_>, sides: &mut [Side], clients: &[Client<Inbox>]) -> Result<u32, RunError> {
+        for side in sides.iter_mut() {
+            watch.connect(side)?;
+        }
+        std::thread::sleep(self.load.settle);
+        for side in sides.iter_mut() {
+            side.connected = footprint(side.pid)?;
+        }
+        watch.run_rounds(sides, clients)
     }
 
     /// What makes the figures doubtful that are to be measured. All sides' sockets share the kernel, but they take turns.

@@ -85,6 +85,14 @@ impl Assertion {
         }
     }
 
+    /// The figure that is held against the bound, as a person reads it.
+    pub fn figure(&self, report: &Report) -> String {
+        match self.name.of(report) {
+            Some(value) => format!("{} {}", self.name, self.name.unit().write(value)),
+            None => format!("{} not known", self.name),
+        }
+    }
+
     /// What broke and by how much; `None` where it holds. A figure that the run has not is one that broke.
     pub fn broken(&self, report: &Report) -> Option<String> {
         let Some(value) = self.name.of(report) else {
@@ -147,6 +155,7 @@ mod tests {
             broken("ratio.floor.p50<1.10"),
             "ratio.floor.p50 is 1.250, ratio.floor.p50 < 1.100 was asked, 13.6 % over"
         );
+        assert_eq!(assertion("p50<8ms").figure(&report), "p50 10.00 ms");
         assert_eq!(broken("lost>0"), "lost is 0, lost > 0 was asked");
         assert_eq!(broken("memory<1GiB"), "memory is not known, memory < 1024.0 MiB was asked");
     }
