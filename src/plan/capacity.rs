@@ -363,8 +363,9 @@ impl Model<'_> {
     fn coalesced(&self, layout: Layout) -> Regime {
         let of_cpu = layout.sockets_per_cpu(self.demand.sockets);
         let (send, further) = (self.send_ns(of_cpu) * NS, self.coalesced_event_ns() * NS);
-        let others =
-            layout.shards_per_cpu() as f64 * self.busy_by_thread().shard + self.heartbeats(of_cpu) + self.beside(layout);
+        let others = layout.shards_per_cpu() as f64 * self.busy_by_thread().shard
+            + self.heartbeats(of_cpu)
+            + self.beside(layout);
         let free = 1.0 - others - of_cpu * self.demand.events_per_second * further;
         if free <= 0.0 {
             return Regime::Overrun;
@@ -549,7 +550,8 @@ mod tests {
 
     #[test]
     fn what_runs_out_first_is_named_with_the_sockets_that_still_fit() {
-        let limit = |machine: &Machine, demand| Capacity::new(&example(), machine, demand).expect("a capacity").first_limit;
+        let limit =
+            |machine: &Machine, demand| Capacity::new(&example(), machine, demand).expect("a capacity").first_limit;
         let cpu = limit(&machine("0-1"), demand(1_000, 10.0));
         assert_eq!(cpu.resource, Scarce::ShardCpu);
         let busy = |sockets| capacity("0-1", demand(sockets, 10.0)).here.shard_cpu_busy;

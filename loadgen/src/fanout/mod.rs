@@ -25,6 +25,8 @@ pub use args::{FanoutArguments, FloorArguments};
 pub use floor::FloorError;
 pub use gate::{AssertionError, BaselineError, Gate};
 pub use output::WriteError;
+pub use report::Report;
 pub use rival::RivalError;
 pub use run::{Contender, Run};
 pub use table::render;
+pub use watch::BREATH;

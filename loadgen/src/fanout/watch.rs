@@ -14,7 +14,7 @@ use crate::error::RunError;
 use crate::progress::Progress;
 
 /// Pause after a round, in which the client threads come to rest and book their CPU time.
-const BREATH: Duration = Duration::from_millis(60);
+pub const BREATH: Duration = Duration::from_millis(60);
 
 pub struct Watch<'a> {
     run: &'a Run,
