@@ -166,11 +166,12 @@ pub const CALIBRATED_SEND_NS: u64 = 10_000;
 /// The least time between its events.
 pub const CALIBRATED_STEP_MS_MIN: u64 = 20;
 
-/// How long its sockets only live, to tell heartbeats: a quarter of them is due in it.
-pub const CALIBRATED_HEARTBEATS_MS: u64 = 5_000;
+/// How long its sockets only live, to tell heartbeats: a fifth of them is due in it.
+pub const CALIBRATED_HEARTBEATS_MS: u64 = 4_000;
 
-/// How long the server is left alone, to tell its timers.
+/// How long the server is left alone to tell its timers, once it has had the time to be rid of the sockets before.
 pub const CALIBRATED_IDLE_MS: u64 = 1_500;
+pub const CALIBRATED_REST_MS: u64 = 500;
 
 /// By how much of the greater of two loads their difference may be wrong without anybody's fault.
 pub const CALIBRATED_NOISE_SHARE_MAX: f64 = 0.2;

@@ -200,3 +200,71 @@ fn time(us: f64) -> String {
         long => format!("{:.1} s", long / 1e6),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::calibration::tests::example;
+
+    fn machine() -> Machine {
+        Machine {
+            cpus: "0-1".parse().expect("a list"),
+            descriptors_max: 20_000,
+            memory_total_bytes: 24 << 30,
+            memory_available_bytes: 23 << 30,
+            tcp_mem_pages: Some([287_901, 383_868, 575_802]),
+            page_bytes: 4096,
+        }
+    }
+
+    fn told(sockets: u64, events_per_second: f64) -> String {
+        let demand = Demand { sockets, events_per_second, payload_bytes: 250, events_per_request: 1, shards: None };
+        lines(&Capacity::new(&example(), &machine(), demand).expect("a capacity")).join("\n")
+    }
+
+    #[test]
+    fn a_load_that_fits_is_told_with_its_first_limit() {
+        let text = told(4_000, 10.0);
+        for figure in [
+            "load      4,000 sockets, 10 events/s of 250 bytes",
+            "needs     2 CPUs, 1 shard",
+            "here      1 shard of 2 CPUs: the busiest shard CPU 21 % busy, the CPU of the journal 0 %",
+            "fan-out   the last socket has an event after 22.2 ms",
+            "CPU time of the shards first, at ",
+            "which is enough",
+        ] {
+            assert!(text.contains(figure), "{figure} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_load_past_the_machine_coalesces_and_says_what_to_change() {
+        let text = told(1_000_000, 100.0);
+        for figure in [
+            "1,000,000 sockets",
+            "50 shards",
+            "sends coalesce: ",
+            "far more sockets",
+            "too few (more: give it more CPUs",
+        ] {
+            assert!(text.contains(figure), "{figure} is missing in\n{text}");
+        }
+        assert!(told(10_000, 4_000.0).contains("fan-out   never done"));
+    }
+
+    #[test]
+    fn costs_of_another_machine_are_told_to_be() {
+        let calibration = example();
+        assert!(!measured(&calibration, &calibration.machine).contains("not this machine"));
+        let other = MeasuredMachine { cpus: 64, ..calibration.machine.clone() };
+        assert!(measured(&calibration, &other).contains("calibrate it anew"));
+    }
+
+    #[test]
+    fn a_rate_is_a_positive_number() {
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "NaN", "inf", "1e9", "many"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

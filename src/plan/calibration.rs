@@ -266,7 +266,7 @@ pub fn now_rfc3339() -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::super::fake_root::FakeRoot;
     use super::*;
 

@@ -141,7 +141,7 @@ impl Fit<'_> {
             ));
         }
         let first = &self.rounds[0];
-        let long_bytes = f64::from(first.long.shape.payload_bytes);
+        let more_bytes = f64::from(first.long.shape.payload_bytes - first.many.shape.payload_bytes);
         let further_events = first.further_events();
         let coalesced_event_ns =
             self.minor("a further event in a send", Round::coalesced_ns, send_many_ns.median / further_events);
@@ -159,7 +159,11 @@ impl Fit<'_> {
             fit.minor(&name, |round| more(round) / further_events - sends * round.coalesced_ns(), scale)
         });
         let ping_ns = send_many_ns.median / (f64::from(PING_PERIOD_MS) / 1e3);
-        let heartbeat = self.minor("a socket's heartbeat", Round::heartbeat_ns, ping_ns);
+        let all = |round: &Round| {
+            round.waiting.cpu_ns.shard / (f64::from(round.waiting.shape.sockets) * round.waiting.seconds)
+        };
+        let told_apart_from = cost_of(&self.over_rounds(all)).median;
+        let heartbeat = self.minor("a socket's heartbeat", Round::heartbeat_ns, told_apart_from);
         CpuCosts {
             idle_ns_per_second: self.by_thread(|fit, _, get| {
                 cost_of(&fit.over_rounds(|round| get(&round.idle.cpu_ns) / round.idle.seconds))
@@ -168,7 +172,7 @@ impl Fit<'_> {
             further_event_ns,
             send_few_ns,
             send_many_ns,
-            send_byte_ns: self.minor("a byte", Round::byte_ns, send_many_ns.median / long_bytes),
+            send_byte_ns: self.minor("a byte", Round::byte_ns, send_many_ns.median / more_bytes),
             coalesced_event_ns,
             // A ping is a send, and then there is the pong.
             heartbeat_ns_per_socket_second: heartbeat.map(|ns| ns.max(ping_ns)),

@@ -13,7 +13,7 @@ use super::probe::{PROBES, Probe, Sample, by_thread, shards_among};
 use crate::args::UsageError;
 use crate::error::RunError;
 use crate::limits::{
-    CALIBRATED_BURST, CALIBRATED_IDLE_MS, CALIBRATED_LONG_PAYLOAD_BYTES, CALIBRATED_PAYLOAD_BYTES,
+    CALIBRATED_BURST, CALIBRATED_IDLE_MS, CALIBRATED_LONG_PAYLOAD_BYTES, CALIBRATED_PAYLOAD_BYTES, CALIBRATED_REST_MS,
     CALIBRATED_SHARDS_MAX,
 };
 use crate::process::{ThreadTimes, thread_times};
@@ -54,6 +54,9 @@ impl CalibrateRun {
             eprintln!("loadgen: round {number} of {}", self.arguments.rounds);
             rounds.push(self.round(&mut broken)?);
         }
+        // Every round may say the same.
+        broken.sort_unstable();
+        broken.dedup();
         let (costs, contradictions) = fit(&rounds, shards);
         broken.extend(contradictions);
         let calibration = Calibration {
@@ -108,6 +111,7 @@ impl CalibrateRun {
     }
 
     fn idle(&self) -> Result<Idle, CalibrateError> {
+        std::thread::sleep(Duration::from_millis(CALIBRATED_REST_MS));
         let (before, began) = (self.threads()?, Instant::now());
         std::thread::sleep(Duration::from_millis(CALIBRATED_IDLE_MS));
         let used = self.threads()?.since(&before);
