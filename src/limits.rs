@@ -973,6 +973,9 @@ pub const CALIBRATION_BYTES_MAX: u64 = 64 << 10;
 /// How busy a CPU may be planned to be. Above it what comes at random waits longer than it takes: bursts, reconnects, other work.
 pub const PLANNED_BUSY_MAX: f64 = 0.7;
 
+/// CPUs up to which a plan counts, over all servers that it would take.
+pub const PLANNED_CPUS_MAX: u64 = 16_384;
+
 /// Events a second of a plan; one hub does not number more.
 pub const PLANNED_RATE_MAX: f64 = 1e7;
 

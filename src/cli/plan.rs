@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::Failure;
-use crate::limits::{BATCH_EVENTS_MAX, DOCTOR_SOCKETS_MAX, EVENT_BYTES_MAX, PLANNED_BUSY_MAX, PLANNED_RATE_MAX};
+use crate::limits::{
+    BATCH_EVENTS_MAX, DOCTOR_SOCKETS_MAX, EVENT_BYTES_MAX, PLANNED_BUSY_MAX, PLANNED_RATE_MAX, SHARDS_MAX,
+};
 use crate::plan::calibration::{CALIBRATION_FILE, Calibration, MeasuredMachine};
 use crate::plan::capacity::{Capacity, Demand, Here, Regime, Scarce};
 use crate::plan::{Machine, raise_descriptor_limit};
@@ -71,14 +73,14 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 
 /// A line for each thing that a load takes.
 fn lines(capacity: &Capacity) -> Vec<String> {
-    let Capacity { demand, needs, here, memory, descriptors, .. } = capacity;
+    let Capacity { demand, needs, needs_coalesced, here, memory, descriptors, .. } = capacity;
     let bursts = match demand.events_per_request {
         1 => String::new(),
         events => format!(", {} in a request", HumanCount(events.into())),
     };
     let cpu = here.cpu_seconds_per_second;
     let queue_max = memory.tcp_queue_bytes_max.map(|max| format!(" of {} (tcp_mem)", BinaryBytes(max)));
-    vec![
+    let mut lines = vec![
         format!(
             "load      {} sockets, {} events/s of {} bytes{bursts}, each event to every socket",
             HumanCount(demand.sockets),
@@ -97,6 +99,19 @@ fn lines(capacity: &Capacity) -> Vec<String> {
                 percent(PLANNED_BUSY_MAX)
             ),
         },
+    ];
+    if needs.is_some_and(|needs| needs.shards > SHARDS_MAX as u64) {
+        lines.push(format!("          which takes several servers, for one runs {SHARDS_MAX} shards at most"));
+    }
+    lines.extend(needs_coalesced.map(|few| {
+        format!(
+            "          or {}, {}, where an event may wait for a pass of {}, in which sends coalesce",
+            count(few.cpus, "CPU"),
+            count(few.shards, "shard"),
+            time(few.pass_us)
+        )
+    }));
+    lines.extend([
         format!(
             "here      {} of {}: the busiest shard CPU {} busy{}",
             count(here.shards, "shard"),
@@ -139,7 +154,8 @@ fn lines(capacity: &Capacity) -> Vec<String> {
             HumanCount(descriptors.slots_per_shard.into()),
         ),
         format!("runs out  {}", first_limit(capacity)),
-    ]
+    ]);
+    lines
 }
 
 fn fan_out(here: &Here) -> String {
@@ -190,7 +206,7 @@ fn count(number: u64, noun: &str) -> String {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
+    if share < 10.0 { format!("{:.0} %", share * 100.0) } else { format!("{share:.0} times") }
 }
 
 fn time(us: f64) -> String {
@@ -227,7 +243,7 @@ mod tests {
         let text = told(4_000, 10.0);
         for figure in [
             "load      4,000 sockets, 10 events/s of 250 bytes",
-            "needs     2 CPUs, 1 shard",
+            "needs     1 CPU, 1 shard",
             "here      1 shard of 2 CPUs: the busiest shard CPU 21 % busy, the CPU of the journal 0 %",
             "fan-out   the last socket has an event after 22.2 ms",
             "CPU time of the shards first, at ",
@@ -243,13 +259,16 @@ mod tests {
         for figure in [
             "1,000,000 sockets",
             "50 shards",
-            "sends coalesce: ",
+            "several servers",
+            "or 10 CPUs, 50 shards",
+            "never done",
             "far more sockets",
             "too few (more: give it more CPUs",
         ] {
             assert!(text.contains(figure), "{figure} is missing in\n{text}");
         }
-        assert!(told(10_000, 4_000.0).contains("fan-out   never done"));
+        let text = told(10_000, 200.0);
+        assert!(text.contains("fan-out   sends coalesce: 12.4 events in each"), "{text}");
     }
 
     #[test]

@@ -15,12 +15,13 @@ use serde::Serialize;
 
 use super::calibration::{ByThread, Calibration, Cost};
 use super::{
-    CpuList, DescriptorPlan, FIXED_BYTES, Machine, Placement, Plan, PlanError, Wishes, fixed_bytes_per_shard,
-    shards_for, slots_per_shard,
+    DescriptorPlan, FIXED_BYTES, Machine, Placement, Plan, PlanError, Wishes, fixed_bytes_per_shard, shards_for,
+    slots_per_shard,
 };
 use crate::limits::{
-    COLD_SEND_FACTOR_MAX, DOCTOR_SOCKETS_MAX, ENVELOPE_MORE_BYTES, PLANNED_BUSY_MAX, QUEUED_BYTES_A_BYTE,
-    QUEUED_BYTES_PER_SOCKET, SEGMENT_PAYLOAD_BYTES, SEGMENT_WIRE_OVERHEAD_BYTES, SHARDS_MAX,
+    COLD_SEND_FACTOR_MAX, DOCTOR_SOCKETS_MAX, ENVELOPE_MORE_BYTES, HUB_BESIDE_DELIVERY_CPUS_MIN, PLANNED_BUSY_MAX,
+    PLANNED_CPUS_MAX, QUEUED_BYTES_A_BYTE, QUEUED_BYTES_PER_SOCKET, SEGMENT_PAYLOAD_BYTES, SEGMENT_WIRE_OVERHEAD_BYTES,
+    SHARDS_MAX,
 };
 
 /// What is asked of a server. Every socket gets every event.
@@ -38,19 +39,29 @@ pub struct Demand {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Capacity {
     pub demand: Demand,
-    /// Absent where no number of CPUs keeps each at most [`PLANNED_BUSY_MAX`] busy.
+    /// To send each request at once; absent where no number of CPUs keeps each at most [`PLANNED_BUSY_MAX`] busy.
     pub needs: Option<Needs>,
+    /// To keep up with sends that coalesce, where that takes fewer CPUs.
+    pub needs_coalesced: Option<CoalescedNeeds>,
     pub here: Here,
     pub memory: Memory,
     pub descriptors: Descriptors,
     pub first_limit: FirstLimit,
 }
 
-/// What it takes to send each event at once, with room to spare.
+/// What it takes, with room to spare. Shards past what one server runs are those of several servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Needs {
     pub cpus: u64,
     pub shards: u64,
+}
+
+/// The same where an event may wait for a pass over all sockets of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CoalescedNeeds {
+    pub cpus: u64,
+    pub shards: u64,
+    pub pass_us: f64,
 }
 
 /// The load on this machine's CPUs.
@@ -138,9 +149,12 @@ impl Capacity {
         let placement = Placement::new(&machine.cpus, &Wishes::default())?;
         let layout = Layout::new(&placement, demand, demand.sockets, descriptors_max);
         let plan = Plan::new(machine, &Wishes { shards: Some(layout.shards as usize), ..Wishes::default() })?;
+        let needs = model.needs(descriptors_max);
+        let needs_coalesced = model.needs_coalesced(descriptors_max);
         Ok(Self {
             demand,
-            needs: model.needs(descriptors_max),
+            needs,
+            needs_coalesced: needs_coalesced.filter(|few| needs.is_none_or(|many| few.cpus < many.cpus)),
             here: model.here(layout, machine.cpus.len() as u64),
             memory: model.memory(layout.shards, plan.slots_per_shard, machine),
             descriptors: Descriptors {
@@ -174,6 +188,17 @@ impl Layout {
             shard_cpus: cpus.min(shards).max(1),
             hub_beside_shard: placement.shard_cpus.contains(&placement.hub_cpu),
             rest_beside_shard: placement.shard_cpus.contains(&placement.delivery_cpu),
+        }
+    }
+
+    /// As `stentor serve` would be laid out on so many CPUs, with as many shards as there must be slots.
+    fn on(cpus: u64, sockets: u64, descriptors_max: u64) -> Self {
+        let shard_cpus = (cpus - 1).max(1);
+        Self {
+            shards: shard_cpus.max(shards_for(sockets, descriptors_max)),
+            shard_cpus,
+            hub_beside_shard: cpus < HUB_BESIDE_DELIVERY_CPUS_MIN as u64,
+            rest_beside_shard: cpus == 1,
         }
     }
 
@@ -294,13 +319,25 @@ impl Model<'_> {
 
     /// The fewest CPUs on which everything fits.
     fn needs(&self, descriptors_max: u64) -> Option<Needs> {
-        (1..=SHARDS_MAX + 1).find_map(|cpus| {
-            let placement = Placement::new(&CpuList::of(0..cpus)?, &Wishes::default()).ok()?;
-            let demand = Demand { shards: None, ..self.demand };
-            let layout = Layout::new(&placement, demand, demand.sockets, descriptors_max);
-            let needs = Needs { cpus: cpus as u64, shards: layout.shards };
-            let has_slots = layout.shards >= shards_for(demand.sockets, descriptors_max);
-            (has_slots && self.fits(layout, demand.sockets)).then_some(needs)
+        (1..=PLANNED_CPUS_MAX).find_map(|cpus| {
+            let layout = Layout::on(cpus, self.demand.sockets, descriptors_max);
+            let needs = Needs { cpus, shards: layout.shards };
+            self.fits(layout, self.demand.sockets).then_some(needs)
+        })
+    }
+
+    /// The fewest CPUs on which everything but the first event of each send fits.
+    fn needs_coalesced(&self, descriptors_max: u64) -> Option<CoalescedNeeds> {
+        (1..=PLANNED_CPUS_MAX).find_map(|cpus| {
+            let layout = Layout::on(cpus, self.demand.sockets, descriptors_max);
+            let fits = self.publish_cpu_busy(layout).unwrap_or(0.0) <= PLANNED_BUSY_MAX
+                && self.free_for_passes(layout) >= 1.0 - PLANNED_BUSY_MAX;
+            match self.coalesced(layout) {
+                Regime::Coalesced { pass_us, .. } if fits => {
+                    Some(CoalescedNeeds { cpus, shards: layout.shards, pass_us })
+                }
+                _ => None,
+            }
         })
     }
 
@@ -359,14 +396,19 @@ impl Model<'_> {
         fan_out.one_us.median + sockets_per_cpu * socket_ns.max(0.0) / 1e3
     }
 
-    /// A pass of `t` seconds serves what came in `t` seconds: t · free = requests(t) + sockets · (send + further events(t)).
+    /// What a shard's CPU has left for sends as such, when all else is done: requests, and copying every event to every socket.
+    fn free_for_passes(&self, layout: Layout) -> f64 {
+        let of_cpu = layout.sockets_per_cpu(self.demand.sockets);
+        let copying = of_cpu * self.demand.events_per_second * self.coalesced_event_ns() * NS;
+        let shards = layout.shards_per_cpu() as f64 * self.busy_by_thread().shard;
+        1.0 - shards - self.heartbeats(of_cpu) - self.beside(layout) - copying
+    }
+
+    /// A pass of `t` seconds serves what came in `t` seconds: t · free = sockets · (a send less the event that is copied anyway).
     fn coalesced(&self, layout: Layout) -> Regime {
         let of_cpu = layout.sockets_per_cpu(self.demand.sockets);
         let (send, further) = (self.send_ns(of_cpu) * NS, self.coalesced_event_ns() * NS);
-        let others = layout.shards_per_cpu() as f64 * self.busy_by_thread().shard
-            + self.heartbeats(of_cpu)
-            + self.beside(layout);
-        let free = 1.0 - others - of_cpu * self.demand.events_per_second * further;
+        let free = self.free_for_passes(layout);
         if free <= 0.0 {
             return Regime::Overrun;
         }
@@ -413,8 +455,8 @@ impl Model<'_> {
         let slots = u64::from(slots_per_shard(descriptors_max));
         let shards = self.demand.shards.map_or_else(|| shards_max(descriptors_max), |asked| asked as u64);
         let memory_fits = |sockets| {
-            let model = Model { calibration: self.calibration, demand: Demand { sockets, ..self.demand } };
-            let memory = model.memory(layout(sockets).shards, slots as u32, machine);
+            let of_so_many = Model { calibration: self.calibration, demand: Demand { sockets, ..self.demand } };
+            let memory = of_so_many.memory(layout(sockets).shards, slots as u32, machine);
             memory.server_full_bytes + memory.kernel_bytes <= memory.available_bytes
         };
         let publish_fits = |sockets| self.publish_cpu_busy(layout(sockets)).is_none_or(|busy| busy <= PLANNED_BUSY_MAX);
@@ -454,6 +496,7 @@ fn last_that(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CpuList;
     use super::super::calibration::tests::example;
     use super::*;
 
@@ -549,6 +592,30 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_lays_threads_out_as_the_server_does() {
+        for cpus in 1..=8 {
+            let placement =
+                Placement::new(&CpuList::of(0..cpus).expect("CPUs"), &Wishes::default()).expect("a placement");
+            for sockets in [1_000, 100_000] {
+                let here = Layout::new(&placement, demand(sockets, 1.0), sockets, 20_000);
+                let on = Layout::on(cpus as u64, sockets, 20_000);
+                assert_eq!((on.shards, on.shard_cpus), (here.shards, here.shard_cpus), "{cpus} CPUs");
+                let beside = |layout: Layout| (layout.hub_beside_shard, layout.rest_beside_shard);
+                assert_eq!(beside(on), beside(here), "{cpus} CPUs");
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_cpus_do_where_an_event_may_wait_for_a_pass() {
+        let million = capacity("0-1", demand(1_000_000, 100.0));
+        let (at_once, coalesced) = (million.needs.expect("many"), million.needs_coalesced.expect("some"));
+        assert!(at_once.cpus > 500 && coalesced.cpus < 20, "{at_once:?}, {coalesced:?}");
+        assert!(coalesced.pass_us > 1e6, "{coalesced:?}");
+        assert_eq!(capacity("0-1", demand(1_000, 1.0)).needs_coalesced, None);
+    }
+
+    #[test]
     fn what_runs_out_first_is_named_with_the_sockets_that_still_fit() {
         let limit =
             |machine: &Machine, demand| Capacity::new(&example(), machine, demand).expect("a capacity").first_limit;
@@ -573,7 +640,7 @@ mod tests {
     fn a_machine_without_the_slots_is_told_so_and_is_no_error() {
         let poor = Machine { descriptors_max: 1_024, ..machine("0-1") };
         let capacity = Capacity::new(&example(), &poor, demand(1_000_000, 0.0001)).expect("a capacity");
-        assert_eq!(capacity.needs, None);
+        assert_eq!(capacity.needs.expect("several servers' CPUs").shards, 1_000_000_u64.div_ceil(1_024));
         let Descriptors { slots, needed, limit, .. } = capacity.descriptors;
         assert!(slots < 1_000_000 && needed <= limit, "{:?}", capacity.descriptors);
         assert_eq!(capacity.first_limit, FirstLimit { resource: Scarce::Slots, sockets: slots });

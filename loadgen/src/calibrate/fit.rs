@@ -194,10 +194,10 @@ impl Fit<'_> {
 
     /// The server's memory is told by the first round: afterwards it keeps what it had.
     fn memory(&mut self) -> MemoryCosts {
-        let Round { few, many, .. } = &self.rounds[0];
+        let Round { one_burst, few, one, many, .. } = &self.rounds[0];
+        // By then there was room for as many as few, and every buffer had been used.
         let more = f64::from(many.shape.sockets - few.shape.sockets);
-        let per_socket = (many.server_bytes - few.server_bytes) / more;
-        let server = few.server_bytes - per_socket * f64::from(few.shape.sockets);
+        let per_socket = (many.server_bytes - one.server_bytes) / more;
         if per_socket < CALIBRATED_SOCKET_BYTES_MIN {
             self.broken.push(format!(
                 "the server grew by {per_socket:.0} bytes a socket, less than a session takes: it has held sockets before, so start it anew"
@@ -210,7 +210,7 @@ impl Fit<'_> {
                 .push("the kernel's memory did not grow with the sockets: is something else at work here?".to_owned());
         }
         MemoryCosts {
-            server_bytes: not_negative(cost_of(&[server])),
+            server_bytes: not_negative(cost_of(&[one_burst.server_bytes])),
             server_bytes_per_socket: not_negative(cost_of(&[per_socket])),
             kernel_bytes_per_connection: not_negative(kernel),
         }
@@ -292,7 +292,8 @@ mod tests {
             let cpu_ns = ByThread { shard: self.shards * self.idle.shard, ..self.idle }.map(|ns| ns * seconds);
             Round {
                 idle: Idle { seconds, cpu_ns },
-                one: self.sample(Probe::One),
+                // The server keeps the memory of the few sockets that came before.
+                one: Sample { server_bytes: 20e6 + 300.0 * 1000.0, ..self.sample(Probe::One) },
                 one_burst: self.sample(Probe::OneBurst),
                 few: self.sample(Probe::Few),
                 many: self.sample(Probe::Many),
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn a_server_that_has_held_sockets_before_is_told() {
         let mut round = KNOWN.round();
-        round.many.server_bytes = round.few.server_bytes + 1_000.0;
+        round.many.server_bytes = round.one.server_bytes + 1_000.0;
         let (_, broken) = fit(&[round], 2);
         assert!(broken.iter().any(|why| why.contains("start it anew")), "{broken:?}");
     }

@@ -34,9 +34,10 @@ pub enum Probe {
     Waiting,
 }
 
-/// The order of a round. `Many` comes after a pause, in which the kernel forgets the sockets before.
+/// The order of a round. `Many` comes after a pause, in which the kernel forgets the sockets before. Between `Few` and `Many`
+/// there is `One`: with it the server has all that `Few` left it, its buffers used once and the memory of its sockets.
 pub const PROBES: [Probe; 7] =
-    [Probe::One, Probe::OneBurst, Probe::Few, Probe::Many, Probe::Long, Probe::ManyBurst, Probe::Waiting];
+    [Probe::OneBurst, Probe::Few, Probe::One, Probe::Many, Probe::Long, Probe::ManyBurst, Probe::Waiting];
 
 /// The shape of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

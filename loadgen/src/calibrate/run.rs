@@ -96,7 +96,7 @@ impl CalibrateRun {
             }
             samples.push(self.sample(probe, broken)?);
         }
-        let [one, one_burst, few, many, long, many_burst, waiting] =
+        let [one_burst, few, one, many, long, many_burst, waiting] =
             <[Sample; 7]>::try_from(samples).expect("one each");
         let idle = idle.expect("`Many` is one of the probes");
         Ok(Round { idle, one, one_burst, few, many, long, many_burst, waiting })
