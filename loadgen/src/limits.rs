@@ -161,7 +161,7 @@ pub const CALIBRATED_LONG_PAYLOAD_BYTES: u32 = 2_000;
 pub const CALIBRATED_BURST: u32 = 100;
 
 /// What a send is thought to cost at most, to set events far enough apart.
-pub const CALIBRATED_SEND_NS: u64 = 10_000;
+pub const CALIBRATED_SEND_NS: u64 = 12_500;
 
 /// The least time between its events.
 pub const CALIBRATED_STEP_MS_MIN: u64 = 20;

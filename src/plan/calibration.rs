@@ -93,7 +93,7 @@ pub struct CpuCosts {
     pub heartbeat_ns_per_socket_second: Cost,
 }
 
-/// How long an event takes to the last socket, as a client sees it.
+/// How long an event takes to the last socket, as a client sees it, when nothing disturbs it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FanOutCosts {
     /// To one socket alone.

@@ -5,6 +5,7 @@
 //! ```
 //! * A load differs from another in one thing alone (sockets, bytes, burst), so a difference is the cost of that thing.
 //! * Events are far enough apart that nothing waits: what is measured is CPU time, and the way of a single event.
+//! * What disturbs a fan-out only makes it longer, so its time is that of the quickest.
 //! * The machine's mood changes within seconds, so differences are taken within a round, and medians over the rounds.
 //! * Costs that contradict each other are told instead of written.
 
