@@ -49,12 +49,16 @@ struct Fit<'a> {
     broken: Vec<String>,
 }
 
-const KINDS: [(&str, fn(&ByThread<f64>) -> f64); 4] =
+/// Picks one kind of thread.
+type Kind = fn(&ByThread<f64>) -> f64;
+
+/// The kinds of threads by their names.
+const KINDS: [(&str, Kind); 4] =
     [("shard", |of| of.shard), ("hub", |of| of.hub), ("journal", |of| of.journal), ("rest", |of| of.other)];
 
 impl Round {
     /// CPU time of one step, less what the server takes when idle. Heartbeats are in it: in so short a time, half a percent.
-    fn step_ns(&self, sample: &Sample, of: fn(&ByThread<f64>) -> f64) -> f64 {
+    fn step_ns(&self, sample: &Sample, of: Kind) -> f64 {
         let idle = of(&self.idle.cpu_ns) / self.idle.seconds * sample.seconds;
         (of(&sample.cpu_ns) - idle) / f64::from(sample.shape.steps)
     }
@@ -126,7 +130,7 @@ impl Fit<'_> {
         not_negative(cost)
     }
 
-    fn by_thread(&mut self, mut of: impl FnMut(&mut Self, &str, fn(&ByThread<f64>) -> f64) -> Cost) -> ByThread<Cost> {
+    fn by_thread(&mut self, mut of: impl FnMut(&mut Self, &str, Kind) -> Cost) -> ByThread<Cost> {
         let [shard, hub, journal, other] = KINDS.map(|(kind, get)| of(self, kind, get));
         ByThread { shard: shard.map(|ns| ns / self.shards), hub, journal, other }
     }
