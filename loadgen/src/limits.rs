@@ -161,13 +161,16 @@ pub const CALIBRATED_LONG_PAYLOAD_BYTES: u32 = 2_000;
 pub const CALIBRATED_BURST: u32 = 100;
 
 /// What a send is thought to cost at most, to set events far enough apart.
-pub const CALIBRATED_SEND_NS: u64 = 12_500;
+pub const CALIBRATED_SEND_NS: u64 = 10_000;
 
 /// The least time between its events.
 pub const CALIBRATED_STEP_MS_MIN: u64 = 20;
 
-/// How long its sockets only live, to tell heartbeats: a fifth of them is due in it.
-pub const CALIBRATED_HEARTBEATS_MS: u64 = 4_000;
+/// Events after which a connection that was just made acknowledges with a delay: the first 16 at once (TCP_MAX_QUICKACKS).
+pub const CALIBRATED_QUICK_STEPS: u32 = 16;
+
+/// How long its sockets only live, to tell heartbeats: a seventh of them is due in it.
+pub const CALIBRATED_HEARTBEATS_MS: u64 = 3_000;
 
 /// How long the server is left alone to tell its timers, once it has had the time to be rid of the sockets before.
 pub const CALIBRATED_IDLE_MS: u64 = 1_500;

@@ -82,9 +82,11 @@ pub struct CpuCosts {
     pub request_ns: ByThread<Cost>,
     /// Each further event of the same request.
     pub further_event_ns: ByThread<Cost>,
-    /// One event sent to one socket alone, with few and with many sockets on a shard.
+    /// One event sent to one socket alone, soon after another, with few and with many sockets on a shard.
     pub send_few_ns: Cost,
     pub send_many_ns: Cost,
+    /// What it costs more where the client's TCP acknowledges it at once, as it does after a pause.
+    pub acknowledgement_ns: Cost,
     /// What each byte of the event adds to that.
     pub send_byte_ns: Cost,
     /// Another event in the same send, at [`CalibrationLoad::payload_bytes`].
@@ -101,6 +103,8 @@ pub struct FanOutCosts {
     /// What each socket of a shard adds, with few and with many of them.
     pub socket_few_ns: Cost,
     pub socket_many_ns: Cost,
+    /// And where each acknowledges at once.
+    pub acknowledgement_ns: Cost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,12 +205,14 @@ impl Calibration {
             ("further_event_ns.other", further.other),
             ("send_few_ns", cpu.send_few_ns),
             ("send_many_ns", cpu.send_many_ns),
+            ("acknowledgement_ns", cpu.acknowledgement_ns),
             ("send_byte_ns", cpu.send_byte_ns),
             ("coalesced_event_ns", cpu.coalesced_event_ns),
             ("heartbeat_ns_per_socket_second", cpu.heartbeat_ns_per_socket_second),
             ("one_us", fan_out.one_us),
             ("socket_few_ns", fan_out.socket_few_ns),
             ("socket_many_ns", fan_out.socket_many_ns),
+            ("fan_out.acknowledgement_ns", fan_out.acknowledgement_ns),
             ("server_bytes", memory.server_bytes),
             ("server_bytes_per_socket", memory.server_bytes_per_socket),
             ("kernel_bytes_per_connection", memory.kernel_bytes_per_connection),
@@ -295,6 +301,7 @@ pub(crate) mod tests {
                 further_event_ns: ByThread { shard: 2e3, hub: 1e3, journal: 1e3, other: 0.0 }.map(always),
                 send_few_ns: always(4000.0),
                 send_many_ns: always(5000.0),
+                acknowledgement_ns: always(1500.0),
                 send_byte_ns: always(0.2),
                 coalesced_event_ns: always(40.0),
                 heartbeat_ns_per_socket_second: always(400.0),
@@ -303,6 +310,7 @@ pub(crate) mod tests {
                 one_us: always(200.0),
                 socket_few_ns: always(4400.0),
                 socket_many_ns: always(5500.0),
+                acknowledgement_ns: always(1600.0),
             },
             memory: MemoryCosts {
                 server_bytes: always(22e6),

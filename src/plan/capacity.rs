@@ -19,9 +19,9 @@ use super::{
     slots_per_shard,
 };
 use crate::limits::{
-    COLD_SEND_FACTOR_MAX, DOCTOR_SOCKETS_MAX, ENVELOPE_MORE_BYTES, HUB_BESIDE_DELIVERY_CPUS_MIN, PLANNED_BUSY_MAX,
-    PLANNED_CPUS_MAX, QUEUED_BYTES_A_BYTE, QUEUED_BYTES_PER_SOCKET, SEGMENT_PAYLOAD_BYTES, SEGMENT_WIRE_OVERHEAD_BYTES,
-    SHARDS_MAX,
+    ACKNOWLEDGED_AT_ONCE_AFTER_US, COLD_SEND_FACTOR_MAX, DOCTOR_SOCKETS_MAX, ENVELOPE_MORE_BYTES,
+    HUB_BESIDE_DELIVERY_CPUS_MIN, PLANNED_BUSY_MAX, PLANNED_CPUS_MAX, QUEUED_BYTES_A_BYTE, QUEUED_BYTES_PER_SOCKET,
+    SEGMENT_PAYLOAD_BYTES, SEGMENT_WIRE_OVERHEAD_BYTES, SHARDS_MAX,
 };
 
 /// What is asked of a server. Every socket gets every event.
@@ -244,10 +244,17 @@ impl Model<'_> {
         more * self.calibration.cpu.send_byte_ns.median
     }
 
-    /// One event to one socket.
-    fn send_ns(&self, sockets_per_cpu: f64) -> f64 {
+    /// One event to one socket, so long after the last.
+    fn send_ns(&self, sockets_per_cpu: f64, pause_us: f64) -> f64 {
         let cpu = &self.calibration.cpu;
-        (self.at(sockets_per_cpu, cpu.send_few_ns, cpu.send_many_ns) + self.more_bytes_ns()).max(0.0)
+        let acknowledgement = after(pause_us, cpu.acknowledgement_ns);
+        let send = self.at(sockets_per_cpu, cpu.send_few_ns, cpu.send_many_ns);
+        (send + acknowledgement + self.more_bytes_ns()).max(0.0)
+    }
+
+    /// Between two requests.
+    fn pause_us(&self) -> f64 {
+        1e6 / self.requests_per_second()
     }
 
     /// Another event in a send: nearly all of it is copying.
@@ -288,7 +295,7 @@ impl Model<'_> {
     /// Sends to so many sockets of a CPU, each request in one.
     fn sends(&self, sockets: f64, sockets_per_cpu: f64) -> f64 {
         let further = (self.events_per_request() - 1.0) * self.coalesced_event_ns();
-        sockets * self.requests_per_second() * (self.send_ns(sockets_per_cpu) + further) * NS
+        sockets * self.requests_per_second() * (self.send_ns(sockets_per_cpu, self.pause_us()) + further) * NS
     }
 
     /// What runs on a shard's CPU beside shards.
@@ -391,6 +398,7 @@ impl Model<'_> {
     fn at_once_us(&self, sockets_per_cpu: f64) -> f64 {
         let fan_out = &self.calibration.fan_out;
         let socket_ns = self.at(sockets_per_cpu, fan_out.socket_few_ns, fan_out.socket_many_ns)
+            + after(self.pause_us(), fan_out.acknowledgement_ns)
             + self.more_bytes_ns()
             + (self.events_per_request() - 1.0) * self.coalesced_event_ns();
         fan_out.one_us.median + sockets_per_cpu * socket_ns.max(0.0) / 1e3
@@ -407,12 +415,14 @@ impl Model<'_> {
     /// A pass of `t` seconds serves what came in `t` seconds: t · free = sockets · (a send less the event that is copied anyway).
     fn coalesced(&self, layout: Layout) -> Regime {
         let of_cpu = layout.sockets_per_cpu(self.demand.sockets);
-        let (send, further) = (self.send_ns(of_cpu) * NS, self.coalesced_event_ns() * NS);
+        let further = self.coalesced_event_ns() * NS;
         let free = self.free_for_passes(layout);
         if free <= 0.0 {
             return Regime::Overrun;
         }
-        let pass = of_cpu * (send - further).max(0.0) / free;
+        let pass_after = |pause_us| of_cpu * (self.send_ns(of_cpu, pause_us) * NS - further).max(0.0) / free;
+        // A socket's turn comes once a pass.
+        let pass = pass_after(pass_after(0.0) * 1e6);
         // No send has less than a request.
         let events_per_send = (self.demand.events_per_second * pass).max(self.events_per_request());
         Regime::Coalesced { events_per_send, pass_us: pass * 1e6 }
@@ -479,6 +489,11 @@ impl Model<'_> {
     }
 }
 
+/// The acknowledgement that a send after such a pause brings at once.
+fn after(pause_us: f64, acknowledgement: Cost) -> f64 {
+    if pause_us > ACKNOWLEDGED_AT_ONCE_AFTER_US { acknowledgement.median } else { 0.0 }
+}
+
 /// As many as one process runs with so many open files.
 fn shards_max(descriptors_max: u64) -> u64 {
     last_that(SHARDS_MAX as u64, |shards| DescriptorPlan::new(shards as usize, descriptors_max).is_ok()).max(1)
@@ -541,7 +556,7 @@ mod tests {
     fn a_send_costs_more_with_more_sockets_up_to_where_all_comes_from_memory() {
         let send_ns = |sockets: f64| {
             let calibration = example();
-            Model { calibration: &calibration, demand: demand(1, 1.0) }.send_ns(sockets)
+            Model { calibration: &calibration, demand: demand(1, 1.0) }.send_ns(sockets, 0.0)
         };
         near(send_ns(10.0), 4_000.0);
         near(send_ns(1_000.0), 4_000.0);
@@ -549,6 +564,15 @@ mod tests {
         near(send_ns(4_000.0), 5_000.0);
         near(send_ns(16_000.0), 6_000.0);
         near(send_ns(1e9), 10_000.0);
+    }
+
+    #[test]
+    fn after_a_pause_each_send_is_acknowledged_at_once() {
+        let at = |events_per_second| capacity("0-1", demand(4_000, events_per_second)).here;
+        let (close, apart) = (at(5.0), at(4.0));
+        near(close.cpu_seconds_per_second.shard, 0.002 + 0.0016 + 0.001 + 5.0 * 4_000.0 * 5e-6);
+        near(apart.cpu_seconds_per_second.shard, 0.002 + 0.0016 + 0.0008 + 4.0 * 4_000.0 * 6.5e-6);
+        near(apart.full_fan_out_us.expect("it keeps up"), 200.0 + 4_000.0 * 7.1);
     }
 
     #[test]

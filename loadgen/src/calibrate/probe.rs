@@ -13,7 +13,7 @@ use crate::driver::LEAD_NS;
 use crate::fanout::{BREATH, FanoutArguments, Report, Run};
 use crate::limits::{
     CALIBRATED_BURST, CALIBRATED_HEARTBEATS_MS, CALIBRATED_LONG_PAYLOAD_BYTES, CALIBRATED_PAYLOAD_BYTES,
-    CALIBRATED_SEND_NS, CALIBRATED_STEP_MS_MIN,
+    CALIBRATED_QUICK_STEPS, CALIBRATED_SEND_NS, CALIBRATED_STEP_MS_MIN,
 };
 
 /// One load; two of them differ in one thing, whose cost their difference is.
@@ -26,6 +26,8 @@ pub enum Probe {
     /// Single events to few sockets, and to many: a send.
     Few,
     Many,
+    /// More of them than `Many` has, whose sends are not acknowledged at once any more.
+    More,
     /// Long events to many sockets: a byte.
     Long,
     /// Bursts to many sockets: a further event in a send.
@@ -36,8 +38,8 @@ pub enum Probe {
 
 /// The order of a round. `Many` comes after a pause, in which the kernel forgets the sockets before. Between `Few` and `Many`
 /// there is `One`: with it the server has all that `Few` left it, its buffers used once and the memory of its sockets.
-pub const PROBES: [Probe; 7] =
-    [Probe::OneBurst, Probe::Few, Probe::One, Probe::Many, Probe::Long, Probe::ManyBurst, Probe::Waiting];
+pub const PROBES: [Probe; 8] =
+    [Probe::OneBurst, Probe::Few, Probe::One, Probe::Many, Probe::More, Probe::Long, Probe::ManyBurst, Probe::Waiting];
 
 /// The shape of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +80,14 @@ impl Probe {
             interval_ms: interval_ms(sockets),
         };
         match self {
-            Self::One => single(1, 50),
+            Self::One => single(1, 40),
             Self::OneBurst => Shape { burst: CALIBRATED_BURST, ..single(1, 20) },
-            Self::Few => single(few, 24),
-            Self::Many => single(many, 16),
-            Self::Long => Shape { payload_bytes: CALIBRATED_LONG_PAYLOAD_BYTES, ..single(many, 12) },
+            Self::Few => single(few, CALIBRATED_QUICK_STEPS),
+            Self::Many => single(many, CALIBRATED_QUICK_STEPS),
+            Self::More => single(many, CALIBRATED_QUICK_STEPS + 24),
+            Self::Long => {
+                Shape { payload_bytes: CALIBRATED_LONG_PAYLOAD_BYTES, ..single(many, CALIBRATED_QUICK_STEPS) }
+            }
             // A hundred events more in a send take about as long as the send.
             Self::ManyBurst => Shape { burst: CALIBRATED_BURST, interval_ms: 3 * interval_ms(many), ..single(many, 7) },
             Self::Waiting => Shape { interval_ms: CALIBRATED_HEARTBEATS_MS, ..single(many, 2) },

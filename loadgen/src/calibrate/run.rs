@@ -96,10 +96,10 @@ impl CalibrateRun {
             }
             samples.push(self.sample(probe, broken)?);
         }
-        let [one_burst, few, one, many, long, many_burst, waiting] =
-            <[Sample; 7]>::try_from(samples).expect("one each");
+        let [one_burst, few, one, many, more, long, many_burst, waiting] =
+            <[Sample; 8]>::try_from(samples).expect("one each");
         let idle = idle.expect("`Many` is one of the probes");
-        Ok(Round { idle, one, one_burst, few, many, long, many_burst, waiting })
+        Ok(Round { idle, one, one_burst, few, many, more, long, many_burst, waiting })
     }
 
     fn sample(&self, probe: Probe, broken: &mut Vec<String>) -> Result<Sample, CalibrateError> {
