@@ -967,6 +967,38 @@ pub const QUEUED_BYTES_PER_SOCKET: u64 = 4_096;
 /// like `0-4000000000` can make of memory.
 pub const CPU_NUMBER_MAX: usize = 1023;
 
+/// The document of `loadgen calibrate` is 4 KiB long.
+pub const CALIBRATION_BYTES_MAX: u64 = 64 << 10;
+
+/// How busy a CPU may be planned to be. Above it what comes at random waits longer than it takes: bursts, reconnects, other work.
+pub const PLANNED_BUSY_MAX: f64 = 0.7;
+
+/// CPUs up to which a plan counts, over all servers that it would take.
+pub const PLANNED_CPUS_MAX: u64 = 16_384;
+
+/// Events a second of a plan; one hub does not number more.
+pub const PLANNED_RATE_MAX: f64 = 1e7;
+
+/// A send to a socket whose state is in no cache costs no more than so many times one in the middle of a calibration: from there on
+/// every line comes from memory.
+pub const COLD_SEND_FACTOR_MAX: f64 = 2.0;
+
+/// A connection that got nothing for so long acknowledges what comes next at once, and not with some delay (TCP's least
+/// retransmission time; measured on Linux 6.18: a third more of a send).
+pub const ACKNOWLEDGED_AT_ONCE_AFTER_US: f64 = 200_000.0;
+
+/// What an envelope of the watchlist protocol and its frame add to a published event.
+pub const ENVELOPE_MORE_BYTES: u32 = 30;
+
+/// TCP's payload of one Ethernet frame of 1,500 bytes, with timestamps.
+pub const SEGMENT_PAYLOAD_BYTES: u32 = 1448;
+
+/// What a segment takes on the wire beside its payload: preamble 8, Ethernet 14, IP 20, TCP with timestamps 32, check sum 4, gap 12.
+pub const SEGMENT_WIRE_OVERHEAD_BYTES: u32 = 90;
+
+/// What the kernel holds for a byte that waits in a socket: the unused ends of pages, and what describes them.
+pub const QUEUED_BYTES_A_BYTE: u64 = 2;
+
 // ── The doctor ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Room for a few journal segments and the accounts; below it the journal would stop within minutes.

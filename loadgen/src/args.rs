@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::calibrate::CalibrateArguments;
 use crate::cpu;
 use crate::event::EventError;
 use crate::fanout::{AssertionError, BaselineError, FanoutArguments, FloorArguments, MixError, RivalError};
@@ -50,6 +51,8 @@ pub enum Command {
     Soak(SoakArguments),
     /// Receive and verify a server's webhooks at many endpoints, some of which misbehave, and time them
     Webhooks(WebhooksArguments),
+    /// Measure what the pieces of a running Stentor's work cost on this machine, for `stentor plan`
+    Calibrate(CalibrateArguments),
     /// The same as fanout with a bare send(2) loop instead of a server: what the machine itself costs
     Floor(FloorArguments),
 }

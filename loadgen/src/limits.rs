@@ -193,3 +193,43 @@ pub const SOAK_SAMPLE_MS_MIN: u64 = 100;
 
 /// Samples of one soak, of some 200 bytes each: ten days of one every 10 s.
 pub const SOAK_SAMPLES_MAX: u128 = 100_000;
+
+// Of a calibration.
+
+/// Sockets of its larger loads at least: with fewer a send drowns in what the event costs as such.
+pub const CALIBRATED_SOCKETS_MIN: u32 = 400;
+
+/// Shards of the server: with more, not all threads would be told apart ([`THREADS_TOLD_MAX`]).
+pub const CALIBRATED_SHARDS_MAX: u32 = 24;
+
+/// Bytes of its events, and of those by which the cost of a byte is told: longer ones take further pages and cost otherwise.
+pub const CALIBRATED_PAYLOAD_BYTES: u32 = 250;
+pub const CALIBRATED_LONG_PAYLOAD_BYTES: u32 = 2_000;
+
+/// Events of its bursts, as many as fit into a send of usual clients.
+pub const CALIBRATED_BURST: u32 = 100;
+
+/// What a send is thought to cost at most, to set events far enough apart.
+pub const CALIBRATED_SEND_NS: u64 = 10_000;
+
+/// The least time between its events.
+pub const CALIBRATED_STEP_MS_MIN: u64 = 20;
+
+/// Events after which a connection that was just made acknowledges with a delay: the first 16 at once (TCP_MAX_QUICKACKS).
+pub const CALIBRATED_QUICK_STEPS: u32 = 16;
+
+/// How long its sockets only live, to tell heartbeats: a seventh of them is due in it.
+pub const CALIBRATED_HEARTBEATS_MS: u64 = 3_000;
+
+/// How long the server is left alone to tell its timers, once it has had the time to be rid of the sockets before.
+pub const CALIBRATED_IDLE_MS: u64 = 1_500;
+pub const CALIBRATED_REST_MS: u64 = 500;
+
+/// By how much of the greater of two loads their difference may be wrong without anybody's fault.
+pub const CALIBRATED_NOISE_SHARE_MAX: f64 = 0.2;
+
+/// The spread of rounds, of their median, past which they tell nothing.
+pub const CALIBRATED_SPREAD_MAX: f64 = 0.6;
+
+/// What a session takes at the very least in the server.
+pub const CALIBRATED_SOCKET_BYTES_MIN: f64 = 64.0;

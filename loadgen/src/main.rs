@@ -18,6 +18,7 @@
 //! * [`soak`] keeps the same sockets for hours and tells what drifts; it does not grow itself.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
+//! * `calibrate` makes short `fanout` loads and tells by their differences what each piece of a Stentor's work costs.
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
 //! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged, or an
@@ -25,6 +26,7 @@
 
 mod addresses;
 mod args;
+mod calibrate;
 mod carries;
 mod catalogue;
 mod client;
@@ -73,6 +75,7 @@ use clap::Parser;
 use serde::Serialize;
 
 use crate::args::{Arguments, Command, UsageError};
+use crate::calibrate::{CalibrateError, CalibrateRun};
 use crate::error::RunError;
 use crate::fanout::{Contender, Gate, Run, WriteError};
 use crate::mixed::MixedRun;
@@ -96,7 +99,9 @@ fn main() -> ExitCode {
         Ok(verdict) if verdict.interrupted => fail(FAILED, "interrupted"),
         Ok(verdict) if verdict.broken.is_empty() => ExitCode::SUCCESS,
         Ok(verdict) => fail(DID_NOT_HOLD, &verdict.broken.join("; ")),
-        Err(error @ Failure::Usage(_)) => fail(USAGE, &error.to_string()),
+        Err(error @ (Failure::Usage(_) | Failure::Calibrate(CalibrateError::Usage(_)))) => {
+            fail(USAGE, &error.to_string())
+        }
         Err(error) => fail(FAILED, &error.to_string()),
     }
 }
@@ -112,6 +117,8 @@ enum Failure {
     Usage(#[from] UsageError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Calibrate(#[from] CalibrateError),
     #[error("can't handle signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -152,6 +159,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = StormRun { load: storm.load(nonce)?, interrupted }.measure()?;
             write_out(&storm::render(&report), &report, storm.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: report.broken });
+        }
+        Command::Calibrate(calibrate) => {
+            let calibrated = CalibrateRun { arguments: calibrate.clone(), interrupted }.measure()?;
+            let json = calibrated.broken.is_empty().then_some(calibrate.out.as_path());
+            write_out(&calibrate::render(&calibrated.calibration), &calibrated.calibration, json)?;
+            return Ok(Verdict { interrupted: false, broken: calibrated.broken });
         }
         Command::Publish(publish) => {
             let report = PublishRun { load: publish.load()?, interrupted }.measure()?;

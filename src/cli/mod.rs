@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod journal;
 mod key;
+mod plan;
 mod publish;
 mod restore;
 mod serve;
@@ -48,6 +49,7 @@ enum Subcommand {
     Restore(restore::RestoreArgs),
     Publish(publish::Arguments),
     Doctor(doctor::Arguments),
+    Plan(plan::Arguments),
 }
 
 impl Command {
@@ -64,6 +66,7 @@ impl Command {
             Subcommand::Restore(arguments) => arguments.run(data_dir.path()),
             Subcommand::Publish(arguments) => publish::run(&arguments),
             Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir.path()),
+            Subcommand::Plan(arguments) => plan::run(&arguments),
         }
     }
 }

@@ -7,6 +7,9 @@
 //!                                        └──▶ memory, descriptors ──▶ printed at start
 //! ```
 //!
+//! [`capacity`] is what `stentor plan` tells: what a load takes, from the costs that were measured on this machine
+//! ([`calibration`]).
+//!
 //! [`Plan::new`] is pure: it reads neither clock nor kernel, so each rule of placement is pinned by a test.
 //!
 //! Invariants:
@@ -14,6 +17,8 @@
 //! * The process descriptors of all shards together, with a reserve, fit into RLIMIT_NOFILE.
 //! * A shard never has more slots than the kernel would register for it.
 
+pub mod calibration;
+pub mod capacity;
 mod cgroup;
 mod cpu_list;
 #[cfg(test)]

@@ -47,3 +47,4 @@ pub use rival::RivalError;
 pub use run::{Contender, Run, Server};
 pub use server::ServerArguments;
 pub use table::render;
+pub use watch::BREATH;

@@ -15,7 +15,7 @@ use crate::limits::REPEATS_AWAITED_MS;
 use crate::progress::Progress;
 
 /// Pause after a round, in which the client threads come to rest and book their CPU time.
-const BREATH: Duration = Duration::from_millis(60);
+pub const BREATH: Duration = Duration::from_millis(60);
 
 pub struct Watch<'a> {
     run: &'a Run,
