@@ -973,6 +973,10 @@ pub const CALIBRATION_BYTES_MAX: u64 = 64 << 10;
 /// How busy a CPU may be planned to be. Above it what comes at random waits longer than it takes: bursts, reconnects, other work.
 pub const PLANNED_BUSY_MAX: f64 = 0.7;
 
+/// What a further shard has resident before its first socket: measured, 4 and 8 shards beside one. Its log and its buffers are not
+/// touched then.
+pub const SHARD_START_BYTES: u64 = 1 << 20;
+
 /// CPUs up to which a plan counts, over all servers that it would take.
 pub const PLANNED_CPUS_MAX: u64 = 16_384;
 

@@ -39,6 +39,9 @@ pub const CATALOGUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Gaps remembered (over all sockets) to tell a late event from a duplicate. Past it, late ones count as duplicates.
 pub const GAPS_REMEMBERED_MAX: usize = 1_000_000;
 
+/// How late an event may come to a socket that is about to go, so that it is not lost yet.
+pub const CHURN_LATE_MS_MAX: u64 = 2_000;
+
 /// How long the sockets listen on when every delivery has come: for what comes a second time.
 pub const REPEATS_AWAITED_MS: u64 = 500;
 
@@ -198,6 +201,9 @@ pub const SOAK_SAMPLES_MAX: u128 = 100_000;
 
 /// Sockets of its larger loads at least: with fewer a send drowns in what the event costs as such.
 pub const CALIBRATED_SOCKETS_MIN: u32 = 400;
+
+/// The same at most: with more, events would have to be further apart than 200 ms, past which every send is acknowledged at once.
+pub const CALIBRATED_SOCKETS_MAX: u32 = 9_000;
 
 /// Shards of the server: with more, not all threads would be told apart ([`THREADS_TOLD_MAX`]).
 pub const CALIBRATED_SHARDS_MAX: u32 = 24;

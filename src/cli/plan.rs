@@ -260,8 +260,9 @@ mod tests {
             "1,000,000 sockets",
             "50 shards",
             "several servers",
-            "or 10 CPUs, 50 shards",
+            "or 10 CPUs, 54 shards",
             "never done",
+            "296.000 Gbit/s in 100,000,000 sends/s",
             "too few (more: give it more CPUs",
         ] {
             assert!(text.contains(figure), "{figure} is missing in\n{text}");

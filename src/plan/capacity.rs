@@ -21,7 +21,7 @@ use super::{
 use crate::limits::{
     ACKNOWLEDGED_AT_ONCE_AFTER_US, COLD_SEND_FACTOR_MAX, DOCTOR_SOCKETS_MAX, ENVELOPE_MORE_BYTES,
     HUB_BESIDE_DELIVERY_CPUS_MIN, PLANNED_BUSY_MAX, PLANNED_CPUS_MAX, QUEUED_BYTES_A_BYTE, QUEUED_BYTES_PER_SOCKET,
-    SEGMENT_PAYLOAD_BYTES, SEGMENT_WIRE_OVERHEAD_BYTES, SHARDS_MAX,
+    SEGMENT_PAYLOAD_BYTES, SEGMENT_WIRE_OVERHEAD_BYTES, SHARD_START_BYTES, SHARDS_MAX,
 };
 
 /// What is asked of a server. Every socket gets every event.
@@ -181,7 +181,7 @@ struct Layout {
 impl Layout {
     fn new(placement: &Placement, demand: Demand, sockets: u64, descriptors_max: u64) -> Self {
         let cpus = placement.shard_cpus.len() as u64;
-        let wanted = cpus.max(shards_for(sockets, descriptors_max));
+        let wanted = on_all(cpus, shards_for(sockets, descriptors_max));
         let shards = demand.shards.map_or_else(|| wanted.min(shards_max(descriptors_max)), |asked| asked as u64);
         Self {
             shards,
@@ -195,7 +195,7 @@ impl Layout {
     fn on(cpus: u64, sockets: u64, descriptors_max: u64) -> Self {
         let shard_cpus = (cpus - 1).max(1);
         Self {
-            shards: shard_cpus.max(shards_for(sockets, descriptors_max)),
+            shards: on_all(shard_cpus, shards_for(sockets, descriptors_max)),
             shard_cpus,
             hub_beside_shard: cpus < HUB_BESIDE_DELIVERY_CPUS_MIN as u64,
             rest_beside_shard: cpus == 1,
@@ -352,7 +352,12 @@ impl Model<'_> {
         let sockets = self.demand.sockets;
         let of_cpu = layout.sockets_per_cpu(sockets);
         let shard_cpu_busy = self.shard_cpu_busy(layout, sockets);
-        let regime = if shard_cpu_busy <= 1.0 { Regime::AtOnce } else { self.coalesced(layout) };
+        let regime = match self.publish_cpu_busy(layout) {
+            // Events come faster than the hub or the journal take them.
+            Some(busy) if busy > 1.0 => Regime::Overrun,
+            _ if shard_cpu_busy <= 1.0 => Regime::AtOnce,
+            _ => self.coalesced(layout),
+        };
         let mut busy = self.busy_by_thread();
         let one_us = self.calibration.fan_out.one_us.median;
         let (shards, full_fan_out_us, events_per_send) = match regime {
@@ -370,9 +375,9 @@ impl Model<'_> {
         };
         busy.shard = shards.max(0.0);
         let sends_per_second = match regime {
-            Regime::AtOnce => self.requests_per_second() * sockets as f64,
+            // Where it is past the machine: what would be asked of it.
+            Regime::AtOnce | Regime::Overrun => self.requests_per_second() * sockets as f64,
             Regime::Coalesced { pass_us, .. } => sockets as f64 / pass_us * 1e6,
-            Regime::Overrun => 0.0,
         };
         Here {
             cpus,
@@ -443,8 +448,10 @@ impl Model<'_> {
         let start = (memory.server_bytes.median + sockets * memory.server_bytes_per_socket.median) as u64;
         let both_ends = memory.kernel_bytes_per_connection.median;
         Memory {
-            server_bytes: start + further_shards * per_shard,
-            server_full_bytes: start + FIXED_BYTES + shards * per_shard,
+            server_bytes: start + further_shards * SHARD_START_BYTES,
+            // What the calibrated server had at its start is a part of what is fixed.
+            server_full_bytes: (FIXED_BYTES + shards * per_shard).max(memory.server_bytes.median as u64)
+                + (sockets * memory.server_bytes_per_socket.median) as u64,
             kernel_bytes: (sockets * both_ends / 2.0) as u64,
             kernel_bytes_per_connection_both_ends: both_ends,
             available_bytes: machine.memory_available_bytes,
@@ -487,6 +494,11 @@ impl Model<'_> {
         .min_by_key(|limit| limit.sockets)
         .expect("five are there")
     }
+}
+
+/// So many shards or more that each CPU has as many.
+fn on_all(cpus: u64, shards: u64) -> u64 {
+    shards.max(1).next_multiple_of(cpus.max(1))
 }
 
 /// The acknowledgement that a send after such a pause brings at once.

@@ -6,7 +6,7 @@ use clap::Args;
 use stentor::plan::calibration::CALIBRATION_FILE;
 
 use crate::args::DEFAULT_OWNER;
-use crate::limits::{CALIBRATED_SOCKETS_MIN, SOCKETS_MAX};
+use crate::limits::{CALIBRATED_SOCKETS_MAX, CALIBRATED_SOCKETS_MIN};
 
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArguments {
@@ -26,7 +26,7 @@ pub struct CalibrateArguments {
     #[arg(long, value_name = "FILE|-", default_value = CALIBRATION_FILE)]
     pub out: PathBuf,
     /// Sockets of the larger loads; the smaller ones have a quarter. More make a plan for many surer
-    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(i64::from(CALIBRATED_SOCKETS_MIN)..=i64::from(SOCKETS_MAX)))]
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(i64::from(CALIBRATED_SOCKETS_MIN)..=i64::from(CALIBRATED_SOCKETS_MAX)))]
     pub sockets: u32,
     /// How often everything is measured
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]

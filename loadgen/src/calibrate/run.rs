@@ -11,6 +11,7 @@ use super::args::CalibrateArguments;
 use super::fit::{Idle, Round, fit};
 use super::probe::{PROBES, Probe, Sample, by_thread, shards_among};
 use crate::args::UsageError;
+use crate::cpu;
 use crate::error::RunError;
 use crate::limits::{
     CALIBRATED_BURST, CALIBRATED_IDLE_MS, CALIBRATED_LONG_PAYLOAD_BYTES, CALIBRATED_PAYLOAD_BYTES, CALIBRATED_REST_MS,
@@ -43,6 +44,18 @@ pub enum CalibrateError {
         "the server has {shards} shards, and CPU time is told apart for {CALIBRATED_SHARDS_MAX} at most: start it with fewer (--shards) for this"
     )]
     TooManyShards { shards: u32 },
+    #[error(
+        "the server's {shards} shards take turns on fewer CPUs, so that a fan-out's time tells nothing of one: start it without --shards, or \
+         with one a CPU"
+    )]
+    ShardsShareCpus { shards: u32 },
+    #[error("can't read this process's CPUs: {0}")]
+    Cpus(std::io::Error),
+}
+
+/// The CPUs that `stentor serve` gives to shards: all but one.
+fn shard_cpus() -> Result<usize, CalibrateError> {
+    Ok(cpu::allowed().map_err(CalibrateError::Cpus)?.len().saturating_sub(1).max(1))
 }
 
 impl CalibrateRun {
@@ -124,6 +137,7 @@ impl CalibrateRun {
         match shards_among(threads.keys().map(String::as_str)) {
             0 => Err(CalibrateError::NotStentor { pid: self.arguments.server_pid }),
             shards if shards > CALIBRATED_SHARDS_MAX => Err(CalibrateError::TooManyShards { shards }),
+            shards if shards as usize > shard_cpus()? => Err(CalibrateError::ShardsShareCpus { shards }),
             shards => Ok(shards),
         }
     }

@@ -97,13 +97,13 @@ impl FanoutArguments {
     /// What the run does. `sides`: how many contenders there are.
     pub fn load(&self, sides: u32) -> Result<Load, UsageError> {
         let mut load = self.load.load(&self.floor, sides)?;
-        if let Some(mix) = &self.mix {
-            mix.check(load.sockets)?;
-        }
         load.mix = self.mix.clone();
         load.burst_as = self.burst_as;
         load.stall = self.stall(&load)?;
         load.churn = self.churn.map(|percent| ChurnPlan::new(load.sockets, percent, &load.schedule)).transpose()?;
+        if let Some(mix) = &self.mix {
+            mix.check(load.sockets - load.apart())?;
+        }
         Ok(load)
     }
 

@@ -46,7 +46,7 @@ pub fn publisher_late(name: &str, latency_p50_us: f64, late_us: f64) -> Option<S
 
 /// Messages in which no event was found, where events are missing.
 fn unread(side: &SideReport) -> Option<String> {
-    (side.lost > 0 && side.other_messages >= side.lost / 2).then(|| {
+    (side.lost > 0 && side.other_messages * 2 >= side.lost).then(|| {
         format!(
             "{}: {} deliveries are missing, and {} messages came in which loadgen finds no event: it looks for the `\"n\":` of what it \
              published, unescaped, one event a message",
@@ -108,6 +108,8 @@ mod tests {
     fn messages_that_can_not_be_read_are_told_where_events_are_missing() {
         let mut side = side(1.0, 1.0);
         (side.lost, side.other_messages) = (0, 100);
+        assert_eq!(of_sides(std::slice::from_ref(&side)), Vec::<String>::new());
+        (side.lost, side.other_messages) = (1, 0);
         assert_eq!(of_sides(std::slice::from_ref(&side)), Vec::<String>::new());
         (side.lost, side.other_messages) = (2_000, 1_990);
         assert!(of_sides(std::slice::from_ref(&side))[0].contains("1,990 messages"));

@@ -31,7 +31,7 @@ use crate::frame::{
 use crate::handshake::{Framing, Upgrade};
 use crate::heartbeat::Heartbeats;
 use crate::latency::Recorder;
-use crate::limits::ANSWER_BYTES_MAX;
+use crate::limits::{ANSWER_BYTES_MAX, CHURN_LATE_MS_MAX};
 use crate::listener::{Listener, Notice, Phase, Stream};
 use crate::nats::{self, Said};
 use crate::order::{Arrival, OrderCheck};
@@ -60,6 +60,8 @@ pub struct Inbox {
     timetable: Arc<Timetable>,
     damaged: u64,
     altered: u64,
+    /// Events that sockets lacked when they went, long after these were due.
+    left_without: u64,
     gaps: Gaps,
     other_messages: u64,
 }
@@ -188,17 +190,22 @@ impl Listener for Inbox {
             Doing::Churns(churn) => {
                 let (sockets, answers) = (&mut self.sockets, self.opening.hears.len());
                 let events = self.recorder.events();
+                // What was due this long ago should have come.
+                let overdue = self.timetable.due_from(now_ns.saturating_sub(CHURN_LATE_MS_MAX * 1_000_000));
+                let mut lost = 0;
                 let may_go = |socket: u32| {
                     let state = &mut sockets[socket as usize];
                     let open = state.stream.phase == Phase::Open && usize::from(state.heard) == answers;
                     let goes = open && state.standing != Standing::Whole;
                     if goes {
+                        lost += u64::from(overdue.saturating_sub(state.expected));
                         // What is published while it is away is not lost.
                         (state.stream.phase, state.expected) = (Phase::Ended, events);
                     }
                     goes
                 };
                 churn.tend(begins_ns, now_ns, may_go, notices);
+                self.left_without += lost;
             }
         }
     }
@@ -237,6 +244,7 @@ impl Inbox {
             begun: HashMap::default(),
             damaged: 0,
             altered: 0,
+            left_without: 0,
             gaps: Gaps::default(),
             other_messages: 0,
         }
@@ -249,7 +257,7 @@ impl Inbox {
     /// The books, closed after `published` events.
     pub fn harvest(self, published: u32) -> Harvest {
         let tail: u64 = self.sockets.iter().map(|socket| u64::from(published.saturating_sub(socket.expected))).sum();
-        let lost = tail + self.order.skipped();
+        let lost = tail + self.order.skipped() + self.left_without;
         let harvest = Harvest {
             socket_means_ns: Vec::new(),
             recorder: Recorder::new(Arc::clone(&self.timetable)),

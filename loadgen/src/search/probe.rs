@@ -66,14 +66,18 @@ impl Probe {
     pub fn of(rate: f64, purpose: Purpose, assertions: &[Assertion], report: &Report) -> Self {
         let mut broken = report.broken.clone();
         broken.extend(assertions.iter().filter_map(|assertion| assertion.broken(report)));
-        broken.extend(report.sides.iter().filter_map(|side| unsteady(rate, side.publish_late_us.median)));
+        let unsteady: Vec<String> =
+            report.sides.iter().filter_map(|side| unsteady(rate, side.publish_late_us.median)).collect();
+        // Not the server's fault, so that a limit which rests on it is doubtful.
+        let doubts = report.doubts.iter().chain(&unsteady).cloned().collect();
+        broken.extend(unsteady);
         let asserted: Vec<String> = assertions.iter().map(|assertion| assertion.figure(report)).collect();
         Self {
             events_per_second: rate,
             purpose,
             holds: broken.is_empty(),
             broken,
-            doubts: report.doubts.clone(),
+            doubts,
             asserted: asserted.join(", "),
             figures: Figures::of(report),
         }

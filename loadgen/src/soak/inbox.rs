@@ -17,7 +17,7 @@ use memchr::memmem::{Finder, find};
 use super::recent::{Compared, Recent};
 use super::window::{Faults, Shared};
 use crate::carries::Carries;
-use crate::event::{GAP_MARK, INDEX_MARK, index_in};
+use crate::event::{EventWriter, GAP_MARK, INDEX_MARK, index_in};
 use crate::frame::{Frame, OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, client_control};
 use crate::handshake::Upgrade;
 use crate::listener::{Listener, Notice, Phase, Stream};
@@ -69,6 +69,8 @@ pub struct Inbox {
     window: Arc<Shared>,
     carries: Carries,
     recent: Recent,
+    /// What is published to a server that sends it on as it is.
+    published: Option<EventWriter>,
     order: OrderCheck,
     finder: Finder<'static>,
     /// Deliveries of the batch at hand: an event, and how many in a row there were of it.
@@ -80,6 +82,7 @@ impl Inbox {
     pub fn new(
         sockets: u32,
         payload_bytes: usize,
+        published: Option<EventWriter>,
         upgrade: Arc<Upgrade>,
         times: Arc<Times>,
         window: Arc<Shared>,
@@ -92,6 +95,7 @@ impl Inbox {
             window,
             carries: Carries::default(),
             recent: Recent::new(payload_bytes),
+            published,
             order: OrderCheck::default(),
             finder: Finder::new(INDEX_MARK),
             batch: Vec::new(),
@@ -124,9 +128,16 @@ impl Inbox {
         }
     }
 
+    /// Only a server that is known to send on what it gets as it is can be held to that.
+    fn is_as_published(&self, event: u32, whole: &[u8]) -> bool {
+        let published = self.published.as_ref();
+        published.is_none_or(|events| find(whole, events.data(event).as_bytes()).is_some())
+    }
+
     fn take_event(&mut self, socket: u32, event: u32, whole: &[u8]) {
         match self.recent.take(event, whole) {
-            Compared::First | Compared::Same => {}
+            Compared::First => self.faults.damaged += u64::from(!self.is_as_published(event, whole)),
+            Compared::Same => {}
             Compared::Different => self.faults.damaged += 1,
             Compared::Uncompared => self.faults.uncompared += 1,
         }
@@ -240,8 +251,8 @@ mod tests {
             let times = Arc::new(Times::new(SCHEDULE));
             times.begin(START_NS);
             let window = Arc::new(Shared::default());
-            let inbox = Inbox::new(sockets, 300, upgrade, times, Arc::clone(&window));
             let writer = EventWriter::new("wallet", 300, SCHEDULE.events()).unwrap();
+            let inbox = Inbox::new(sockets, 300, Some(writer.clone()), upgrade, times, Arc::clone(&window));
             let mut bench = Self { inbox, window, notices: Vec::new(), writer };
             (0..sockets).for_each(|socket| bench.inbox.receive(socket, &answer, 0, &mut bench.notices));
             assert_eq!(std::mem::take(&mut bench.notices).len(), sockets as usize);
@@ -272,6 +283,16 @@ mod tests {
         assert!(SCHEDULE.events() > 2 * WINDOW);
         assert_eq!(bench.inbox.end_batch(0, 0), 2 * u64::from(SCHEDULE.events()));
         assert_eq!(bench.faults(SCHEDULE.events()), Faults::default());
+    }
+
+    #[test]
+    fn an_event_that_the_server_has_changed_is_damaged_though_all_copies_are_alike() {
+        let mut bench = Bench::new(2);
+        let mut frame = bench.writer.sent_frame(0, 100);
+        let at = memchr::memmem::find(&frame, b"xxxx").unwrap();
+        frame[at] = b'y';
+        (0..2).for_each(|socket| bench.receive_bytes(socket, &frame));
+        assert_eq!(bench.faults(1), Faults { damaged: 1, ..Faults::default() });
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::crowd::CrowdPlan;
 use crate::driver::{Driver, LEAD_NS, LOOK_EVERY, RoundPlan};
 use crate::error::RunError;
 use crate::latency::latency_histogram;
-use crate::limits::{HANDSHAKES_IN_FLIGHT_MAX, RING_SLOTS_MAX, SOAK_SEGMENTS_AHEAD};
+use crate::limits::{HANDSHAKES_IN_FLIGHT_MAX, REPEATS_AWAITED_MS, RING_SLOTS_MAX, SOAK_SEGMENTS_AHEAD};
 use crate::process::raise_descriptor_limit;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
@@ -99,6 +99,11 @@ impl SoakRun {
         };
         driver.finish();
         soak.drain(published);
+        // What a server says again it may say when all is through.
+        std::thread::sleep(Duration::from_millis(REPEATS_AWAITED_MS));
+        if stopped_by.is_none() {
+            soak.sample(soak.clock.now_ns() - soak.times.segment_ns(0))?;
+        }
         let books = soak.close(published)?;
         Ok((SoakReport::new(&self.load, books, stopped_by.as_ref()), stopped_by))
     }
@@ -155,10 +160,11 @@ impl<'a> Soak<'a> {
             let sockets = load.sockets / load.threads + u32::from(thread < load.sockets % load.threads);
             let (tally, window) = (Arc::new(Tally::default()), Arc::new(Shared::default()));
             let (upgrade, times) = (Arc::clone(&upgrade), Arc::clone(&soak.times));
+            let published = opening.is_faithful.then(|| load.events.clone());
             let local = address.ip().is_loopback();
             let plan = CrowdPlan {
                 address,
-                listener: Inbox::new(sockets, load.payload_bytes, upgrade, times, Arc::clone(&window)),
+                listener: Inbox::new(sockets, load.payload_bytes, published, upgrade, times, Arc::clone(&window)),
                 sockets,
                 sources: local.then(|| Sources::for_sockets(sockets, first, taken, load.ports.clone())),
                 slots_per_ring,

@@ -149,7 +149,9 @@ fn what_runs_out_first_is_named_with_the_sockets_that_still_fit() {
 fn a_machine_without_the_slots_is_told_so_and_is_no_error() {
     let poor = Machine { descriptors_max: 1_024, ..machine("0-1") };
     let capacity = Capacity::new(&example(), &poor, demand(1_000_000, 0.0001)).expect("a capacity");
-    assert_eq!(capacity.needs.expect("several servers' CPUs").shards, 1_000_000_u64.div_ceil(1_024));
+    let needs = capacity.needs.expect("several servers' CPUs");
+    let each_cpu_has_as_many = 1_000_000_u64.div_ceil(1_024).next_multiple_of(needs.cpus - 1);
+    assert_eq!(needs.shards, each_cpu_has_as_many);
     let Descriptors { slots, needed, limit, .. } = capacity.descriptors;
     assert!(slots < 1_000_000 && needed <= limit, "{:?}", capacity.descriptors);
     assert_eq!(capacity.first_limit, FirstLimit { resource: Scarce::Slots, sockets: slots });
@@ -159,10 +161,17 @@ fn a_machine_without_the_slots_is_told_so_and_is_no_error() {
 fn memory_grows_by_the_socket_and_counts_one_end_of_a_connection() {
     let memory = capacity("0-1", demand(10_000, 1.0)).memory;
     assert_eq!((memory.server_bytes, memory.kernel_bytes), (26_000_000, 40_000_000));
-    assert_eq!(memory.server_full_bytes, 26_000_000 + FIXED_BYTES + fixed_bytes_per_shard(20_000));
+    assert_eq!(memory.server_full_bytes, 4_000_000 + FIXED_BYTES + fixed_bytes_per_shard(20_000));
     assert_eq!(memory.tcp_queue_bytes, 10_000 * 4_096);
     let burst = Demand { events_per_request: 100, ..demand(10_000, 1.0) };
     assert_eq!(capacity("0-1", burst).memory.tcp_queue_bytes, 10_000 * 100 * 280 * 2);
+}
+
+#[test]
+fn more_events_than_hub_and_journal_take_are_never_done_however_few_sockets_there_are() {
+    let here = capacity("0-7", demand(1, 10_000.0)).here;
+    assert!(here.publish_cpu_busy.is_some_and(|busy| busy > 1.0), "{here:?}");
+    assert_eq!((here.regime, here.full_fan_out_us), (Regime::Overrun, None));
 }
 
 #[test]

@@ -388,6 +388,19 @@ fn what_was_published_while_a_socket_was_away_is_not_lost() {
 }
 
 #[test]
+fn what_a_socket_lacked_long_after_it_was_due_is_lost_though_it_goes() {
+    for protocol in KINDS {
+        let mut kind = Kind::open(protocol, 2, CHURN);
+        let (some, all) = (kind.events(0..2), kind.events(0..6));
+        kind.receive(0, &some);
+        kind.receive(1, &all);
+        kind.bench.inbox.tend(|| 3_000_000_000, &mut kind.bench.notices);
+        assert!(kind.bench.notices.contains(&Notice::ComeBack { socket: 0 }), "{protocol}");
+        assert_eq!(churned(kind).1.lost, 4, "{protocol}");
+    }
+}
+
+#[test]
 fn within_one_connection_losses_doubles_and_disorder_count() {
     // Event 3 was due when it was open again.
     for (events, lost, duplicated, reordered) in [
