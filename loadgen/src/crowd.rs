@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::frame::{OPCODE_CLOSE, client_control};
 use crate::handshake::Framing;
 use crate::limits::{
-    CLOSING_MS_MAX, CLOSING_QUIET_MS_MAX, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING, RING_COMPLETION_ENTRIES,
-    RING_SUBMISSION_ENTRIES,
+    CLOSING_MS_MAX, CLOSING_QUIET_MS_MAX, COMPLETIONS_A_REAP, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS_PER_RING,
+    RING_COMPLETION_ENTRIES, RING_SUBMISSION_ENTRIES,
 };
 use crate::listener::{Listener, Notice, Phase};
 
@@ -205,8 +205,10 @@ impl<L: Listener> Crowd<L> {
             handled += rearmed;
             lane.ring.reap(&mut self.completions);
             let now_ns = self.clock.now_ns();
-            // What the kernel did not hand over yet has been there as long as what it did.
-            let looked_ns = if lane.ring.has_more() { lane.looked_ns } else { now_ns };
+            // Where the kernel brought all that it brings at a time and has more, that has been there as long. Else what it has by now came
+            // just now.
+            let is_behind = self.completions.len() >= COMPLETIONS_A_REAP && lane.ring.has_more();
+            let looked_ns = if is_behind { lane.looked_ns } else { now_ns };
             if self.completions.is_empty() {
                 lane.looked_ns = looked_ns;
                 continue;

@@ -75,7 +75,7 @@ impl Recorder {
     /// Enters the batch that came out of the kernel at `now_ns`, of which nothing had been there for longer than `waited_ns_max`;
     /// returns how many deliveries it had.
     pub fn end_batch(&mut self, now_ns: u64, waited_ns_max: u64) -> u64 {
-        let (mut total, mut timed) = (0, 0);
+        let mut total = 0;
         for event in self.touched.drain(..) {
             let count = std::mem::take(&mut self.batch[event as usize]);
             let spread = &mut self.events[event as usize];
@@ -89,11 +89,9 @@ impl Recorder {
                 let latency_ns = now_ns.saturating_sub(due).max(1);
                 self.rounds[round].saturating_record_n(latency_ns, u64::from(count));
                 self.over_time.record_n(event, latency_ns, u64::from(count));
-                timed += u64::from(count);
+                // No delivery has been there for longer than there was anything to deliver.
+                self.waited.saturating_record_n(waited_ns_max.clamp(1, latency_ns), u64::from(count));
             }
-        }
-        if timed > 0 {
-            self.waited.saturating_record_n(waited_ns_max.max(1), timed);
         }
         total
     }

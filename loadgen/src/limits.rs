@@ -21,6 +21,9 @@ pub const RING_SUBMISSION_ENTRIES: u32 = 256;
 /// ample; past it, it queues them itself.
 pub const RING_COMPLETION_ENTRIES: u32 = 4096;
 
+/// Completions that the kernel brings in one enter where more wait (`IO_LOCAL_TW_DEFAULT_MAX`, Linux 6.13).
+pub const COMPLETIONS_A_REAP: usize = 20;
+
 /// Receive buffers of one ring: 2 MiB in all. The kernel fills about 20 an enter and gets them back before the next.
 pub const RECEIVE_BUFFERS_PER_RING: u16 = 64;
 
