@@ -21,10 +21,15 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Lets the calling thread's sleeps end on time (timers are otherwise up to 50 µs late, prctl(2)) and, where the user
-/// may, before other threads: it sleeps nearly always, and its lateness would count as the server's.
-pub fn be_punctual() {
+/// Lets the calling thread's sleeps end on time: timers are otherwise up to 50 µs late (prctl(2)).
+pub fn sleep_exactly() {
     let _ = set_current_timer_slack(NonZeroU64::new(1));
+}
+
+/// The same, and before other threads, where the user may: for one that sleeps nearly always, and whose lateness would count as
+/// the server's.
+pub fn be_punctual() {
+    sleep_exactly();
     let _ = rustix::process::setpriority_process(None, -10);
 }
 
