@@ -103,6 +103,9 @@ impl SoakRun {
         std::thread::sleep(Duration::from_millis(REPEATS_AWAITED_MS));
         if stopped_by.is_none() {
             soak.sample(soak.clock.now_ns() - soak.times.segment_ns(0))?;
+            if !std::io::stderr().is_terminal() {
+                soak.tell_sample();
+            }
         }
         let books = soak.close(published)?;
         Ok((SoakReport::new(&self.load, books, stopped_by.as_ref()), stopped_by))
@@ -224,7 +227,7 @@ impl<'a> Soak<'a> {
                 self.sample(since_start_ns)?;
                 match &mut bar {
                     Some(bar) => bar.at(since_start_ns / 1_000_000_000),
-                    None => self.books.samples.last().iter().for_each(|sample| eprintln!("{}", sample.line())),
+                    None => self.tell_sample(),
                 }
                 // A machine that slept through some has no samples of them.
                 next_sample_ns = start_ns + (since_start_ns / sample_ns + 1) * sample_ns;
@@ -271,6 +274,11 @@ impl<'a> Soak<'a> {
             written.map_err(|source| RunError::Csv { path: path.clone(), source })?;
         }
         Ok(())
+    }
+
+    /// The newest, as a line.
+    fn tell_sample(&self) {
+        self.books.samples.last().iter().for_each(|sample| eprintln!("{}", sample.line()));
     }
 
     /// Takes what the clients have got since the last time.
