@@ -8,29 +8,35 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use glommio::ExecutorJoinHandle;
-use hdrhistogram::Histogram;
 use rustix::fs::FlockOperation;
+use serde_json::json;
 
+use crate::accounts::audit::{Act, Action, Actor, UnixUser};
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
+use crate::config::{Change, Changes, Reloads};
 use crate::delivery::guard::SystemNames;
 use crate::delivery::{DeliveryError, DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings, WebhookOptions};
-use crate::desk::{self, Answers, Budget, Desk, Places};
+use crate::desk::{self, Answers, Budget, Desk, Door, Places, StatusStreams};
 use crate::executor::{Outcome, Starting, ThreadError};
-use crate::gate::{Gate, Policy, Publishers, Refusals};
+use crate::gate::{Gate, Network, Policy, Publishers, Refusals};
 use crate::hub::{Hub, HubHandle};
 use crate::journal::service::StopError;
 use crate::journal::{JournalHandle, JournalOptions, JournalService, OpenError, Opening, Window};
+use crate::logging::{AccountNews, LogOptions};
+use crate::metrics::{Counter, HistogramReading, ObserverHandle, ObserverService, Sources};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
-use crate::protocol::SessionRules;
+use crate::protocol::{LiveRules, SessionRules};
 use crate::ring::probe::Unsupported;
-use crate::ring::{self, ListenOptions, RingOptions, SocketRing};
+use crate::ring::{self, Entrance, ListenOptions, RingOptions, SocketRing};
 use crate::shard::{
-    Neighbours, Plane, SessionParts, Sessions, Shard, ShardHandle, ShardMail, ShardSizes, ShardStats, new_histogram,
+    DrainRules, Neighbours, Plane, Secured, SessionParts, Sessions, Shard, ShardHandle, ShardMail, ShardSizes,
+    ShardStats,
 };
+use crate::tls::{CertificateError, Tls, TlsFiles};
 use crate::tokens::{KeyError, TokenSettings, Verifier};
 use crate::watchman::Watchman;
 use crate::{clock, executor, limits};
@@ -44,7 +50,12 @@ pub struct ServerOptions {
     pub rules: SessionRules,
     pub journal: JournalOptions,
     pub tokens: TokenSettings,
+    pub tls: TlsFiles,
     pub webhooks: WebhookOptions,
+    /// Networks that may have the metrics without a key.
+    pub scrapers: Vec<Network>,
+    pub drain: DrainRules,
+    pub log: LogOptions,
 }
 
 /// Why the server can't start. Each message is one sentence that ends with the remedy.
@@ -65,6 +76,8 @@ pub enum StartError {
     #[error(transparent)]
     Tokens(#[from] KeyError),
     #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
     Delivery(#[from] DeliveryError),
     #[error(
         "can't raise RLIMIT_NOFILE to its hard limit ({source}): raise it before the start (`ulimit -n`, LimitNOFILE= in the service's unit)"
@@ -81,6 +94,10 @@ pub enum StartError {
     #[error("shard {shard} can't set up its ring ({source}): `stentor doctor` tells what this machine lacks")]
     Ring { shard: usize, source: io::Error },
     #[error(
+        "shard {shard} can't hold its listener by a second descriptor ({source}): allow more open files (`ulimit -n`)"
+    )]
+    Entrance { shard: usize, source: io::Error },
+    #[error(
         "can't make the eventfd that wakes {thread} ({source}): allow more open files (`ulimit -n`, sysctl fs.file-max)"
     )]
     Doorbell { thread: String, source: io::Error },
@@ -91,12 +108,18 @@ pub enum StartError {
          container's pids limit)"
     )]
     Watchman { source: io::Error },
+    #[error(
+        "can't start the observer's thread ({source}): allow more threads (`ulimit -u`, TasksMax= in the service's unit, the \
+         container's pids limit)"
+    )]
+    Observer { source: io::Error },
 }
 
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
     pub plan: Plan,
+    tls: Option<Arc<Tls>>,
     shards: Arc<[ShardHandle]>,
     hub: HubHandle,
     accounts: AccountsService,
@@ -104,7 +127,14 @@ pub struct Server {
     delivery: DeliveryService,
     hub_thread: ExecutorJoinHandle<()>,
     shard_threads: Vec<ExecutorJoinHandle<()>>,
+    gate: Arc<Gate>,
+    publishers: Arc<Publishers>,
+    rules: Arc<LiveRules>,
+    drain: DrainRules,
+    /// What else is read again at a reload.
+    reloads: Reloads,
     _watchman: Watchman,
+    _observer: ObserverService,
     /// Held for the life of the process.
     _lock: File,
 }
@@ -131,7 +161,9 @@ impl Server {
         if let Err(error) = crate::plan::decline_huge_pages() {
             tracing::warn!("transparent huge pages can't be declined ({error}): disable them for the machine");
         }
+        let tls = Tls::open(options.tls)?.map(Arc::new);
         let plan = Plan::new(&Machine::read(Path::new("/"))?, &options.wishes)?;
+        let plan = if tls.is_some() { plan.secured() } else { plan };
         let store = Store::open(&options.data_dir)?;
         let lock = lock(&options.data_dir)?;
         let tokens = Arc::new(Verifier::open(&options.tokens, &options.data_dir)?);
@@ -149,7 +181,9 @@ impl Server {
         let window = Window::new(shards.len(), next_seq, limits::WINDOW_BYTES_MAX, limits::WINDOW_KEPT_BYTES);
         let window = Arc::new(window);
         let waker = DeliveryWaker::default();
-        let accounts = AccountsService::start(store, hooks(&shards, waker.clone(), plan.delivery_cpu))?;
+        let news = Arc::new(AccountNews::default());
+        let accounts = AccountsService::start(store, hooks(&shards, waker.clone(), news.clone(), plan.delivery_cpu))?;
+        news.tell(&accounts.directory().load());
         let doorbells = shards.iter().map(|shard| shard.mailbox.doorbell().clone()).collect();
         let mut hub = Hub::new(window.clone(), doorbells, &options.journal).map_err(hub_doorbell)?;
         let (handle, hub_pulse) = (hub.handle(), hub.pulse());
@@ -178,6 +212,29 @@ impl Server {
             hub.run(move |started| drop(outcome.send(started.map_err(hub_doorbell))))
         };
         let hub_thread = executor::spawn(HUB, plan.hub_cpu, main)?.finish()?;
+        let watched = shards.iter().enumerate().map(|(index, shard)| (shard_name(index), shard.pulse.clone()));
+        let others = [(HUB, hub_pulse), ("journal", journal.pulse()), ("delivery", delivery.pulse())];
+        let others = others.map(|(name, pulse)| (name.to_owned(), pulse));
+        let watched: Vec<_> = watched.chain(others).collect();
+        let sources = Sources {
+            shards: shards.clone(),
+            slots_per_shard: plan.slots_per_shard,
+            hub: handle.clone(),
+            window: window.clone(),
+            journal: journal.handle(),
+            delivery: delivery.handle().stats(),
+            directory: accounts.directory().clone(),
+            pulses: watched.clone(),
+        };
+        let observer =
+            ObserverService::start(sources, plan.delivery_cpu).map_err(|source| StartError::Observer { source })?;
+        let gate = Arc::new(Gate::new(options.policy.clone()));
+        let publishers = Publishers::new(&options.policy);
+        let rules = Arc::new(LiveRules::new(options.rules));
+        let mut reloads = Reloads::default();
+        if let Some(tls) = tls.clone() {
+            reloads.add("the TLS certificate", move || tls.reload());
+        }
         let parts = ShardParts {
             shards: shards.clone(),
             window,
@@ -186,23 +243,24 @@ impl Server {
             accounts: accounts.client(),
             hub: handle.clone(),
             delivery: delivery.handle(),
+            observer: observer.handle(),
+            scrapers: options.scrapers.into(),
             refusals: Arc::default(),
-            publishers: Publishers::new(&options.policy),
-            gate: Arc::new(Gate::new(options.policy)),
-            rules: options.rules,
+            publishers: publishers.clone(),
+            gate: gate.clone(),
+            rules: rules.clone(),
             tokens,
+            tls: tls.clone(),
             connections_max: plan.descriptors.desk_connections_per_shard as usize,
             sizes: ShardSizes { slots: plan.slots_per_shard, log_bytes: limits::SHARD_LOG_BYTES },
         };
         let shard_threads = start_shards(&plan, parts, listeners)?;
-        let watched = shards.iter().enumerate().map(|(index, shard)| (shard_name(index), shard.pulse.clone()));
-        let others = [(HUB, hub_pulse), ("journal", journal.pulse()), ("delivery", delivery.pulse())];
-        let others = others.map(|(name, pulse)| (name.to_owned(), pulse));
-        let watched = watched.chain(others).collect();
         let watchman = Watchman::start(watched).map_err(|source| StartError::Watchman { source })?;
+        accounts.client().record(Actor::Server, started(address, &plan));
         Ok(Self {
             address,
             plan,
+            tls,
             shards,
             hub: handle,
             accounts,
@@ -210,7 +268,13 @@ impl Server {
             delivery,
             hub_thread,
             shard_threads,
+            gate,
+            publishers,
+            rules,
+            drain: options.drain,
+            reloads,
             _watchman: watchman,
+            _observer: observer,
             _lock: lock,
         })
     }
@@ -219,8 +283,18 @@ impl Server {
         self.hub.clone()
     }
 
+    /// What the port's TLS goes by, where it speaks that; to be [reloaded](Tls::reload) when the files have changed.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
     pub fn accounts(&self) -> AccountsClient {
         self.accounts.client()
+    }
+
+    /// Over how long its sessions are closed at its end, rounded up.
+    pub fn drain_seconds(&self) -> u32 {
+        self.drain.drain_ms.div_ceil(1_000)
     }
 
     /// For other threads to see how it is doing.
@@ -228,9 +302,29 @@ impl Server {
         ServerWatch { shards: self.shards.clone(), hub: self.hub.clone() }
     }
 
-    /// Takes no more events, waits until those that were taken are kept, closes every session with 1012 and waits for the shards
-    /// to end. Each step has a deadline. An error: events may be missing from the disk.
+    /// Puts into force what can change while the server runs; what else differs has been told. See [`Changes`].
+    pub fn follow(&mut self, options: &ServerOptions) {
+        self.gate.follow(options.policy.clone());
+        self.publishers.follow(&options.policy);
+        self.rules.publish(options.rules);
+        self.delivery.handle().follow(options.webhooks.clone());
+        self.drain = options.drain;
+        self.reloads.run();
+    }
+
+    /// Writes into the audit log that the configuration was read again, and what of it differed.
+    pub fn record_reload(&self, changes: &Changes) {
+        let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
+        let act = Act::new(Action::ServerReload, self.address, json!({ "changes": changes }));
+        self.accounts.client().record(Actor::Server, act);
+    }
+
+    /// Drains the sessions, takes no more events, waits until those that were taken are kept, and for the shards, the webhooks under
+    /// way and the journal to end. Each step has a deadline. An error: events may be missing from the disk.
     pub fn shut_down(self) -> Result<(), StopError> {
+        if self.drain.drain_ms > 0 {
+            self.drain_sessions();
+        }
         let (stopped, all_numbered) = std::sync::mpsc::channel();
         self.hub.stop(Box::new(move || {
             let _ = stopped.send(());
@@ -239,16 +333,44 @@ impl Server {
         if let Err(error) = self.hub_thread.join() {
             tracing::error!(%error, "the hub ended badly");
         }
-        self.shards.iter().for_each(|shard| shard.mailbox.post(ShardMail::Shutdown));
+        self.shards.iter().for_each(|shard| shard.mailbox.post(ShardMail::Shutdown(self.drain)));
         for thread in self.shard_threads {
             if let Err(error) = thread.join() {
                 tracing::error!(%error, "a shard ended badly");
             }
         }
+        tracing::debug!("every shard has ended");
         self.delivery.finish();
+        // Written before the accounts thread ends, which it does behind all that was asked of it.
+        self.accounts.client().record(Actor::Server, Act::new(Action::ServerStop, self.address, json!({})));
         self.journal.handle().stop();
-        self.journal.finish()
+        let ended = self.journal.finish();
+        tracing::info!(in_order = ended.is_ok(), "stopped");
+        ended
     }
+
+    /// Closes the sessions over a while. Events go on meanwhile, from publishers that are connected.
+    fn drain_sessions(&self) {
+        let (gone, all_gone) = std::sync::mpsc::channel();
+        for shard in self.shards.iter() {
+            shard.mailbox.post(ShardMail::Drain { rules: self.drain, gone: gone.clone() });
+        }
+        drop(gone);
+        let patience_ms = u64::from(self.drain.drain_ms + limits::DRAIN_LINGER_MS) + limits::DRAIN_LATE_MS;
+        match all_gone.recv_timeout(Duration::from_millis(patience_ms)) {
+            Err(RecvTimeoutError::Timeout) => tracing::warn!("a shard does not say that its sessions are gone"),
+            // Nothing is ever sent: every shard has let go of its end.
+            _ => tracing::info!(left = self.watch().totals().sockets, "the sessions are gone"),
+        }
+    }
+}
+
+/// A start, as the audit log tells it.
+fn started(address: SocketAddr, plan: &Plan) -> Act {
+    let user = UnixUser::of_process().to_string();
+    let version = env!("CARGO_PKG_VERSION");
+    let detail = json!({ "version": version, "pid": std::process::id(), "user": user, "shards": plan.shards.len() });
+    Act::new(Action::ServerStart, address, detail)
 }
 
 /// A view of a running server's counters.
@@ -261,11 +383,10 @@ pub struct ServerWatch {
 impl ServerWatch {
     /// Counters since the start.
     pub fn totals(&self) -> Totals {
-        let sum = |counter: fn(&ShardStats) -> &AtomicU64| {
-            self.shards.iter().map(|shard| ShardStats::get(counter(&shard.stats))).sum()
-        };
+        let sum =
+            |counter: fn(&ShardStats) -> &Counter| self.shards.iter().map(|shard| counter(&shard.stats).get()).sum();
         Totals {
-            sockets: sum(|stats| &stats.sockets),
+            sockets: self.shards.iter().map(|shard| shard.stats.sockets()).sum(),
             deliveries: sum(|stats| &stats.deliveries),
             slow_consumers_closed: sum(|stats| &stats.slow_consumers_closed),
             fell_behind: sum(|stats| &stats.fell_behind),
@@ -274,11 +395,11 @@ impl ServerWatch {
         }
     }
 
-    /// The fan-out latencies since the last call, in nanoseconds: from a request's acceptance to the moment when the
-    /// kernel had the bytes for every socket of a shard.
-    pub fn take_fanout(&self) -> Histogram<u32> {
-        let mut total = new_histogram();
-        self.shards.iter().for_each(|shard| shard.stats.take_fanout(&mut total));
+    /// The fan-out latencies since the start: from a request's acceptance to the moment when the kernel had the bytes for every
+    /// socket of a shard.
+    pub fn fanout(&self) -> HistogramReading {
+        let mut total = HistogramReading::default();
+        self.shards.iter().for_each(|shard| total.add(&shard.stats.fanout.read()));
         total
     }
 }
@@ -293,11 +414,14 @@ struct ShardParts {
     accounts: AccountsClient,
     hub: HubHandle,
     delivery: DeliveryHandle,
+    observer: ObserverHandle,
+    scrapers: Arc<[Network]>,
     refusals: Arc<Refusals>,
     publishers: Arc<Publishers>,
     gate: Arc<Gate>,
-    rules: SessionRules,
+    rules: Arc<LiveRules>,
     tokens: Arc<Verifier>,
+    tls: Option<Arc<Tls>>,
     connections_max: usize,
     sizes: ShardSizes,
 }
@@ -339,13 +463,22 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         accounts: parts.directory.load(),
         tokens: parts.tokens.clone(),
         gate: parts.gate.clone(),
-        rules: parts.rules,
+        rules: parts.rules.load(),
         stats: handle.stats.clone(),
         seq: parts.window.visible() - 1,
     };
     let sessions = Sessions::new(parts.sizes, shared);
-    let plane = Rc::new(RefCell::new(Plane::new(ring, sessions)));
+    let plane = Rc::new(RefCell::new(Plane::new(Secured::new(ring), sessions)));
     let answers = Rc::new(Answers::default());
+    let shards = parts.shards.len();
+    let entrance = match Entrance::of(&listener) {
+        Ok(entrance) => entrance,
+        Err(source) => {
+            let _ = outcome.send(Err(StartError::Entrance { shard: index, source }));
+            return;
+        }
+    };
+    let (door, places) = (Rc::<Door>::default(), Places::new(parts.connections_max));
     let stopping = Rc::new(Cell::new(false));
     let rush = Rc::new(Cell::new(false));
     let desk = Rc::new(Desk {
@@ -355,22 +488,27 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         accounts: parts.accounts,
         hub: parts.hub,
         delivery: parts.delivery,
+        observer: parts.observer,
+        scrapers: parts.scrapers,
         window: parts.window.clone(),
         history: parts.history.clone(),
-        rules: parts.rules,
+        rules: parts.rules.clone(),
         refusals: parts.refusals,
         gate: parts.gate,
         tokens: parts.tokens,
+        tls: parts.tls,
         publishers: parts.publishers,
         answers: answers.clone(),
+        door: door.clone(),
         stopping: stopping.clone(),
         rush: rush.clone(),
-        places: Places::new(parts.connections_max),
+        places: places.clone(),
+        status_streams: Rc::<StatusStreams>::default(),
         bodies: Budget::new(limits::DESK_BODIES_BYTES_MAX),
     });
     let queue =
         glommio::executor().create_task_queue(glommio::Shares::default(), glommio::Latency::NotImportant, "desk");
-    let accepting = desk::accept(desk, ring::glommio_listener(listener));
+    let accepting = desk::accept(desk, ring::glommio_listener(listener), entrance);
     glommio::spawn_local_into(accepting, queue).expect("the queue was made just now").detach();
     let _ = outcome.send(Ok(()));
     let pulse = handle.pulse.clone();
@@ -379,10 +517,13 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         history: parts.history,
         directory: parts.directory,
         answers,
+        rules: parts.rules,
+        door,
         stopping,
+        places,
         rush,
     };
-    Shard::new(index, handle, neighbours, plane).run().await;
+    Shard::new(index, shards, handle, neighbours, plane).run().await;
     pulse.rest();
 }
 
@@ -426,7 +567,7 @@ fn bind(address: SocketAddr, shards: usize) -> Result<(Vec<OwnedFd>, SocketAddr)
 }
 
 /// The accounts thread blocks on the disk, so it lives on the delivery CPU; every shard and the delivery core hear of a new snapshot.
-fn hooks(shards: &Arc<[ShardHandle]>, delivery: DeliveryWaker, cpu: usize) -> Hooks {
+fn hooks(shards: &Arc<[ShardHandle]>, delivery: DeliveryWaker, news: Arc<AccountNews>, cpu: usize) -> Hooks {
     let shards = shards.clone();
     Hooks {
         on_start: Box::new(move || {
@@ -436,7 +577,8 @@ fn hooks(shards: &Arc<[ShardHandle]>, delivery: DeliveryWaker, cpu: usize) -> Ho
                 tracing::warn!(cpu, %error, "the accounts thread could not be pinned");
             }
         }),
-        on_change: Box::new(move |_| {
+        on_change: Box::new(move |snapshot| {
+            news.tell(snapshot);
             shards.iter().for_each(|shard| shard.mailbox.doorbell().ring());
             delivery.accounts_changed();
         }),

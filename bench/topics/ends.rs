@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use stentor::limits;
 use stentor::ring::{Completion, RingOptions, SendBatch, SlotRef, SocketRing};
-use stentor::shard::Sockets;
+use stentor::shard::{Received, Sockets};
 
 /// An answer that is not what it should be. Whatever was measured with it counts nothing.
 #[derive(Debug, thiserror::Error)]
@@ -160,8 +160,8 @@ impl Sockets for NoKernel {
         limits::SEND_BATCH_SOCKETS
     }
 
-    fn adopt(&mut self, slot: u32, member: usize) -> io::Result<()> {
-        let slot = slot as usize;
+    fn adopt(&mut self, at: SlotRef, member: usize) -> io::Result<()> {
+        let slot = at.slot as usize;
         self.member_of_slot.resize(self.member_of_slot.len().max(slot + 1), usize::MAX);
         self.member_of_slot[slot] = member;
         Ok(())
@@ -184,7 +184,7 @@ impl Sockets for NoKernel {
     fn close(&mut self, _: SlotRef) {}
     fn reap(&mut self, _: &mut Vec<Completion>) {}
 
-    fn received(&mut self, _: u16, _: usize) -> &mut [u8] {
+    fn received(&mut self, _: SlotRef, _: u16, _: usize) -> Received<'_> {
         unreachable!("nothing comes from here")
     }
 

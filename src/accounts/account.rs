@@ -76,6 +76,13 @@ pub struct Account {
     pub version: u64,
 }
 
+impl Account {
+    /// Whether a key of this account is an operator's.
+    pub fn is_operators(&self, key: KeyNumber) -> bool {
+        self.keys.iter().any(|live| live.number == key && live.role == Role::Admin)
+    }
+}
+
 /// A key that opens its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveKey {

@@ -1,9 +1,9 @@
 //! What the server's other threads may ask of the accounts thread: one type a command, with the type of its answer.
 //!
-//! Each does what the method of [`Store`] that it calls says, and fails as that one does.
+//! Each does what the method of [`Store`] that it calls says, and fails as that one does. What it changes is told to the audit log
+//! as its author's.
 
-use jiff::Timestamp;
-
+use super::audit::{Act, AuditEntry, AuditQuery, Author};
 use super::{
     AccountChange, AccountId, AccountName, AccountRecord, CreatedKey, KeyId, KeyNumber, KeyRecord, NewAccount, Owner,
     Role, Store, StoreError, Watchlist, WatchlistEdit,
@@ -13,7 +13,7 @@ use super::{
 pub trait Command: Send + 'static {
     type Answer: Send + 'static;
 
-    fn execute(self, store: &mut Store, now: Timestamp) -> Result<Self::Answer, StoreError>;
+    fn execute(self, store: &mut Store, by: &Author) -> Result<Self::Answer, StoreError>;
 }
 
 /// A command that is carried out only if the key that asked for it is still in force when its turn comes; the answer is
@@ -28,11 +28,11 @@ pub struct InForce<C> {
 impl<C: Command> Command for InForce<C> {
     type Answer = Option<C::Answer>;
 
-    fn execute(self, store: &mut Store, now: Timestamp) -> Result<Option<C::Answer>, StoreError> {
+    fn execute(self, store: &mut Store, by: &Author) -> Result<Option<C::Answer>, StoreError> {
         if !store.key_is_live(self.key)? {
             return Ok(None);
         }
-        self.command.execute(store, now).map(Some)
+        self.command.execute(store, by).map(Some)
     }
 }
 
@@ -44,7 +44,7 @@ pub struct GetWatchlist {
 impl Command for GetWatchlist {
     type Answer = Watchlist;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<Watchlist, StoreError> {
+    fn execute(self, store: &mut Store, _: &Author) -> Result<Watchlist, StoreError> {
         store.watchlist(self.account)
     }
 }
@@ -58,8 +58,8 @@ pub struct ReplaceWatchlist {
 impl Command for ReplaceWatchlist {
     type Answer = WatchlistEdit;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<WatchlistEdit, StoreError> {
-        store.replace_watchlist(self.account, &self.owners)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<WatchlistEdit, StoreError> {
+        store.replace_watchlist(self.account, &self.owners, by)
     }
 }
 
@@ -73,8 +73,8 @@ pub struct Watch {
 impl Command for Watch {
     type Answer = WatchlistEdit;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<WatchlistEdit, StoreError> {
-        store.watch(self.account, &self.owners)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<WatchlistEdit, StoreError> {
+        store.watch(self.account, &self.owners, by)
     }
 }
 
@@ -88,8 +88,8 @@ pub struct Unwatch {
 impl Command for Unwatch {
     type Answer = WatchlistEdit;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<WatchlistEdit, StoreError> {
-        store.unwatch(self.account, &self.owners)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<WatchlistEdit, StoreError> {
+        store.unwatch(self.account, &self.owners, by)
     }
 }
 
@@ -102,8 +102,8 @@ pub struct CreateKey {
 impl Command for CreateKey {
     type Answer = CreatedKey;
 
-    fn execute(self, store: &mut Store, now: Timestamp) -> Result<CreatedKey, StoreError> {
-        store.create_key(self.account, self.role, now)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<CreatedKey, StoreError> {
+        store.create_key(self.account, self.role, by)
     }
 }
 
@@ -116,7 +116,7 @@ pub struct ListKeys {
 impl Command for ListKeys {
     type Answer = Vec<KeyRecord>;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<Vec<KeyRecord>, StoreError> {
+    fn execute(self, store: &mut Store, _: &Author) -> Result<Vec<KeyRecord>, StoreError> {
         store.keys_of(self.account)
     }
 }
@@ -131,16 +131,16 @@ pub struct RevokeKey {
 impl Command for RevokeKey {
     type Answer = KeyRecord;
 
-    fn execute(self, store: &mut Store, now: Timestamp) -> Result<KeyRecord, StoreError> {
-        store.revoke_key(self.account, self.key, now)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<KeyRecord, StoreError> {
+        store.revoke_key(self.account, self.key, by)
     }
 }
 
 impl Command for NewAccount {
     type Answer = AccountRecord;
 
-    fn execute(self, store: &mut Store, now: Timestamp) -> Result<AccountRecord, StoreError> {
-        store.create_account(&self, now)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<AccountRecord, StoreError> {
+        store.create_account(&self, by)
     }
 }
 
@@ -152,7 +152,7 @@ pub struct GetAccount {
 impl Command for GetAccount {
     type Answer = AccountRecord;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
+    fn execute(self, store: &mut Store, _: &Author) -> Result<AccountRecord, StoreError> {
         store.account(self.account)
     }
 }
@@ -166,7 +166,7 @@ pub struct FindAccount {
 impl Command for FindAccount {
     type Answer = AccountRecord;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
+    fn execute(self, store: &mut Store, _: &Author) -> Result<AccountRecord, StoreError> {
         store.account_named(&self.name)
     }
 }
@@ -181,7 +181,7 @@ pub struct ListAccounts {
 impl Command for ListAccounts {
     type Answer = Vec<AccountRecord>;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<Vec<AccountRecord>, StoreError> {
+    fn execute(self, store: &mut Store, _: &Author) -> Result<Vec<AccountRecord>, StoreError> {
         store.accounts_after(self.after.as_ref(), self.accounts_max)
     }
 }
@@ -195,8 +195,8 @@ pub struct ChangeAccount {
 impl Command for ChangeAccount {
     type Answer = AccountRecord;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
-        store.change_account(self.account, &self.change)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<AccountRecord, StoreError> {
+        store.change_account(self.account, &self.change, by)
     }
 }
 
@@ -208,7 +208,28 @@ pub struct DeleteAccount {
 impl Command for DeleteAccount {
     type Answer = AccountRecord;
 
-    fn execute(self, store: &mut Store, _: Timestamp) -> Result<AccountRecord, StoreError> {
-        store.delete_account(self.account)
+    fn execute(self, store: &mut Store, by: &Author) -> Result<AccountRecord, StoreError> {
+        store.delete_account(self.account, by)
+    }
+}
+
+/// Writes down what was done elsewhere.
+impl Command for Act {
+    type Answer = ();
+
+    fn execute(self, store: &mut Store, by: &Author) -> Result<(), StoreError> {
+        store.record(&self, by)
+    }
+}
+
+/// Entries of the audit log, the newest first.
+#[derive(Clone, Debug)]
+pub struct ListAudit(pub AuditQuery);
+
+impl Command for ListAudit {
+    type Answer = Vec<AuditEntry>;
+
+    fn execute(self, store: &mut Store, _: &Author) -> Result<Vec<AuditEntry>, StoreError> {
+        store.audit(&self.0)
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{InvalidGrant, InvalidName, InvalidOwner, KeyId};
+use crate::contract::ErrorCode;
 use crate::database::DatabaseError;
 use crate::limits::{GRANTS_PER_ACCOUNT_MAX, LIVE_KEYS_PER_ACCOUNT_MAX, WATCHLIST_OWNERS_MAX};
 use http::StatusCode;
@@ -72,21 +73,21 @@ impl StoreError {
     }
 
     /// The `code` of a REST answer that carries this error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NameTaken { .. } => "NAME_TAKEN",
-            Self::NoSuchAccount { .. } => "NO_SUCH_ACCOUNT",
-            Self::NoSuchKey { .. } => "NO_SUCH_KEY",
-            Self::AmbiguousKey { .. } => "AMBIGUOUS_KEY",
-            Self::InvalidName(_) => "INVALID_NAME",
-            Self::InvalidGrant(_) => "INVALID_GRANT",
-            Self::InvalidOwner(_) => "INVALID_OWNER",
-            Self::WatchlistFull => "WATCHLIST_FULL",
-            Self::TooManyGrants { .. } => "TOO_MANY_GRANTS",
-            Self::TooManyKeys => "TOO_MANY_KEYS",
-            Self::Database(DatabaseError::Busy) | Self::NotYetLive(_) => "BUSY",
-            Self::Database(DatabaseError::DiskFull) => "DISK_FULL",
-            Self::Database(_) | Self::NoDatabase { .. } | Self::Random(_) | Self::Thread(_) => "INTERNAL",
+            Self::NameTaken { .. } => ErrorCode::NameTaken,
+            Self::NoSuchAccount { .. } => ErrorCode::NoSuchAccount,
+            Self::NoSuchKey { .. } => ErrorCode::NoSuchKey,
+            Self::AmbiguousKey { .. } => ErrorCode::InvalidRequest,
+            Self::InvalidName(_) => ErrorCode::InvalidName,
+            Self::InvalidGrant(_) => ErrorCode::InvalidGrant,
+            Self::InvalidOwner(_) => ErrorCode::InvalidOwner,
+            Self::WatchlistFull => ErrorCode::WatchlistFull,
+            Self::TooManyGrants { .. } => ErrorCode::TooManyGrants,
+            Self::TooManyKeys => ErrorCode::TooManyKeys,
+            Self::Database(DatabaseError::Busy) | Self::NotYetLive(_) => ErrorCode::Busy,
+            Self::Database(DatabaseError::DiskFull) => ErrorCode::DiskFull,
+            Self::Database(_) | Self::NoDatabase { .. } | Self::Random(_) | Self::Thread(_) => ErrorCode::Internal,
         }
     }
 }

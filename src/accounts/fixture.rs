@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
+use super::audit::{Actor, Author};
 use super::{AccountId, AccountName, Grant, Grants, NewAccount, Owner, Store, Tier};
 
 pub struct Fixture {
@@ -21,7 +22,7 @@ impl Fixture {
     /// An elite account of that name.
     pub fn account(&mut self, text: &str) -> AccountId {
         let account = NewAccount { name: name(text), tier: Tier::Elite, grants: Grants::of_a_new_account() };
-        self.store.create_account(&account, now()).expect(text).id
+        self.store.create_account(&account, &by()).expect(text).id
     }
 
     /// Another connection to the same file, as another process has it.
@@ -32,6 +33,11 @@ impl Fixture {
     pub fn data_dir(&self) -> &Path {
         self.data_dir.path()
     }
+}
+
+/// Somebody, at [`now`].
+pub fn by() -> Author {
+    Author { actor: Actor::Server, at: now() }
 }
 
 pub fn now() -> Timestamp {

@@ -13,8 +13,10 @@
 //! * What is in a [`Snapshot`] was committed to the disk first, and is whole: tier, grants, keys and watchlist of one moment.
 //! * A change shows as a new `version` of the snapshot and of its account; what did not change is shared, not copied.
 //! * Names, grants and owners exist only as types that have checked their text.
+//! * Whatever changes here is written into the audit log, with the change or not at all (`audit`).
 
 mod account;
+pub mod audit;
 mod command;
 mod directory;
 mod error;
@@ -32,7 +34,7 @@ mod watchlist;
 pub use account::{Account, AccountId, AccountName, InvalidName, LiveKey};
 pub use command::{
     ChangeAccount, Command, CreateKey, DeleteAccount, FindAccount, GetAccount, GetWatchlist, InForce, ListAccounts,
-    ListKeys, ReplaceWatchlist, RevokeKey, Unwatch, Watch,
+    ListAudit, ListKeys, ReplaceWatchlist, RevokeKey, Unwatch, Watch,
 };
 pub use directory::Directory;
 pub use error::StoreError;

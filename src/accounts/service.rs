@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::audit::{Act, Actor, Author};
 use super::{Command, Directory, Snapshot, Store, StoreError};
 use crate::limits::{ACCOUNT_COMMANDS_QUEUED_MAX, FOREIGN_CHANGE_POLL_MS};
 
@@ -105,15 +106,16 @@ pub struct AccountsClient {
 }
 
 impl AccountsClient {
-    /// Queues a command, without waiting. `answer` is called once, on the accounts thread: it should do no more than hand
-    /// the result to whoever waits for it.
+    /// Queues a command, without waiting; what it changes, `actor` has changed. `answer` is called once, on the accounts thread:
+    /// it should do no more than hand the result to whoever waits for it.
     pub fn submit<C: Command>(
         &self,
+        actor: Actor,
         command: C,
         answer: impl FnOnce(Result<C::Answer, StoreError>) + Send + 'static,
     ) -> Result<(), SubmitError> {
         let job: Job = Box::new(move |store, now| {
-            let outcome = command.execute(store, now);
+            let outcome = command.execute(store, &Author { actor, at: now });
             Box::new(move |published: Result<(), StoreError>| {
                 answer(outcome.and_then(|value| match published {
                     Ok(()) => Ok(value),
@@ -126,6 +128,28 @@ impl AccountsClient {
             TrySendError::Full(_) => SubmitError::Overloaded,
             TrySendError::Disconnected(_) => SubmitError::Stopped,
         })
+    }
+
+    /// Has something written into the audit log that was done elsewhere, without waiting. It is done all the same where that
+    /// fails, so the log of the process tells it then.
+    pub fn record(&self, actor: Actor, act: Act) {
+        let (action, target, told) = (act.action, act.target().to_owned(), actor.to_string());
+        let lost = move |error: &dyn fmt::Display| {
+            tracing::error!(%action, %target, actor = %told, "can't be written into the audit log: {error}");
+        };
+        // Only one of the two is called: a command that was not taken is not answered.
+        let lost = Arc::new(lost);
+        let answer = {
+            let lost = lost.clone();
+            move |outcome: Result<(), StoreError>| match outcome {
+                // It is written, and nothing has to be in force.
+                Ok(()) | Err(StoreError::NotYetLive(_)) => {}
+                Err(error) => lost(&error),
+            }
+        };
+        if let Err(error) = self.submit(actor, act, answer) {
+            lost(&error);
+        }
     }
 }
 
@@ -207,12 +231,15 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
+    use serde_json::json;
+
     use super::*;
-    use crate::accounts::fixture::{Fixture, now, owners};
+    use crate::accounts::audit::{Action, AuditQuery, UnixUser};
+    use crate::accounts::fixture::{Fixture, by, owners};
     use crate::accounts::{
         AccountChange, AccountId, ChangeAccount, CreateKey, CreatedKey, DeleteAccount, FindAccount, GetAccount,
-        GetWatchlist, Grants, InForce, ListAccounts, ListKeys, NewAccount, ReplaceWatchlist, RevokeKey, Role, Tier,
-        Unwatch, Watch,
+        GetWatchlist, Grants, InForce, ListAccounts, ListAudit, ListKeys, NewAccount, ReplaceWatchlist, RevokeKey,
+        Role, Tier, Unwatch, Watch,
     };
     use crate::database::DatabaseError;
 
@@ -225,7 +252,10 @@ mod tests {
 
     fn ask<C: Command>(service: &AccountsService, command: C) -> Result<C::Answer, StoreError> {
         let (sender, answer) = channel();
-        service.client().submit(command, move |result| sender.send(result).expect("waited for")).expect("room");
+        service
+            .client()
+            .submit(Actor::Server, command, move |result| sender.send(result).expect("waited for"))
+            .expect("room");
         answer.recv_timeout(PATIENCE).expect("an answer")
     }
 
@@ -290,7 +320,7 @@ mod tests {
             assert!(directory.load().authenticate(key.expose()).is_some(), "answered before it was in force");
             sender.send(("answered", directory.version())).expect("open");
         };
-        service.client().submit(CreateKey { account, role: Role::Admin }, answer).expect("room");
+        service.client().submit(Actor::Server, CreateKey { account, role: Role::Admin }, answer).expect("room");
         let version = service.directory().version();
         let next = || order.recv_timeout(PATIENCE).expect("in time");
         let (told, answered) = (next(), next());
@@ -312,12 +342,12 @@ mod tests {
     fn what_a_key_asked_for_is_not_done_once_it_is_revoked() {
         let mut fixture = Fixture::new();
         let account = fixture.account("alice");
-        let own = fixture.store.create_key(account, Role::Admin, now()).expect("key").record;
+        let own = fixture.store.create_key(account, Role::Admin, &by()).expect("key").record;
         let service = start(&fixture);
         let make = || InForce { key: own.number, command: CreateKey { account, role: Role::Admin } };
         let made = ask(&service, make()).expect("an answer").expect("in force").record;
         // Another process revokes it, and no snapshot tells of it yet.
-        fixture.store.revoke_key(account, own.id, now()).expect("revoke");
+        fixture.store.revoke_key(account, own.id, &by()).expect("revoke");
         assert!(ask(&service, make()).expect("an answer").is_none());
         let keys = ask(&service, ListKeys { account }).expect("keys");
         assert_eq!(keys.iter().filter(|key| key.revoked.is_none()).collect::<Vec<_>>(), [&made]);
@@ -327,16 +357,33 @@ mod tests {
     fn a_change_made_by_another_process_comes_into_force_by_itself() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        let made = fixture.store.create_key(alice, Role::Subscriber, now()).expect("key");
+        let made = fixture.store.create_key(alice, Role::Subscriber, &by()).expect("key");
         let service = start(&fixture);
         let directory = service.directory();
-        fixture.store.watch(alice, &owners(&["w"])).expect("watch");
+        fixture.store.watch(alice, &owners(&["w"]), &by()).expect("watch");
         wait_until(|| directory.load().account(alice).is_some_and(|account| account.watchlist.contains("w")));
-        fixture.store.revoke_key(alice, made.record.id, now()).expect("revoke");
+        fixture.store.revoke_key(alice, made.record.id, &by()).expect("revoke");
         wait_until(|| !directory.load().key_is_live(made.record.number));
         assert!(directory.load().authenticate(made.key.expose()).is_none());
-        fixture.store.delete_account(alice).expect("delete");
+        fixture.store.delete_account(alice, &by()).expect("delete");
         wait_until(|| directory.load().is_empty());
+    }
+
+    #[test]
+    fn a_change_is_recorded_as_whose_it_is_and_so_is_what_was_done_elsewhere() {
+        let fixture = Fixture::new();
+        let service = start(&fixture);
+        let user = Actor::Cli(UnixUser { uid: 7, name: None, login: None });
+        let wanted = NewAccount { name: "alice".parse().expect("name"), tier: Tier::Pro, grants: Grants::none() };
+        let (sender, answer) = channel();
+        service.client().submit(user.clone(), wanted, move |result| sender.send(result).expect("open")).expect("room");
+        answer.recv_timeout(PATIENCE).expect("an answer").expect("created");
+        service.client().record(Actor::Server, Act::new(Action::ServerStop, "here", json!({})));
+        let query = AuditQuery { entries_max: 9, ..AuditQuery::default() };
+        let entries = ask(&service, ListAudit(query)).expect("the log");
+        let told: Vec<(&str, &str)> =
+            entries.iter().map(|entry| (entry.action.as_str(), entry.actor.as_str())).collect();
+        assert_eq!(told, [("server.stop", "server"), ("account.create", "cli by uid 7")]);
     }
 
     #[test]
@@ -360,7 +407,7 @@ mod tests {
         let (sender, answers) = channel();
         let submit = || {
             let sender = sender.clone();
-            client.submit(ListAccounts { after: None, accounts_max: 1 }, move |result| {
+            client.submit(Actor::Server, ListAccounts { after: None, accounts_max: 1 }, move |result| {
                 sender.send(result.is_ok()).expect("open")
             })
         };

@@ -94,6 +94,11 @@ impl Snapshot {
         self.accounts.is_empty()
     }
 
+    /// How many keys are in force.
+    pub fn live_keys(&self) -> usize {
+        self.live.len()
+    }
+
     /// The next snapshot: these accounts are new, or take the place of their former selves.
     pub fn with_changes(&self, version: u64, changed: impl IntoIterator<Item = Arc<Account>>) -> Self {
         let mut next = self.clone();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Failure;
 use super::console::Console;
+use crate::accounts::audit::Author;
 use crate::accounts::{
     AccountChange, AccountName, AccountRecord, Grant, GrantChange, Grants, NewAccount, Owner, Store, StoreError, Tier,
 };
@@ -102,7 +103,7 @@ impl Create {
         let mut store = Store::open(data_dir).map_err(failure)?;
         let account =
             NewAccount { name: self.name, tier: self.tier, grants: Grants::of_a_new_account().with(self.grants) };
-        let made = store.create_account(&account, Timestamp::now()).map_err(failure)?;
+        let made = store.create_account(&account, &Author::of_process()).map_err(failure)?;
         console.say(format_args!("made account {} ({}; grants: {})", made.name, made.tier, made.grants));
         console.say(format_args!("give it a key with: stentor key create {}", made.name));
         console.value(made.name)
@@ -114,7 +115,7 @@ impl Set {
         let (mut store, account) = existing(data_dir, &self.name)?;
         let grants = GrantChange::Edit { add: self.grants, remove: self.revoke_grants };
         let change = AccountChange { tier: self.tier, grants: Some(grants) };
-        let now = store.change_account(account.id, &change).map_err(failure)?;
+        let now = store.change_account(account.id, &change, &Author::of_process()).map_err(failure)?;
         console.say(format_args!("account {} is now {}; grants: {}", now.name, now.tier, now.grants));
         Ok(())
     }
@@ -123,14 +124,14 @@ impl Set {
 impl Owners {
     fn watch(self, data_dir: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
         let (mut store, account) = existing(data_dir, &self.name)?;
-        let edit = store.watch(account.id, &self.read(console)?).map_err(failure)?;
+        let edit = store.watch(account.id, &self.read(console)?, &Author::of_process()).map_err(failure)?;
         console.say(format_args!("{}: {} added, {} watched in all", account.name, edit.added, edit.total));
         Ok(())
     }
 
     fn unwatch(self, data_dir: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
         let (mut store, account) = existing(data_dir, &self.name)?;
-        let edit = store.unwatch(account.id, &self.read(console)?).map_err(failure)?;
+        let edit = store.unwatch(account.id, &self.read(console)?, &Author::of_process()).map_err(failure)?;
         console.say(format_args!("{}: {} removed, {} watched in all", account.name, edit.removed, edit.total));
         Ok(())
     }
@@ -170,7 +171,7 @@ fn list(data_dir: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
 
 fn delete(data_dir: &Path, console: &mut Console<'_>, name: &AccountName) -> Result<(), Failure> {
     let (mut store, account) = existing(data_dir, name)?;
-    let gone = store.delete_account(account.id).map_err(failure)?;
+    let gone = store.delete_account(account.id, &Author::of_process()).map_err(failure)?;
     console.say(format_args!(
         "deleted account {}, with {} keys in force and {} watched owners",
         gone.name, gone.live_keys, gone.owners

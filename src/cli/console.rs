@@ -34,11 +34,27 @@ impl Console<'_> {
         header: [&str; COLUMNS],
         rows: impl IntoIterator<Item = [String; COLUMNS]>,
     ) -> Result<(), Failure> {
-        let rows: Vec<_> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: [usize; COLUMNS] = std::array::from_fn(width);
+        let rows: Vec<_> = rows.into_iter().collect();
+        let widths = Self::widths(header, &rows);
+        self.rows(widths, std::iter::once(header.map(str::to_owned)).chain(rows))
+    }
+
+    /// How wide the columns of a table are.
+    pub fn widths<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> [usize; COLUMNS] {
+        std::array::from_fn(|column| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells.chain([header[column].len()]).max().unwrap_or(0)
+        })
+    }
+
+    /// Rows of a table whose columns are that wide.
+    pub fn rows<const COLUMNS: usize>(
+        &mut self,
+        widths: [usize; COLUMNS],
+        rows: impl IntoIterator<Item = [String; COLUMNS]>,
+    ) -> Result<(), Failure> {
         let mut text = String::new();
-        for row in &rows {
+        for row in rows {
             let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
             text.push_str(cells.join("  ").trim_end());
             text.push('\n');

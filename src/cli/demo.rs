@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::Failure;
-use super::serve::ServerArgs;
+use super::serve::{ServerArgs, shut_down};
 use super::stop::Stop;
 use crate::config::{Config, File};
 use crate::demo::{DemoAccount, Generator, StatusLine, welcome};
 use crate::gate::Network;
 use crate::limits::DEMO_RATE_EVENTS_PER_S_MAX;
+use crate::logging::Log;
 use crate::server::Server;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -27,7 +28,11 @@ impl DemoArgs {
     pub fn run(self, data_dir: &Path) -> Result<(), Failure> {
         let stop = Stop::catch()?;
         let generator = Generator::new(self.seed, self.rate);
-        let mut config = Config::resolve(self.server.settings(Some(data_dir.to_owned())), File::default());
+        let mut flags = self.server.settings(Some(data_dir.to_owned()))?;
+        // Whoever ends a demo does not wait for those who watch it.
+        flags.drain_seconds.get_or_insert(0);
+        let mut config = Config::resolve(flags, File::default());
+        let log = Log::start(&config.server.log);
         // The receivers that are about to be pasted run on this machine.
         config.server.webhooks.allow = vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6];
         // Before the server: its first snapshot then has the keys that are about to be pasted.
@@ -39,9 +44,9 @@ impl DemoArgs {
         print!("{}", welcome(server.address, &account, generator.bot_wallet()));
         let generating = generator.start(server.hub()).map_err(Failure::failed)?;
         let showing = StatusLine::start(server.watch()).map_err(Failure::failed)?;
-        stop.wait(&server);
+        stop.wait(|| {});
         drop((generating, showing));
-        server.shut_down().map_err(Failure::failed)
+        shut_down(server, &log)
     }
 }
 

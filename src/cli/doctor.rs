@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Failure;
-use crate::doctor::{Colour, Host, Needs, Report, examine};
+use crate::doctor::{Colour, Host, Needs, Report, examine, sysctl_file};
 use crate::limits::DOCTOR_SOCKETS_MAX;
 
 /// Examine this machine: kernel, io_uring, limits and sysctls, with the remedy for what is short
@@ -16,21 +16,30 @@ pub struct Arguments {
     /// Print one JSON document instead of the table
     #[arg(long)]
     pub json: bool,
+    /// Print a file for /etc/sysctl.d instead: what such a machine has to set, and why
+    #[arg(long, conflicts_with = "json")]
+    pub sysctl: bool,
 }
 
-/// Prints the report to stdout; fails (exit code 1) where a check is bad.
+/// Prints the report, or the file, to stdout; fails (exit code 1) where a check is bad.
 pub fn run(arguments: &Arguments, data_dir: &Path) -> Result<(), Failure> {
     let host = Host::this(data_dir).map_err(Failure::failed)?;
     let needs = Needs { sockets: arguments.sockets };
-    let report = Report::new(needs, examine(&host, needs));
-    let text = if arguments.json { report.json() + "\n" } else { report.table(Colour::of_stdout()) };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `stentor doctor | head` has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(Failure::failed(error)),
-        _ => {}
+    if arguments.sysctl {
+        return print(&sysctl_file(&host, needs));
     }
+    let report = Report::new(needs, examine(&host, needs));
+    print(&if arguments.json { report.json() + "\n" } else { report.table(Colour::of_stdout()) })?;
     if report.bad > 0 {
         return Err(Failure::Failed("mend what is marked bad, then run `stentor doctor` again".to_owned()));
     }
     Ok(())
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // `stentor doctor | head` has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
+        _ => Ok(()),
+    }
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 
 use super::Failure;
 use super::account::{existing, failure, moment};
 use super::console::Console;
+use crate::accounts::audit::Author;
 use crate::accounts::{AccountName, KeyRecord, Role, Store};
 
 /// Make, list and revoke API keys
@@ -55,12 +55,12 @@ impl KeyArgs {
 
 fn create(data_dir: &Path, console: &mut Console<'_>, name: &AccountName, role: Role) -> Result<(), Failure> {
     let (mut store, account) = existing(data_dir, name)?;
-    let made = store.create_key(account.id, role, Timestamp::now()).map_err(failure)?;
+    let made = store.create_key(account.id, role, &Author::of_process()).map_err(failure)?;
     let id = made.record.id;
     console.say(format_args!("made {role} key {id} for {}; it is shown only now:", account.name));
     console.value(made.key.expose()).map_err(|unwritable| {
         // A key that nobody has seen is of no use to anybody.
-        match store.revoke_key(account.id, id, Timestamp::now()) {
+        match store.revoke_key(account.id, id, &Author::of_process()) {
             Ok(_) => Failure::failed(format!("{unwritable}; revoked the key again, as it could not be shown")),
             Err(error) => Failure::failed(format!("{unwritable}; revoke the unseen key {id} ({error})")),
         }
@@ -92,7 +92,7 @@ fn revoke(data_dir: &Path, console: &mut Console<'_>, text: &str) -> Result<(), 
     let mut store = Store::open_existing(data_dir).map_err(failure)?;
     let key = store.find_key(text).map_err(failure)?;
     let earlier = key.revoked;
-    store.revoke_key(key.account, key.id, Timestamp::now()).map_err(failure)?;
+    store.revoke_key(key.account, key.id, &Author::of_process()).map_err(failure)?;
     match earlier {
         None => console.say(format_args!("revoked {} key {} of {}", key.role, key.id, key.account_name)),
         Some(earlier) => console.say(format_args!("key {} was revoked already, at {}", key.id, moment(earlier))),
@@ -137,7 +137,7 @@ mod tests {
         let mut store = Store::open(dir.path()).expect("open");
         for name in ["alice", "bob"] {
             let account = NewAccount { name: name.parse().expect(name), tier: Tier::Elite, grants: Grants::none() };
-            store.create_account(&account, Timestamp::now()).expect(name);
+            store.create_account(&account, &Author::of_process()).expect(name);
         }
         dir
     }

@@ -1,10 +1,13 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
 mod account;
+mod audit;
 mod backup;
+mod completions;
 mod console;
 mod demo;
 mod doctor;
+mod health;
 mod journal;
 mod key;
 mod plan;
@@ -12,12 +15,14 @@ mod publish;
 mod restore;
 mod serve;
 mod stop;
+mod supervisor;
 mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::DEFAULT_DATA_DIR;
+use crate::logging::{Log, LogOptions};
 
 /// Stentor, an alert-stream server: events in, WebSocket fan-out to hundreds of thousands of sockets
 #[derive(Debug, clap::Parser)]
@@ -41,6 +46,8 @@ enum Subcommand {
     Key(key::KeyArgs),
     /// Make tokens for the rooms protocol
     Token(token::TokenArgs),
+    /// Print who changed what and when
+    Audit(audit::AuditArgs),
     /// Check, repair and print the journal of all events
     Journal(journal::JournalArgs),
     /// Copy the data of a server that runs, or does not
@@ -50,23 +57,32 @@ enum Subcommand {
     Publish(publish::Arguments),
     Doctor(doctor::Arguments),
     Plan(plan::Arguments),
+    Health(health::HealthArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Command {
     pub fn run(self) -> Result<(), Failure> {
         let data_dir = &self.data_dir;
+        if !matches!(self.subcommand, Subcommand::Serve(_) | Subcommand::Demo(_)) {
+            // The server's has a configuration.
+            Log::start(&LogOptions::default());
+        }
         match self.subcommand {
             Subcommand::Demo(arguments) => arguments.run(data_dir.path()),
             Subcommand::Serve(arguments) => arguments.run(data_dir.data_dir.clone()),
             Subcommand::Account(arguments) => arguments.run(data_dir.path()),
             Subcommand::Key(arguments) => arguments.run(data_dir.path()),
             Subcommand::Token(arguments) => arguments.run(data_dir.data_dir.clone()),
+            Subcommand::Audit(arguments) => arguments.run(data_dir.path()),
             Subcommand::Journal(arguments) => arguments.run(data_dir.path()),
             Subcommand::Backup(arguments) => arguments.run(data_dir.path()),
             Subcommand::Restore(arguments) => arguments.run(data_dir.path()),
             Subcommand::Publish(arguments) => publish::run(&arguments),
             Subcommand::Doctor(arguments) => doctor::run(&arguments, data_dir.path()),
             Subcommand::Plan(arguments) => plan::run(&arguments),
+            Subcommand::Health(arguments) => arguments.run(),
+            Subcommand::Completions(arguments) => arguments.run(),
         }
     }
 }

@@ -1,19 +1,19 @@
-//! SIGINT and SIGTERM: while the server starts they end the process, then they stop it in order, and a second one ends that.
+//! Signals. SIGINT and SIGTERM: while the server starts they end the process, then they stop it in order, and a second one ends that.
+//! SIGHUP has the configuration read again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::Failure;
-use crate::server::Server;
 
 /// How a process that a signal ended is told in shells: 128 and the signal's number.
 const ENDED_BY_SIGNAL: i32 = 128;
 
-/// Catches both signals for as long as the process lives.
+/// Catches them for as long as the process lives.
 pub(super) struct Stop {
     signals: Signals,
     /// Whether a signal ends the process at once: while there is nothing to end in order, or no patience for it.
@@ -32,21 +32,28 @@ impl Stop {
         Ok(Self { signals, at_once })
     }
 
+    /// Catches SIGHUP, too, which ends the process else, as it should where a terminal is closed on it.
+    pub fn catch_reload(&self) -> Result<(), Failure> {
+        self.signals.handle().add_signal(SIGHUP).map_err(uncatchable)
+    }
+
     /// The server runs: from now on a signal is kept for [`Stop::wait`].
     pub fn server_runs(&self) {
         self.at_once.store(false, Ordering::SeqCst);
     }
 
-    /// Serves until a signal comes. A second one ends the process at once.
-    pub fn wait(mut self, server: &Server) {
-        if self.signals.forever().next().is_none() {
-            return;
+    /// Serves until a signal comes that stops the server. A second one ends the process at once.
+    pub fn wait(mut self, mut reload: impl FnMut()) {
+        for signal in self.signals.forever() {
+            match signal {
+                SIGHUP => reload(),
+                _ => break,
+            }
         }
         self.at_once.store(true, Ordering::SeqCst);
-        eprintln!("stopping: closing {} sockets (once more to stop at once)", server.watch().totals().sockets);
     }
 }
 
 fn uncatchable(error: std::io::Error) -> Failure {
-    Failure::failed(format!("can't catch SIGINT and SIGTERM ({error}): allow more open files (`ulimit -n`)"))
+    Failure::failed(format!("can't catch SIGHUP, SIGINT and SIGTERM ({error}): allow more open files (`ulimit -n`)"))
 }

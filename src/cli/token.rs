@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use serde_json::json;
 
 use super::Failure;
 use super::account::moment;
+use super::audit;
 use super::console::Console;
+use crate::accounts::audit::{Act, Action};
 use crate::config::{Config, File, ServerSettings};
 use crate::limits::{TOKEN_TTL_S_MAX, TOKEN_TTL_S_MIN};
 use crate::tokens::{KeySource, Minter, NewToken, SECRET_FILE, UserId};
@@ -101,6 +104,9 @@ impl MintArgs {
         let now_s = u64::try_from(now.as_second()).map_err(|_| Failure::failed("the clock is before 1970: set it"))?;
         let role = token.admin_level.map_or_else(String::new, |level| format!(", administrator of level {level},"));
         let end = now + Duration::from_secs(token.ttl_s);
+        let detail = json!({ "admin_level": token.admin_level, "good_until": moment(end) });
+        // Before anybody has it: a token that nobody knows of can't be looked for.
+        audit::record(&server.data_dir, &Act::new(Action::TokenMint, &token.user, detail))?;
         console.say(format_args!("made a token for {}{role} good until {}", token.user, moment(end)));
         console.value(minter.mint(&token, now_s))
     }

@@ -14,12 +14,15 @@ use super::sections::{Key, SECTIONS, Section, all_keys};
 use super::value::{Value, kind};
 use super::{ConfigError, DEFAULT_DATA_DIR, DEFAULT_LISTEN, Fault};
 use crate::delivery::WebhookOptions;
-use crate::gate::Policy;
+use crate::gate::{Network, Policy};
 use crate::journal::JournalOptions;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
+use crate::logging::LogOptions;
 use crate::plan::Wishes;
 use crate::protocol::SessionRules;
 use crate::server::ServerOptions;
+use crate::shard::DrainRules;
+use crate::tls::TlsFiles;
 use crate::tokens::TokenSettings;
 
 /// What the file says, and the defaults where it says nothing. Default: it says nothing at all.
@@ -39,7 +42,11 @@ impl Default for File {
                 rules: SessionRules::default(),
                 journal: JournalOptions::default(),
                 tokens: TokenSettings::default(),
+                tls: TlsFiles::default(),
                 webhooks: WebhookOptions::default(),
+                scrapers: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
+                drain: DrainRules::default(),
+                log: LogOptions::default(),
             },
         }
     }
@@ -183,12 +190,12 @@ pub(super) mod tests {
             ("[server]\ndata-dir = \"x\"", "line 2: unknown key `data-dir`: did you mean `data_dir`?"),
             (
                 "[server]\nport = 5001",
-                "line 2: unknown key `port`: [server] has listen, data_dir, shards, cpus, delivery_cpu, allowed_origins, trusted_proxies, proxy_protocol",
+                "line 2: unknown key `port`: [server] has listen, data_dir, shards, cpus, delivery_cpu, allowed_origins, trusted_proxies, proxy_protocol, drain_seconds, restart_seconds",
             ),
             ("[sever]\n", "line 1: unknown section [sever]: did you mean `server`?"),
             (
-                "[server]\n[metrics]\n",
-                "line 2: unknown section [metrics]: the sections are server, jwt, limits, journal, replay, slow_consumers, webhooks",
+                "[server]\n[clusters]\n",
+                "line 2: unknown section [clusters]: the sections are server, tls, jwt, limits, journal, replay, slow_consumers, webhooks, metrics, log",
             ),
             ("# top\nshards = 2\n", "line 2: `shards` stands in no section: put it below [server]"),
             ("issuer = \"i\"\n", "line 1: `issuer` stands in no section: put it below [jwt]"),

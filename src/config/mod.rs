@@ -19,18 +19,22 @@ mod error;
 mod file;
 mod origin;
 mod print;
+mod reload;
 mod sections;
 mod value;
 
 pub use error::{ConfigError, Fault};
 pub use file::File;
 pub use print::NotPrintable;
+pub use reload::{Change, Changes, Reloads};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::logging::{LogFormat, LogLevel};
 use crate::plan::CpuList;
 use crate::server::ServerOptions;
+use crate::tls::TlsFiles;
 
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
@@ -46,6 +50,10 @@ pub struct ServerSettings {
     pub shards: Option<usize>,
     pub cpus: Option<CpuList>,
     pub delivery_cpu: Option<usize>,
+    pub tls: TlsFiles,
+    pub drain_seconds: Option<u32>,
+    pub log_format: Option<LogFormat>,
+    pub log_level: Option<LogLevel>,
 }
 
 /// The configuration in force.
@@ -58,13 +66,30 @@ impl Config {
     /// Flags override the file, and the file the defaults.
     pub fn resolve(flags: ServerSettings, file: File) -> Self {
         let mut server = file.server;
-        let ServerSettings { listen, data_dir, shards, cpus, delivery_cpu } = flags;
+        let ServerSettings { listen, data_dir, shards, cpus, delivery_cpu, tls, drain_seconds, log_format, log_level } =
+            flags;
         server.listen = listen.unwrap_or(server.listen);
         server.data_dir = data_dir.unwrap_or(server.data_dir);
         server.wishes.shards = shards.or(server.wishes.shards);
         server.wishes.cpus = cpus.or(server.wishes.cpus);
         server.wishes.delivery_cpu = delivery_cpu.or(server.wishes.delivery_cpu);
+        server.tls.cert = tls.cert.or(server.tls.cert);
+        server.tls.key = tls.key.or(server.tls.key);
+        server.drain.drain_ms = drain_seconds.map_or(server.drain.drain_ms, |seconds| seconds * 1_000);
+        server.log.format = log_format.unwrap_or(server.log.format);
+        server.log.level = log_level.unwrap_or(server.log.level);
         Self { server }
+    }
+
+    /// Takes back what a reload did not put into force: it stays as it was `before`, and is told again when it is read again.
+    pub fn keep_what_waits(&mut self, before: Self) {
+        let now = &mut self.server;
+        let was = before.server;
+        (now.listen, now.data_dir, now.wishes) = (was.listen, was.data_dir, was.wishes);
+        (now.journal, now.tokens, now.log.format) = (was.journal, was.tokens, was.log.format);
+        (now.tls, now.scrapers) = (was.tls, was.scrapers);
+        let webhooks = std::mem::replace(&mut now.webhooks, was.webhooks);
+        now.webhooks.follow(webhooks);
     }
 }
 
@@ -80,6 +105,10 @@ mod tests {
             shards: Some(number.into()),
             cpus: CpuList::of([number.into()]),
             delivery_cpu: Some(number.into()),
+            tls: TlsFiles { cert: Some(format!("{number}.pem").into()), key: Some(format!("{number}.key").into()) },
+            drain_seconds: Some(number.into()),
+            log_format: Some(LogFormat::Json),
+            log_level: Some(format!("info,a{number}=warn").parse().expect("a level")),
         }
     }
 
@@ -87,7 +116,7 @@ mod tests {
     fn file(number: u16) -> File {
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:{number}\"\ndata_dir = \"/data/{number}\"\nshards = {number}\ncpus = \"{number}\"\n\
-             delivery_cpu = {number}"
+             delivery_cpu = {number}\ndrain_seconds = {number}\n[tls]\ncert = \"{number}.pem\"\nkey = \"{number}.key\"\n[log]\nformat = \"json\"\nlevel = \"info,a{number}=warn\""
         );
         File::parse(text.as_bytes()).expect(&text)
     }

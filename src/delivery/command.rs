@@ -92,6 +92,39 @@ pub struct Replaying {
     pub until: u64,
 }
 
+/// Webhooks of every account, or of one: the newest `webhooks_max`, each with its `records_max` newest deliveries.
+#[derive(Clone, Debug)]
+pub struct ListEveryWebhook {
+    /// An operator's; whether it is one is for whoever asks to know.
+    pub key: KeyNumber,
+    pub account: Option<AccountId>,
+    pub webhooks_max: usize,
+    pub records_max: usize,
+}
+
+/// What an operator sees of the webhooks.
+#[derive(Clone, Debug)]
+pub struct EveryWebhook {
+    /// How many there are, listed or not.
+    pub total: usize,
+    pub webhooks: Vec<WatchedWebhook>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WatchedWebhook {
+    pub webhook: Webhook,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    pub recent: Vec<DeliveryRecord>,
+}
+
+/// Whose webhook it is, for an operator, who then asks in the name of that account.
+#[derive(Clone, Debug)]
+pub struct FindOwner {
+    pub key: KeyNumber,
+    pub webhook: WebhookId,
+}
+
 /// One attempt, now, whatever the webhook's state; the answer tells how it went.
 #[derive(Clone, Debug)]
 pub struct TestWebhook {
@@ -120,4 +153,6 @@ commands! {
     RegenerateSecret => Webhook, regenerate, false;
     ListDeliveries => Vec<DeliveryRecord>, deliveries, true;
     ReplayWebhook => Replaying, replay, false;
+    ListEveryWebhook => EveryWebhook, list_every, true;
+    FindOwner => AccountId, find_owner, true;
 }

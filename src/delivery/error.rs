@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use http::StatusCode;
 
 use super::guard::GuardRefusal;
+use crate::contract::ErrorCode;
 use crate::database::DatabaseError;
 use crate::limits::WEBHOOKS_PER_ACCOUNT_MAX;
 
@@ -78,24 +79,24 @@ impl DeliveryError {
     }
 
     /// The `code` of a REST answer that carries this error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NoSuchWebhook => "NO_SUCH_WEBHOOK",
-            Self::Url(_) => "INVALID_URL",
-            Self::NoEvents => "INVALID_EVENTS",
-            Self::TooManyWebhooks => "TOO_MANY_WEBHOOKS",
-            Self::SinceInFuture { .. } => "SINCE_IN_FUTURE",
-            Self::Inactive => "WEBHOOK_DISABLED",
-            Self::TestUnderWay => "TEST_UNDER_WAY",
-            Self::KeyRevoked => "INVALID_KEY",
-            Self::Busy => "OVERLOADED",
-            Self::Stopping => "STOPPING",
-            Self::NotStored => "NOT_STORED",
-            Self::TestNotRecorded => "TEST_NOT_RECORDED",
-            Self::Recovering => "RECOVERING",
-            Self::Database(DatabaseError::Busy) => "BUSY",
-            Self::Database(DatabaseError::DiskFull) => "DISK_FULL",
-            _ => "INTERNAL_ERROR",
+            Self::NoSuchWebhook => ErrorCode::NoSuchWebhook,
+            Self::Url(_) => ErrorCode::InvalidUrl,
+            Self::NoEvents => ErrorCode::InvalidEvents,
+            Self::TooManyWebhooks => ErrorCode::TooManyWebhooks,
+            Self::SinceInFuture { .. } => ErrorCode::SinceInFuture,
+            Self::Inactive => ErrorCode::WebhookDisabled,
+            Self::TestUnderWay => ErrorCode::TestUnderWay,
+            Self::KeyRevoked => ErrorCode::AuthenticationFailed,
+            Self::Busy => ErrorCode::Overloaded,
+            Self::Stopping => ErrorCode::ShuttingDown,
+            Self::NotStored => ErrorCode::NotStored,
+            Self::TestNotRecorded => ErrorCode::TestNotRecorded,
+            Self::Recovering => ErrorCode::Recovering,
+            Self::Database(DatabaseError::Busy) => ErrorCode::Busy,
+            Self::Database(DatabaseError::DiskFull) => ErrorCode::DiskFull,
+            _ => ErrorCode::InternalError,
         }
     }
 

@@ -35,13 +35,14 @@ mod sealer;
 mod secret;
 mod service;
 pub mod signature;
+pub mod stats;
 mod store;
 mod webhook;
 mod workers;
 
 pub use command::{
-    Asker, Command, DeleteWebhook, GetWebhook, ListDeliveries, ListWebhooks, NewWebhook, RegenerateSecret,
-    ReplayWebhook, Replaying, Reply, TestWebhook, WebhookChange,
+    Asker, Command, DeleteWebhook, EveryWebhook, FindOwner, GetWebhook, ListDeliveries, ListEveryWebhook, ListWebhooks,
+    NewWebhook, RegenerateSecret, ReplayWebhook, Replaying, Reply, TestWebhook, WatchedWebhook, WebhookChange,
 };
 pub use error::DeliveryError;
 pub use history::{AttemptRecord, DeliveryRecord, DeliveryState};
@@ -49,6 +50,7 @@ pub use options::{MasterKeySource, PortRange, WebhookOptions};
 pub use payload::{DeliveryId, EventId, Payload, Salt};
 pub use secret::{Secret, SigningSecrets};
 pub use service::{DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings};
+pub use stats::DeliveryStats;
 pub use webhook::{
     DisableReason, Disabled, EventKind, EventKinds, NotAWebhookId, UnknownEventKind, Webhook, WebhookId,
 };

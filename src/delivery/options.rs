@@ -49,6 +49,31 @@ pub struct WebhookOptions {
     pub history_hours: u64,
 }
 
+impl WebhookOptions {
+    /// Takes over what can change while deliveries are made: what may be reached, and what acts on the next attempt, the next failure and
+    /// the next look at the history. What workers, lanes and connections are made with stays.
+    pub fn follow(&mut self, newer: Self) {
+        let Self {
+            timeout_seconds, concurrency, rate_per_second, rate_burst, breaker_failures, breaker_seconds, ..
+        } = *self;
+        let (workers, backlog) = (self.workers, self.backlog);
+        let (master_key, ca_file) = (self.master_key.take(), self.ca_file.take());
+        *self = Self {
+            timeout_seconds,
+            concurrency,
+            rate_per_second,
+            rate_burst,
+            breaker_failures,
+            breaker_seconds,
+            workers,
+            backlog,
+            master_key,
+            ca_file,
+            ..newer
+        };
+    }
+}
+
 impl Default for WebhookOptions {
     fn default() -> Self {
         Self {

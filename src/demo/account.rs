@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::story::{ADMIN_LEVEL, USER_ID};
+use crate::accounts::audit::Author;
 use crate::accounts::{
     AccountChange, AccountName, AccountRecord, Grant, GrantChange, Grants, InvalidGrant, InvalidOwner, NewAccount,
     Role, Store, StoreError, Tier,
@@ -54,19 +55,20 @@ impl DemoAccount {
     /// Finds the account and its keys, or makes them. The user's token is a new one.
     pub fn open(data_dir: &Path, wallets: &[String], tokens: &TokenSettings) -> Result<Self, DemoError> {
         let mut store = Store::open(data_dir)?;
-        let account = demo_account(&mut store)?;
+        let by = Author::of_process();
+        let account = demo_account(&mut store, &by)?;
         let grants = GrantChange::Edit { add: vec![GRANT.parse::<Grant>()?], remove: Vec::new() };
-        store.change_account(account.id, &AccountChange { tier: None, grants: Some(grants) })?;
+        store.change_account(account.id, &AccountChange { tier: None, grants: Some(grants) }, &by)?;
         let owners = wallets.iter().map(|wallet| wallet.parse()).collect::<Result<Vec<_>, _>>()?;
-        store.replace_watchlist(account.id, &owners)?;
+        store.replace_watchlist(account.id, &owners, &by)?;
         let path = data_dir.join(KEYS_FILE);
         let kept = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<KeptKeys>(&text).ok());
         let keys = match kept {
             Some(kept) if is_live(&store, &kept.subscriber) && is_live(&store, &kept.publisher) => kept,
             _ => {
                 let made = KeptKeys {
-                    subscriber: new_key(&mut store, &account, Role::Subscriber)?,
-                    publisher: new_key(&mut store, &account, Role::Publisher)?,
+                    subscriber: new_key(&mut store, &account, Role::Subscriber, &by)?,
+                    publisher: new_key(&mut store, &account, Role::Publisher, &by)?,
                 };
                 keep(&path, &made).map_err(|source| DemoError::Keys { path, source })?;
                 made
@@ -79,19 +81,19 @@ impl DemoAccount {
     }
 }
 
-fn demo_account(store: &mut Store) -> Result<AccountRecord, StoreError> {
+fn demo_account(store: &mut Store, by: &Author) -> Result<AccountRecord, StoreError> {
     let name: AccountName = ACCOUNT.parse()?;
     match store.account_named(&name) {
         Err(StoreError::NoSuchAccount { .. }) => {
             let account = NewAccount { name, tier: Tier::Elite, grants: Grants::of_a_new_account() };
-            store.create_account(&account, Timestamp::now())
+            store.create_account(&account, by)
         }
         found => found,
     }
 }
 
-fn new_key(store: &mut Store, account: &AccountRecord, role: Role) -> Result<String, StoreError> {
-    Ok(store.create_key(account.id, role, Timestamp::now())?.key.expose().to_owned())
+fn new_key(store: &mut Store, account: &AccountRecord, role: Role, by: &Author) -> Result<String, StoreError> {
+    Ok(store.create_key(account.id, role, by)?.key.expose().to_owned())
 }
 
 fn is_live(store: &Store, key: &str) -> bool {
@@ -115,10 +117,10 @@ mod tests {
     #[test]
     fn the_account_may_name_every_bot_even_where_it_was_made_before() {
         let dir = tempfile::tempdir().unwrap();
-        demo_account(&mut Store::open(dir.path()).unwrap()).unwrap();
+        demo_account(&mut Store::open(dir.path()).unwrap(), &Author::of_process()).unwrap();
         for _ in 0..2 {
             open(dir.path());
-            let account = demo_account(&mut Store::open(dir.path()).unwrap()).unwrap();
+            let account = demo_account(&mut Store::open(dir.path()).unwrap(), &Author::of_process()).unwrap();
             assert_eq!(account.grants.to_string(), "bot:* price:* transactions:*");
         }
     }
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(first.publisher_key, second.publisher_key);
         let mut store = Store::open(dir.path()).unwrap();
         let revoked = store.find_key(&first.publisher_key).unwrap();
-        store.revoke_key(revoked.account, revoked.id, Timestamp::now()).unwrap();
+        store.revoke_key(revoked.account, revoked.id, &Author::of_process()).unwrap();
         let third = open(dir.path());
         assert_ne!(first.publisher_key, third.publisher_key);
         assert!(is_live(&store, &third.publisher_key));

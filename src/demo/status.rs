@@ -40,10 +40,12 @@ fn run(server: &ServerWatch, stopped: &Receiver<()>) {
         ProgressBar::new_spinner().with_style(style)
     });
     let mut before = (Instant::now(), server.totals());
+    let mut fanout_before = server.fanout();
     while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
         let now = (Instant::now(), server.totals());
-        let fanout = server.take_fanout();
-        let latency = (!fanout.is_empty()).then(|| (fanout.value_at_quantile(0.5), fanout.value_at_quantile(0.99)));
+        let fanout_now = server.fanout();
+        let fanout = fanout_now.since(&fanout_before);
+        let latency = (fanout.count() > 0).then(|| (fanout.quantile(0.5), fanout.quantile(0.99)));
         let text = describe(now.0 - before.0, before.1, now.1, latency);
         match &line {
             Some(line) => {
@@ -52,7 +54,7 @@ fn run(server: &ServerWatch, stopped: &Receiver<()>) {
             }
             None => eprintln!("{text}"),
         }
-        before = now;
+        (before, fanout_before) = (now, fanout_now);
     }
     if let Some(line) = line {
         line.finish_and_clear();

@@ -6,18 +6,22 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use glommio::net::TcpListener;
+use glommio::net::{TcpListener, TcpStream};
 
-use super::{Desk, connection};
-use crate::{executor, limits};
+use super::places::Place;
+use super::{Desk, connection, door};
+use crate::logging::Occasion;
+use crate::ring::Entrance;
+use crate::{clock, executor, limits};
 
-/// Accepts for ever. At the bound it ends the connection that has been idle longest. Where none is, it stops accepting, so
-/// that newcomers wait in the kernel's queue, and takes them on as others leave; every connection at the desk has a
+/// Accepts until the desk's door is shut. At the bound it ends the connection that has been idle longest. Where none is, it stops
+/// accepting, so that newcomers wait in the kernel's queue, and takes them on as others leave; every connection at the desk has a
 /// deadline, so somebody always does.
 ///
 /// Thousands who knock at once wait in the kernel's queue, too: an accept that finds somebody there answers at once, and all of
 /// their handshakes in one go would hold up the shard that shares the thread.
-pub async fn accept(desk: Rc<Desk>, listener: TcpListener) {
+pub async fn accept(desk: Rc<Desk>, listener: TcpListener, entrance: Entrance) {
+    glommio::spawn_local(door::attend(desk.clone(), entrance)).detach();
     let mut at_once = 0;
     loop {
         if at_once == limits::ACCEPTS_AT_ONCE_MAX {
@@ -42,13 +46,29 @@ pub async fn accept(desk: Rc<Desk>, listener: TcpListener) {
         match accepted {
             Ok(stream) => {
                 let place = desk.places.take();
-                glommio::spawn_local(connection::serve(desk.clone(), stream, place)).detach();
+                glommio::spawn_local(serve(desk.clone(), stream, place)).detach();
             }
+            // What `Entrance::shut` does to an accept. An accept is never given up: it may have got somebody already.
+            Err(_) if desk.door.is_closing() => break,
             Err(error) => {
                 // Out of descriptors, or the peer was gone before it was accepted. Neither gets better by hurrying.
-                tracing::warn!(shard = desk.shard, %error, "a connection could not be accepted");
+                static FAILED: Occasion = Occasion::new();
+                if let Some(untold) = FAILED.tell(clock::now()) {
+                    tracing::warn!(shard = desk.shard, %error, untold, "a connection could not be accepted");
+                }
                 glommio::timer::sleep(Duration::from_millis(limits::ACCEPT_RETRY_MS)).await;
             }
         }
     }
+    drop(listener);
+    desk.door.has_shut();
+    // The shard may wait for that.
+    desk.shards[desk.shard].mailbox.doorbell().ring();
+}
+
+async fn serve(desk: Rc<Desk>, stream: TcpStream, place: Place) {
+    let stats = &desk.shards[desk.shard].stats.desk;
+    stats.connections.raise();
+    connection::serve(desk.clone(), stream, place).await;
+    stats.connections.lower();
 }

@@ -24,21 +24,22 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::accounts::{PERHAPS_DONE, ask_as, parse};
+use super::auth::Caller;
 use super::error::{Reply, RestError, json_reply};
 use super::{Desk, auth, body, keys, query};
 use crate::accounts::{
     AccountChange, AccountName, AccountRecord, ChangeAccount, DeleteAccount, FindAccount, Grant, GrantChange, Grants,
-    Identity, InvalidGrant, ListAccounts, NewAccount, Role, StoreError, Tier, UnknownTier,
+    InvalidGrant, ListAccounts, NewAccount, Role, StoreError, Tier, UnknownTier,
 };
 use crate::limits;
 
 pub async fn list(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let (identity, request) = auth::admit(desk, request, Role::Admin).await?;
+    let (caller, request) = auth::admit(desk, request, Role::Admin).await?;
     let after = query::value(request.uri(), "after").map(|name| parse_name(&name)).transpose()?;
     let page = query::limit(request.uri(), limits::ACCOUNTS_PAGE_MAX, limits::ACCOUNTS_PAGE_MAX)?;
     // One more tells whether there are more.
     let command = ListAccounts { after, accounts_max: page + 1 };
-    let mut accounts = ask_as(desk, &identity, command, PERHAPS_DONE).await?;
+    let mut accounts = ask_as(desk, &caller, command, PERHAPS_DONE).await?;
     let more = accounts.len() > page;
     accounts.truncate(page);
     let next = accounts.last().filter(|_| more).map(|last| last.name.as_str());
@@ -55,7 +56,7 @@ struct Wanted {
 }
 
 pub async fn create(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let (identity, request) = auth::admit(desk, request, Role::Admin).await?;
+    let (caller, request) = auth::admit(desk, request, Role::Admin).await?;
     let body = body::read(desk, request, limits::ACCOUNT_BODY_BYTES_MAX, None).await?;
     let wanted: Wanted = parse(&body.bytes, r#"{"name":"…","tier":"…"}, with "grants":["…"] or without"#)?;
     let account = NewAccount {
@@ -66,12 +67,12 @@ pub async fn create(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Re
             None => Grants::of_a_new_account(),
         },
     };
-    answer(StatusCode::CREATED, &ask_as(desk, &identity, account, PERHAPS_CREATED).await?)
+    answer(StatusCode::CREATED, &ask_as(desk, &caller, account, PERHAPS_CREATED).await?)
 }
 
 pub async fn show(desk: &Desk, request: Request<Incoming>, name: &str) -> Result<Reply, RestError> {
-    let (identity, _) = auth::admit(desk, request, Role::Admin).await?;
-    answer(StatusCode::OK, &find(desk, &identity, name).await?)
+    let (caller, _) = auth::admit(desk, request, Role::Admin).await?;
+    answer(StatusCode::OK, &find(desk, &caller, name).await?)
 }
 
 #[derive(Deserialize)]
@@ -86,7 +87,7 @@ struct Change {
 }
 
 pub async fn change(desk: &Desk, request: Request<Incoming>, name: &str) -> Result<Reply, RestError> {
-    let (identity, request) = auth::admit(desk, request, Role::Admin).await?;
+    let (caller, request) = auth::admit(desk, request, Role::Admin).await?;
     let body = body::read(desk, request, limits::ACCOUNT_BODY_BYTES_MAX, None).await?;
     let wanted: Change = parse(&body.bytes, r#"an object with "tier", "grants", "grant" or "revoke""#)?;
     let change = AccountChange {
@@ -100,45 +101,45 @@ pub async fn change(desk: &Desk, request: Request<Incoming>, name: &str) -> Resu
             None => GrantChange::Edit { add: parse_grants(&wanted.grant)?, remove: parse_grants(&wanted.revoke)? },
         }),
     };
-    let account = find(desk, &identity, name).await?.id;
-    answer(StatusCode::OK, &ask_as(desk, &identity, ChangeAccount { account, change }, PERHAPS_DONE).await?)
+    let account = find(desk, &caller, name).await?.id;
+    answer(StatusCode::OK, &ask_as(desk, &caller, ChangeAccount { account, change }, PERHAPS_DONE).await?)
 }
 
 pub async fn delete(desk: &Desk, request: Request<Incoming>, name: &str) -> Result<Reply, RestError> {
-    let (identity, _) = auth::admit(desk, request, Role::Admin).await?;
-    let account = find(desk, &identity, name).await?.id;
-    if account == identity.account.id {
+    let (caller, _) = auth::admit(desk, request, Role::Admin).await?;
+    let account = find(desk, &caller, name).await?.id;
+    if account == caller.account.id {
         return Err(RestError::OwnAccount);
     }
-    answer(StatusCode::OK, &ask_as(desk, &identity, DeleteAccount { account }, PERHAPS_DONE).await?)
+    answer(StatusCode::OK, &ask_as(desk, &caller, DeleteAccount { account }, PERHAPS_DONE).await?)
 }
 
 pub async fn list_keys(desk: &Desk, request: Request<Incoming>, name: &str) -> Result<Reply, RestError> {
-    let (identity, _) = auth::admit(desk, request, Role::Admin).await?;
-    let account = find(desk, &identity, name).await?.id;
-    keys::list_of(desk, &identity, account).await
+    let (caller, _) = auth::admit(desk, request, Role::Admin).await?;
+    let account = find(desk, &caller, name).await?.id;
+    keys::list_of(desk, &caller, account).await
 }
 
 pub async fn create_key(desk: &Desk, request: Request<Incoming>, name: &str) -> Result<Reply, RestError> {
-    let (identity, request) = auth::admit(desk, request, Role::Admin).await?;
+    let (caller, request) = auth::admit(desk, request, Role::Admin).await?;
     let role = keys::wanted_role(desk, request).await?;
-    let account = find(desk, &identity, name).await?.id;
-    keys::create_for(desk, &identity, account, role).await
+    let account = find(desk, &caller, name).await?.id;
+    keys::create_for(desk, &caller, account, role).await
 }
 
 pub async fn revoke_key(desk: &Desk, request: Request<Incoming>, name: &str, id: &str) -> Result<Reply, RestError> {
-    let (identity, _) = auth::admit(desk, request, Role::Admin).await?;
-    let account = find(desk, &identity, name).await?.id;
-    keys::revoke_of(desk, &identity, account, id).await
+    let (caller, _) = auth::admit(desk, request, Role::Admin).await?;
+    let account = find(desk, &caller, name).await?.id;
+    keys::revoke_of(desk, &caller, account, id).await
 }
 
 const PERHAPS_CREATED: &str = "the account may have been made all the same; asking for it by its name tells";
 
 /// The account of a name as it stands in a path.
-async fn find(desk: &Desk, identity: &Identity, name: &str) -> Result<AccountRecord, RestError> {
+async fn find(desk: &Desk, caller: &Caller, name: &str) -> Result<AccountRecord, RestError> {
     // What is not UTF-8 becomes a character that no name holds.
     let name = parse_name(&percent_decode_str(name).decode_utf8_lossy())?;
-    ask_as(desk, identity, FindAccount { name }, PERHAPS_DONE).await
+    ask_as(desk, caller, FindAccount { name }, PERHAPS_DONE).await
 }
 
 fn parse_name(text: &str) -> Result<AccountName, RestError> {

@@ -71,7 +71,7 @@ fn body<'a>(alerts: impl Iterator<Item = &'a [u8]> + Clone, last_seq: u64) -> Ve
 }
 
 /// Whether `If-None-Match` names this tag, quotes included, or anything at all with `*` (RFC 9110 §13.1.2).
-fn is_known(headers: &HeaderMap, tag: &[u8]) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, tag: &[u8]) -> bool {
     let mut values = headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
     values.any(|value| value.trim_ascii() == b"*" || list_names(value, tag))
 }

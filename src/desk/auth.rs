@@ -1,4 +1,7 @@
-//! Who is asking: the API key of a REST request.
+//! Who is asking: the API key of a REST request, and the address that it comes from.
+
+use std::net::IpAddr;
+use std::ops::Deref;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request};
@@ -6,7 +9,43 @@ use hyper::body::Incoming;
 
 use super::error::RestError;
 use super::{Desk, body, query};
+use crate::accounts::audit::{Actor, KeyActor};
 use crate::accounts::{Identity, Role};
+
+/// The address of the client that sent a request, which the router leaves with it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+/// Who asks, and from where: whose doing it is what a request changes.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub identity: Identity,
+    address: IpAddr,
+}
+
+impl Caller {
+    /// The caller of a request with a good key.
+    pub fn of<B>(desk: &Desk, request: &Request<B>) -> Result<Self, RestError> {
+        let identity = identify(desk, request.headers())?;
+        let ClientAddress(address) =
+            request.extensions().get().copied().expect("the router leaves it with each request");
+        Ok(Self { identity, address })
+    }
+
+    /// As the audit log shows it.
+    pub fn actor(&self) -> Actor {
+        Actor::Key(KeyActor::new(&self.identity, self.address))
+    }
+}
+
+/// A caller is asked for what its identity says.
+impl Deref for Caller {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
 
 /// The identity behind `X-API-Key` or `Authorization: Bearer`.
 pub fn identify(desk: &Desk, headers: &HeaderMap) -> Result<Identity, RestError> {
@@ -29,10 +68,10 @@ pub async fn admit(
     desk: &Desk,
     request: Request<Incoming>,
     role: Role,
-) -> Result<(Identity, Request<Incoming>), RestError> {
-    let identity = identify(desk, request.headers());
-    match identity.and_then(|identity| require(&identity, role).map(|()| identity)) {
-        Ok(identity) => Ok((identity, request)),
+) -> Result<(Caller, Request<Incoming>), RestError> {
+    let caller = Caller::of(desk, &request);
+    match caller.and_then(|caller| require(&caller, role).map(|()| caller)) {
+        Ok(caller) => Ok((caller, request)),
         Err(error) => {
             body::discard(desk, request).await;
             Err(error)

@@ -60,7 +60,10 @@ pub async fn read(
     };
     let reading = collect(request.into_body(), announced.map_or(bytes_max, |length| length as usize), &mut room);
     match within(limits::BODY_MS, reading).await? {
-        Collected::Whole(bytes) => Ok(Body { bytes, room }),
+        Collected::Whole(bytes) => {
+            desk.shards[desk.shard].stats.desk.body_bytes.add(bytes.len() as u64);
+            Ok(Body { bytes, room })
+        }
         Collected::Refused(error, rest, seen) => {
             drop(room);
             let _ = within(limits::BODY_MS, throw_away(rest, seen)).await;

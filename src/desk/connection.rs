@@ -3,29 +3,32 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_lite::AsyncWriteExt;
+use bytes::Bytes;
 use glommio::net::TcpStream;
-use http::{HeaderMap, HeaderValue, Request};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use super::error::{Reply, RestError};
+use super::error::RestError;
 use super::phase::Phase;
 use super::places::Place;
+use super::secure_stream::{Broken, SecureStream};
 use super::source::source;
-use super::stream::Stream;
+use super::stream::{Stream, StreamParts};
+use super::streamed::{Pieces, Streamed};
 use super::upgrade::Upgrade;
 use super::{Desk, router};
-use crate::gate::{Gate, client_address};
-use crate::shard::{Arrival, ShardMail};
+use crate::gate::{Gate, Network, client_address};
+use crate::shard::{Arrival, Link, ShardMail};
+use crate::tls::Tls;
 use crate::{clock, limits, ring};
 
 /// What a handler may know of the connection, and what it may leave for it.
@@ -35,6 +38,8 @@ pub struct ConnectionContext {
     gate: Arc<Gate>,
     /// Set by a handler that answers 101, or that leaves the answer to the session.
     pub upgrade: RefCell<Option<Upgrade>>,
+    /// Set by a handler whose answer's body is still to be made.
+    pub streamed: RefCell<Option<Pieces>>,
     /// Whether, when the request under way came, the kernel did not have all of the answer to the one before.
     owes_an_answer: Cell<bool>,
 }
@@ -44,6 +49,12 @@ impl ConnectionContext {
     pub fn client(&self, headers: &HeaderMap) -> IpAddr {
         let forwarded_for = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
         client_address(self.source, forwarded_for, &self.gate.policy().trusted_proxies)
+    }
+
+    /// Whether somebody says that they pass the request on whose word does not count: whoever it is from is not known.
+    pub fn is_passed_on_by_a_stranger(&self, headers: &HeaderMap) -> bool {
+        let is_passed_on = ["x-forwarded-for", "forwarded", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
+        is_passed_on && !Network::any_contains(&self.gate.policy().trusted_proxies, self.source)
     }
 
     /// Whether hyper still holds bytes of an earlier answer: a socket that left it now would leave without them. It reads no
@@ -58,7 +69,8 @@ impl ConnectionContext {
     }
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>>>>;
+type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Either<Full<Bytes>, Streamed>>, std::convert::Infallible>>>>;
 
 pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
     let Ok(peer) = stream.peer_addr() else { return };
@@ -67,10 +79,18 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
         Err(error) => return tracing::debug!(%peer, %error, "a proxy's connection was closed unserved"),
     };
     let phase = place.phase.clone();
+    let stream = match &desk.tls {
+        None => Stream::plain(stream, phase.clone()),
+        Some(tls) => match secured(tls, stream, &place).await {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%peer, %error, "a connection came to no TLS"),
+        },
+    };
     let context = Rc::new(ConnectionContext {
         source,
         gate: desk.gate.clone(),
         upgrade: RefCell::default(),
+        streamed: RefCell::default(),
         owes_an_answer: Cell::default(),
     });
     let service = service_fn({
@@ -85,14 +105,15 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
                     // hyper writes nothing as long as it waits, and it is not asked again.
                     return std::future::pending().await;
                 }
+                if let Some(pieces) = context.streamed.take() {
+                    return Ok(reply.map(|_| Either::Right(Streamed::new(pieces, phase))));
+                }
                 phase.set(Phase::Answering(clock::now()));
-                Ok(reply)
+                Ok(reply.map(Either::Left))
             })
         }
     });
-    let mut connection = http1::Builder::new()
-        .max_buf_size(limits::HEADER_BYTES_MAX)
-        .serve_connection(Stream::new(stream, phase.clone()), service);
+    let mut connection = http1::Builder::new().max_buf_size(limits::HEADER_BYTES_MAX).serve_connection(stream, service);
     let serving = poll_fn(|task| match connection.poll_without_shutdown(task) {
         // Handlers run inside that call, so no other moment has to be watched for.
         Poll::Pending if context.leaves_unanswered() => Poll::Ready(Ok(())),
@@ -104,15 +125,49 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
     })
     .await;
     let parts = connection.into_parts();
-    let stream = parts.io.into_tcp();
+    let mut stream = parts.io;
     match outcome {
-        Ended::Served(Ok(())) => {
-            if let Some(upgrade) = context.upgrade.take() {
-                hand_over(&desk, stream, parts.read_buf.to_vec(), upgrade);
+        Ended::Served(Ok(())) => match context.upgrade.take() {
+            // Records that were made have to leave before the socket does. But for an answer to an alert they have.
+            Some(upgrade) if soon(stream.flush()).await.is_some() => {
+                hand_over(&desk, stream.into_parts(), parts.read_buf.to_vec(), upgrade);
             }
-        }
+            Some(_) => tracing::debug!(%peer, "a connection took nothing before its upgrade"),
+            // A socket's end says it where there is no TLS.
+            None if stream.is_secure() => drop(soon(stream.close()).await),
+            None => {}
+        },
         Ended::Served(Err(error)) => tracing::debug!(%peer, %error, "a connection at the desk broke"),
         Ended::Expired => say_goodbye(stream, phase.get()).await,
+    }
+}
+
+/// Has a connection's TLS begin, in the time that a request's head has. Of the request, nothing has come then.
+async fn secured(tls: &Tls, tcp: TcpStream, place: &Place) -> Result<Stream, Broken> {
+    let silent = place.phase.get();
+    let mut secure = SecureStream::new(tcp, tls.engine());
+    let late = async {
+        expired(place).await;
+        Err(Broken::Late)
+    };
+    match futures_lite::future::or(secure.shake_hands(&place.phase), late).await {
+        Ok(()) => {
+            place.phase.set(silent);
+            if secure.has_plaintext() {
+                place.phase.bytes_came();
+            }
+            Ok(Stream::secure(secure, place.phase.clone()))
+        }
+        Err(Broken::PlainHttp) => {
+            let words = "this port speaks TLS: connect by https:// or wss://";
+            farewell(
+                Stream::plain(secure.into_tcp(), place.phase.clone()),
+                RestError::InvalidRequest(words.to_owned()),
+            )
+            .await;
+            Err(Broken::PlainHttp)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -139,9 +194,10 @@ pub async fn expired(place: &Place) {
 }
 
 /// The 101 has left, or nothing at all: the socket goes into a ring, its process descriptor ends here.
-fn hand_over(desk: &Desk, stream: TcpStream, leftover: Vec<u8>, upgrade: Upgrade) {
-    let socket = match ring::take_descriptor(stream) {
-        Ok(socket) => socket,
+fn hand_over(desk: &Desk, stream: StreamParts, mut leftover: Vec<u8>, upgrade: Upgrade) {
+    leftover.extend(stream.leftover);
+    let socket = match ring::take_descriptor(stream.tcp) {
+        Ok(socket) => Link { socket, tls: stream.tls },
         Err(error) => {
             tracing::error!(%error, "an upgraded socket could not leave the desk");
             return;
@@ -152,26 +208,33 @@ fn hand_over(desk: &Desk, stream: TcpStream, leftover: Vec<u8>, upgrade: Upgrade
 }
 
 /// Tells somebody who began a request and did not go on what happened; one who was merely idle knows.
-async fn say_goodbye(mut stream: TcpStream, phase: Phase) {
-    if !matches!(phase, Phase::Head(_)) {
-        return;
+async fn say_goodbye(stream: Stream, phase: Phase) {
+    if matches!(phase, Phase::Head(_)) {
+        farewell(stream, RestError::Timeout).await;
     }
-    let (parts, body) = RestError::Timeout.reply().into_parts();
+}
+
+/// Answers with an error outside of hyper, and ends the connection.
+async fn farewell(mut stream: Stream, error: RestError) {
+    let (parts, body) = error.reply().into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let head = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         parts.status,
         body.len()
     );
-    let farewell = async {
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&body).await?;
+    soon(async {
+        stream.say(&[head.as_bytes(), &body].concat()).await?;
         stream.close().await
-    };
-    let patience = glommio::timer::sleep(Duration::from_millis(limits::GOODBYE_MS));
-    let _ = futures_lite::future::or(farewell, async {
-        pin!(patience).await;
-        Ok(())
     })
     .await;
+}
+
+/// What has to be done soon, or not at all.
+async fn soon(doing: impl Future<Output = std::io::Result<()>>) -> Option<()> {
+    let patience = async {
+        glommio::timer::sleep(Duration::from_millis(limits::GOODBYE_MS)).await;
+        None
+    };
+    futures_lite::future::or(async { doing.await.ok() }, patience).await
 }

@@ -7,11 +7,13 @@ use serde_json::json;
 
 use super::budget::Exhausted;
 use crate::accounts::{StoreError, SubmitError};
+use crate::contract::ErrorCode;
 use crate::delivery::{DeliveryError, UnknownEventKind};
 use crate::event::InvalidEvent;
 use crate::gate::Refused;
 use crate::journal::JournalError;
 use crate::limits;
+use crate::metrics::Label;
 use crate::protocol::TopicRefusal;
 use crate::tokens::TokenError;
 use crate::ws::UpgradeError;
@@ -84,6 +86,10 @@ pub enum RestError {
     Stopping,
     #[error("the server is full: every socket slot is taken")]
     Full,
+    #[error(
+        "{max} streams of the server's status are open already: close one, or ask for /api/admin/status now and then"
+    )]
+    StatusStreams { max: u32 },
     #[error(transparent)]
     Submit(#[from] SubmitError),
     #[error(transparent)]
@@ -150,6 +156,7 @@ impl RestError {
             | Self::Exhausted(_)
             | Self::Stopping
             | Self::Full
+            | Self::StatusStreams { .. }
             | Self::Submit(_)
             | Self::HistoryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -157,37 +164,43 @@ impl RestError {
 
     /// The word by which a program tells errors apart.
     pub fn code(&self) -> &'static str {
+        self.kind().word()
+    }
+
+    fn kind(&self) -> ErrorCode {
         match self {
-            Self::NotFound(_) => "NOT_FOUND",
-            Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::MethodNotAllowed { .. } => ErrorCode::MethodNotAllowed,
             Self::KeyMissing
             | Self::KeyMissingInQuery
             | Self::KeyInvalid
             | Self::KeyOrTokenMissing
-            | Self::Token(_) => "AUTHENTICATION_FAILED",
-            Self::Forbidden(_) | Self::Repeated { .. } => "FORBIDDEN",
-            Self::Topic(refusal) if refusal.is_forbidden() => "FORBIDDEN",
-            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
-            Self::RateLimited(refused) if refused.is_overload() => "OVERLOADED",
-            Self::RateLimited(_) => "RATE_LIMIT_EXCEEDED",
-            Self::Timeout => "REQUEST_TIMEOUT",
-            Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
-            Self::InvalidEvent(_) => "INVALID_EVENT",
-            Self::BodyBroken(_) | Self::InvalidRequest(_) | Self::Topic(_) => "INVALID_REQUEST",
-            Self::SinceInFuture { .. } => "SINCE_IN_FUTURE",
-            Self::HistoryUnavailable => "HISTORY_UNAVAILABLE",
-            Self::OwnAccount => "OWN_ACCOUNT",
+            | Self::Token(_) => ErrorCode::AuthenticationFailed,
+            Self::Forbidden(_) | Self::Repeated { .. } => ErrorCode::Forbidden,
+            Self::Topic(refusal) if refusal.is_forbidden() => ErrorCode::Forbidden,
+            Self::BodyTooLarge { .. } => ErrorCode::BodyTooLarge,
+            Self::RateLimited(refused) if refused.is_overload() => ErrorCode::Overloaded,
+            Self::RateLimited(_) => ErrorCode::RateLimitExceeded,
+            Self::Timeout => ErrorCode::RequestTimeout,
+            Self::MediaType => ErrorCode::UnsupportedMediaType,
+            Self::InvalidEvent(_) => ErrorCode::InvalidEvent,
+            Self::BodyBroken(_) | Self::InvalidRequest(_) | Self::Topic(_) => ErrorCode::InvalidRequest,
+            Self::SinceInFuture { .. } => ErrorCode::SinceInFuture,
+            Self::HistoryUnavailable => ErrorCode::HistoryUnavailable,
+            Self::OwnAccount => ErrorCode::OwnAccount,
             Self::Upgrade(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Delivery(error) => error.code(),
-            Self::WebhookEvents(_) => "INVALID_EVENTS",
-            Self::TestFailed(_) => "TEST_FAILED",
-            Self::Journal(JournalError::DiskFull) => "JOURNAL_FULL",
-            Self::Journal(JournalError::Failed { .. }) => "JOURNAL_FAILED",
-            Self::Journal(_) | Self::Exhausted(_) | Self::Submit(_) => "OVERLOADED",
-            Self::Unconfirmed { .. } | Self::Unkept { .. } => "UNCONFIRMED",
-            Self::Stopping => "SHUTTING_DOWN",
-            Self::Full => "SERVER_FULL",
+            Self::WebhookEvents(_) => ErrorCode::InvalidEvents,
+            Self::TestFailed(_) => ErrorCode::TestFailed,
+            Self::Journal(JournalError::DiskFull) => ErrorCode::JournalFull,
+            Self::Journal(JournalError::Failed { .. }) => ErrorCode::JournalFailed,
+            Self::Journal(_) | Self::Exhausted(_) | Self::StatusStreams { .. } | Self::Submit(_) => {
+                ErrorCode::Overloaded
+            }
+            Self::Unconfirmed { .. } | Self::Unkept { .. } => ErrorCode::Unconfirmed,
+            Self::Stopping => ErrorCode::ShuttingDown,
+            Self::Full => ErrorCode::ServerFull,
         }
     }
 
@@ -200,9 +213,11 @@ impl RestError {
             | Self::Exhausted(_)
             | Self::Stopping
             | Self::Full
+            | Self::StatusStreams { .. }
             | Self::Submit(_)
             | Self::HistoryUnavailable => Some(limits::RETRY_AFTER_S),
             Self::Delivery(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => Some(limits::RETRY_AFTER_S),
+            Self::Store(error) if error.status() == StatusCode::SERVICE_UNAVAILABLE => Some(limits::RETRY_AFTER_S),
             _ => None,
         }
     }

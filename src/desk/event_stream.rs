@@ -51,9 +51,9 @@ fn admit(desk: &Desk, context: &ConnectionContext, request: &Request<Incoming>) 
     cors::check_origin(desk, headers)?;
     let entry = Entry::enter(&desk.gate, context.client(headers), clock::now())?;
     let listener = listener::identify(desk, request)?;
-    let topics = listener.topics(uri, &desk.rules)?;
+    let topics = listener.topics(uri, &desk.rules.load())?;
     let seq = desk.hub.last_seq();
-    let terms = terms::of_stream(uri, headers, &desk.rules.slow, seq)?;
+    let terms = terms::of_stream(uri, headers, &desk.rules.load().slow, seq)?;
     entry.identify(listener.holder())?;
     let mut more = HeaderMap::new();
     cors::mark(desk, &cors::visitor(desk, headers), &mut more);

@@ -29,7 +29,7 @@ use crate::protocol::{Filter, gap_json, payload};
 
 pub async fn poll(desk: &Desk, request: &Request<Incoming>) -> Result<Reply, RestError> {
     let listener = listener::identify(desk, request)?;
-    let topics = listener.topics(request.uri(), &desk.rules)?;
+    let topics = listener.topics(request.uri(), &desk.rules.load())?;
     let limit = query::limit(request.uri(), EVENTS_DEFAULT, EVENTS_MAX)?;
     let since = terms::since(request.uri(), desk.hub.last_seq())?;
     // What a poll may hold: those of all clients together are bounded as bodies are.

@@ -20,27 +20,26 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::accounts::{PERHAPS_DONE, ask_as, parse};
+use super::auth::Caller;
 use super::error::{Reply, RestError, json_reply};
 use super::{Desk, auth, body};
-use crate::accounts::{
-    AccountId, CreateKey, CreatedKey, Identity, KeyId, KeyRecord, ListKeys, RevokeKey, Role, StoreError,
-};
+use crate::accounts::{AccountId, CreateKey, CreatedKey, KeyId, KeyRecord, ListKeys, RevokeKey, Role, StoreError};
 use crate::limits;
 
 pub async fn list(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let (identity, _) = auth::admit(desk, request, Role::Subscriber).await?;
-    list_of(desk, &identity, identity.account.id).await
+    let (caller, _) = auth::admit(desk, request, Role::Subscriber).await?;
+    list_of(desk, &caller, caller.account.id).await
 }
 
 pub async fn create(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let (identity, request) = auth::admit(desk, request, Role::Subscriber).await?;
+    let (caller, request) = auth::admit(desk, request, Role::Subscriber).await?;
     let role = wanted_role(desk, request).await?;
-    create_for(desk, &identity, identity.account.id, role).await
+    create_for(desk, &caller, caller.account.id, role).await
 }
 
 pub async fn revoke(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (identity, _) = auth::admit(desk, request, Role::Subscriber).await?;
-    revoke_of(desk, &identity, identity.account.id, id).await
+    let (caller, _) = auth::admit(desk, request, Role::Subscriber).await?;
+    revoke_of(desk, &caller, caller.account.id, id).await
 }
 
 #[derive(Deserialize)]
@@ -56,20 +55,20 @@ pub(super) async fn wanted_role(desk: &Desk, request: Request<Incoming>) -> Resu
     role.parse().map_err(|unknown: crate::accounts::UnknownRole| RestError::InvalidRequest(unknown.to_string()))
 }
 
-pub(super) async fn list_of(desk: &Desk, identity: &Identity, account: AccountId) -> Result<Reply, RestError> {
-    let keys = ask_as(desk, identity, ListKeys { account }, PERHAPS_DONE).await?;
+pub(super) async fn list_of(desk: &Desk, caller: &Caller, account: AccountId) -> Result<Reply, RestError> {
+    let keys = ask_as(desk, caller, ListKeys { account }, PERHAPS_DONE).await?;
     let keys: Vec<Value> = keys.iter().map(listed).collect();
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "keys": keys })))
 }
 
 pub(super) async fn create_for(
     desk: &Desk,
-    identity: &Identity,
+    caller: &Caller,
     account: AccountId,
     role: Role,
 ) -> Result<Reply, RestError> {
-    require_right_to(identity, role)?;
-    let CreatedKey { key, record } = ask_as(desk, identity, CreateKey { account, role }, PERHAPS_MADE).await?;
+    require_right_to(caller, role)?;
+    let CreatedKey { key, record } = ask_as(desk, caller, CreateKey { account, role }, PERHAPS_MADE).await?;
     let mut shown = listed(&record);
     shown["secret"] = key.expose().into();
     let answer = json!({ "success": true, "key": shown, "message": SHOWN_ONCE });
@@ -78,18 +77,13 @@ pub(super) async fn create_for(
     Ok(reply)
 }
 
-pub(super) async fn revoke_of(
-    desk: &Desk,
-    identity: &Identity,
-    account: AccountId,
-    id: &str,
-) -> Result<Reply, RestError> {
+pub(super) async fn revoke_of(desk: &Desk, caller: &Caller, account: AccountId, id: &str) -> Result<Reply, RestError> {
     let key = id.parse().map_err(|_| no_such_key(id))?;
     // A key's account and role never change, so what is read here still holds when the key is revoked.
-    let keys = ask_as(desk, identity, ListKeys { account }, PERHAPS_DONE).await?;
+    let keys = ask_as(desk, caller, ListKeys { account }, PERHAPS_DONE).await?;
     let found = keys.iter().find(|record| record.id == key).ok_or_else(|| no_such_key(id))?;
-    require_right_to(identity, found.role)?;
-    let revoked = ask_as(desk, identity, RevokeKey { account, key }, PERHAPS_DONE).await?;
+    require_right_to(caller, found.role)?;
+    let revoked = ask_as(desk, caller, RevokeKey { account, key }, PERHAPS_DONE).await?;
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "key": listed(&revoked) })))
 }
 
@@ -99,8 +93,8 @@ const PERHAPS_MADE: &str =
     "the key may have been made all the same; list the keys, and revoke one that nobody has seen";
 
 /// Nobody makes or revokes a key that may do what its own may not.
-fn require_right_to(identity: &Identity, role: Role) -> Result<(), RestError> {
-    let own = identity.role;
+fn require_right_to(caller: &Caller, role: Role) -> Result<(), RestError> {
+    let own = caller.role;
     if own == role || own == Role::Admin {
         return Ok(());
     }

@@ -54,6 +54,7 @@ impl Listener {
         let names: Vec<String> = query::values(uri, "topic").collect();
         let names = names.iter().map(String::as_str);
         Ok(match self {
+            Self::Account(identity) if identity.role == Role::Admin => StreamTopic::of_operator(names, rules)?,
             Self::Account(identity) => StreamTopic::of_account(names, &identity.account, rules)?,
             Self::User(claims) => StreamTopic::of_user(names, claims, rules)?,
         })

@@ -7,7 +7,14 @@
 //!                      hyper 1                    ├─▶ watchlist  /api/watchlist
 //!                                │                ├─▶ keys       /api/keys
 //!                                │                ├─▶ admin      /api/admin/accounts
+//!                                │                ├─▶ audit      /api/admin/audit
 //!                                │                ├─▶ webhooks   /api/webhooks           ◀── delivery core
+//!                                │                ├─▶ status     /api/admin/status       ◀── observer
+//!                                │                ├─▶ topics     /api/admin/topics       ◀── hub, shards
+//!                                │                ├─▶ slow       /api/admin/slow         ◀── shards
+//!                                │                ├─▶ console    /console
+//!                                │                ├─▶ contract   /openapi.json, /asyncapi.json
+//!                                │                ├─▶ metrics    /metrics                ◀── observer
 //!                                │                ├─▶ upgrade       /ws…  ─▶ gate::Entry + Seat + Admission + Terms
 //!                                │                └─▶ event_stream  /events/stream     (the same, unanswered)
 //!                                └── 101 sent, or nothing: socket, leftover, entry, seat ─▶ shard mailbox
@@ -23,24 +30,37 @@ mod accounts;
 mod admin;
 mod alerts;
 mod answers;
+mod audit;
 mod auth;
 mod body;
 mod budget;
 mod connection;
+mod console;
+mod contract;
 mod cors;
+mod door;
 mod error;
 mod event_stream;
 mod events;
 mod keys;
 mod listener;
+mod metrics;
 mod phase;
 mod places;
 mod publish;
 mod query;
+mod refusals;
 mod router;
+mod secure_stream;
+mod slow;
 mod source;
+mod stats;
+mod status;
 mod stream;
+mod streamed;
+mod survey;
 mod terms;
+mod topics;
 mod upgrade;
 mod watchlist;
 mod webhooks;
@@ -48,8 +68,12 @@ mod webhooks;
 pub use acceptor::accept;
 pub use answers::{Answer, Answers};
 pub use budget::Budget;
+pub use door::Door;
 pub use error::RestError;
 pub use places::Places;
+pub use router::Route;
+pub use stats::DeskStats;
+pub use status::StatusStreams;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -57,11 +81,13 @@ use std::sync::Arc;
 
 use crate::accounts::{AccountsClient, Directory};
 use crate::delivery::DeliveryHandle;
-use crate::gate::{Gate, Publishers, Refusals};
+use crate::gate::{Gate, Network, Publishers, Refusals};
 use crate::hub::HubHandle;
 use crate::journal::{JournalHandle, Window};
-use crate::protocol::SessionRules;
+use crate::metrics::ObserverHandle;
+use crate::protocol::LiveRules;
 use crate::shard::ShardHandle;
+use crate::tls::Tls;
 use crate::tokens::Verifier;
 
 /// What the front desk of one shard works with.
@@ -80,20 +106,30 @@ pub struct Desk {
     /// The accounts' webhooks.
     pub delivery: DeliveryHandle,
     /// What sessions may ask for.
-    pub rules: SessionRules,
+    pub rules: Arc<LiveRules>,
+    /// Who reads all counters.
+    pub observer: ObserverHandle,
+    /// Networks that may have the metrics without a key.
+    pub scrapers: Arc<[Network]>,
     pub refusals: Arc<Refusals>,
     /// Who may open a WebSocket, and whose word on a client's address counts.
     pub gate: Arc<Gate>,
     pub tokens: Arc<Verifier>,
+    /// Where the port speaks TLS, and nothing else.
+    pub tls: Option<Arc<Tls>>,
     /// What each publisher has under way.
     pub publishers: Arc<Publishers>,
     pub answers: Rc<Answers>,
-    /// Set when the shard begins to stop: nobody is upgraded any more, and no event accepted that nobody would be sent.
+    /// Closed when the server begins to end: nobody is upgraded any more.
+    pub door: Rc<Door>,
+    /// Set when the shard's sessions are gone or about to go: no event is accepted that nobody would be sent.
     pub stopping: Rc<Cell<bool>>,
     /// Whether more connections are likely to wait for being accepted: the shard does not rest then.
     pub rush: Rc<Cell<bool>>,
     /// Of its connections, each with a process descriptor.
     pub places: Rc<Places>,
+    /// Open streams of the server's status.
+    pub status_streams: Rc<StatusStreams>,
     /// For request bodies and what is parsed from them.
     pub bodies: Rc<Budget>,
 }

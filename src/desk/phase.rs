@@ -19,6 +19,8 @@ pub enum Phase {
     Serving,
     /// The answer is on its way out.
     Answering(Nanos),
+    /// An answer without an end is on its way out; its last piece was made then.
+    Streaming(Nanos),
     /// Between two requests.
     Idle(Nanos),
 }
@@ -30,7 +32,7 @@ impl Phase {
         let (since, allowed_ms) = match self {
             Self::Silent(since) => (since, silence_ms(limits::HANDSHAKE_MS)),
             Self::Head(since) => (since, limits::HANDSHAKE_MS),
-            Self::Answering(since) => (since, limits::ANSWER_SENT_MS),
+            Self::Answering(since) | Self::Streaming(since) => (since, limits::ANSWER_SENT_MS),
             Self::Idle(since) => (since, silence_ms(limits::KEEP_ALIVE_MS)),
             Self::Serving => return None,
         };
@@ -42,7 +44,7 @@ impl Phase {
         match self {
             Self::Idle(since) => Some(since),
             Self::Silent(since) if since + limits::SILENCE_MS_MIN * 1_000_000 <= now => Some(since),
-            Self::Silent(_) | Self::Head(_) | Self::Serving | Self::Answering(_) => None,
+            Self::Silent(_) | Self::Head(_) | Self::Serving | Self::Answering(_) | Self::Streaming(_) => None,
         }
     }
 }
@@ -72,7 +74,7 @@ impl PhaseCell {
         match self.get() {
             Phase::Silent(since) => self.set(Phase::Head(since)),
             Phase::Idle(_) => self.set(Phase::Head(clock::now())),
-            Phase::Head(_) | Phase::Serving | Phase::Answering(_) => {}
+            Phase::Head(_) | Phase::Serving | Phase::Answering(_) | Phase::Streaming(_) => {}
         }
     }
 
@@ -121,6 +123,17 @@ mod tests {
             assert_eq!(ms(phase.deadline(true)), Some(crowded_ms), "{phase:?}");
         }
         assert_eq!(Phase::Serving.deadline(true), None);
+    }
+
+    #[test]
+    fn a_stream_goes_on_as_long_as_its_client_takes_pieces() {
+        let phase = PhaseCell::new();
+        phase.set(Phase::Streaming(1_000_000));
+        phase.all_sent();
+        phase.bytes_came();
+        assert_eq!(phase.get(), Phase::Streaming(1_000_000), "it is not over because all of it so far has left");
+        assert_eq!(phase.get().idle_since(Nanos::MAX), None, "nobody takes its place");
+        assert_eq!(phase.get().deadline(true), Some(30_001_000_000));
     }
 
     #[test]

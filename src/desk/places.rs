@@ -53,6 +53,11 @@ impl Places {
         self.taken.borrow().len() * 2 > self.max
     }
 
+    /// Whether nobody is being served, and nobody has come so lately that its request may be on its way.
+    pub fn are_at_rest(&self, now: Nanos) -> bool {
+        self.taken.borrow().values().all(|phase| phase.get().idle_since(now).is_some())
+    }
+
     /// Waits until there is a place, and makes one where somebody is idle.
     pub async fn vacancy(&self) {
         while self.taken.borrow().len() >= self.max {
@@ -147,6 +152,25 @@ mod tests {
         assert!(!is_dismissed(&place));
         places.dismiss_longest_idle(SECOND);
         assert!(is_dismissed(&place));
+    }
+
+    #[test]
+    fn a_desk_is_at_rest_when_everybody_is_idle_and_nobody_has_just_come() {
+        let places = Places::new(4);
+        assert!(places.are_at_rest(0));
+        let place = places.take();
+        for (phase, at_rest) in [
+            (Phase::Silent(0), false),
+            (Phase::Head(0), false),
+            (Phase::Serving, false),
+            (Phase::Answering(0), false),
+            (Phase::Idle(0), true),
+        ] {
+            place.phase.set(phase);
+            assert_eq!(places.are_at_rest(SECOND / 2), at_rest, "{phase:?}");
+        }
+        place.phase.set(Phase::Silent(0));
+        assert!(places.are_at_rest(SECOND), "it had time to speak");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::body::{self, Body};
 use super::budget::Share;
 use super::error::{Reply, RestError, json_reply};
-use super::{Desk, auth};
-use crate::accounts::{Identity, KeyNumber, Role};
+use super::{Desk, auth, refusals};
+use crate::accounts::{KeyNumber, Role};
 use crate::event::{BatchParser, Event, Format};
 use crate::gate::Publishers;
 use crate::hub::Accepted;
@@ -23,25 +23,32 @@ pub async fn post(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
         .and_then(|()| auth::identify(desk, request.headers()))
         .and_then(|identity| auth::require(&identity, Role::Publisher).map(|()| identity))
         .and_then(|identity| Ok((identity, format(request.headers())?)));
-    let (Identity { key, account, .. }, format) = match admitted {
+    let (identity, format) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
             body::discard(desk, request).await;
             return Err(error);
         }
     };
-    let Body { bytes, mut room } = body::read(desk, request, limits::BODY_BYTES_MAX, Some(key)).await?;
-    let events = parse(bytes, format, &mut room.share).await?;
+    let refused = |events| {
+        let identity = &identity;
+        move |error: &RestError| refusals::tell_publisher(identity, events, error)
+    };
+    let (key, account) = (identity.key, identity.account.id);
+    let read = body::read(desk, request, limits::BODY_BYTES_MAX, Some(key)).await;
+    let Body { bytes, mut room } = read.inspect_err(refused(0))?;
+    let events = parse(bytes, format, &mut room.share).await.inspect_err(refused(0))?;
     // From here to the hub nothing is waited for, so no end can come between.
     refuse_if_stopping(desk)?;
     let count = events.len() as u64;
-    desk.publishers.admit_events(key, count, clock::now())?;
+    let admitted = desk.publishers.admit_events(key, count, clock::now()).map_err(RestError::from);
+    admitted.inspect_err(refused(count))?;
     let (ticket, answer) = desk.answers.ticket(&desk.shards[desk.shard].mailbox);
-    desk.hub.publish(events, account.id.0, Box::new(answer));
+    desk.hub.publish(events, account.0, Box::new(answer));
     let answer = ticket.answer_within(Duration::from_millis(limits::ANSWER_MS)).await;
     // From here on the events are the hub's, which has a bound of its own.
     drop(room);
-    let accepted = settle(&desk.publishers, key, count, answer)?;
+    let accepted = settle(&desk.publishers, key, count, answer).inspect_err(refused(count))?;
     let mut body = json!({
         "accepted": accepted.accepted,
         "first_seq": accepted.first_seq,

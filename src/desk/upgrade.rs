@@ -162,7 +162,7 @@ fn switch(
     let terms = match admission {
         // It is told why not, whatever it asks for.
         Admission::Refused { .. } => Terms::default(),
-        _ => terms::of_session(uri, endpoint, &desk.rules.slow, seq)?,
+        _ => terms::of_session(uri, endpoint, &desk.rules.load().slow, seq)?,
     };
     leave(desk, context, entry, admission, terms)?;
     let mut reply = Response::new(Full::default());
@@ -183,7 +183,7 @@ pub(super) fn leave(
     admission: Admission,
     terms: Terms,
 ) -> Result<(), RestError> {
-    if desk.stopping.get() {
+    if desk.door.is_closing() {
         return Err(RestError::Stopping);
     }
     let (shard, seat) = seat(desk).ok_or(RestError::Full)?;

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::accounts::parse;
+use super::auth::Caller;
 use super::error::{Reply, RestError, json_reply};
 use super::{Desk, accounts, auth, body};
-use crate::accounts::{AccountId, Command, GetWatchlist, InvalidOwner, Owner, ReplaceWatchlist, Role, StoreError};
+use crate::accounts::{Command, GetWatchlist, InvalidOwner, Owner, ReplaceWatchlist, Role, StoreError};
 use crate::accounts::{Unwatch, Watch};
 use crate::limits;
 
@@ -27,16 +28,11 @@ struct OneOwner {
 
 /// `GET` lists, `PUT {"owners":[…]}` replaces, `POST {"owner":…}` adds.
 pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let account = match account(desk, &request) {
-        Ok(account) => account,
-        Err(error) => {
-            body::discard(desk, request).await;
-            return Err(error);
-        }
-    };
+    let (caller, request) = auth::admit(desk, request, Role::Subscriber).await?;
+    let account = caller.account.id;
     let method = request.method().clone();
     if method == Method::GET {
-        let watchlist = ask(desk, GetWatchlist { account }).await?;
+        let watchlist = ask(desk, &caller, GetWatchlist { account }).await?;
         let owners: Vec<&str> = watchlist.iter().map(Owner::as_str).collect();
         return Ok(json_reply(StatusCode::OK, &json!({ "success": true, "owners": owners })));
     }
@@ -44,11 +40,11 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
     let edit = if method == Method::PUT {
         let Owners { owners } = parse(&body.bytes, r#"{"owners":["…"]}"#)?;
         let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<_, InvalidOwner>>();
-        ask(desk, ReplaceWatchlist { account, owners: owners.map_err(StoreError::from)? }).await?
+        ask(desk, &caller, ReplaceWatchlist { account, owners: owners.map_err(StoreError::from)? }).await?
     } else {
         let OneOwner { owner } = parse(&body.bytes, r#"{"owner":"…"}"#)?;
         let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
-        ask(desk, Watch { account, owners: vec![owner] }).await?
+        ask(desk, &caller, Watch { account, owners: vec![owner] }).await?
     };
     Ok(json_reply(
         StatusCode::OK,
@@ -59,20 +55,15 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
 /// `DELETE /api/watchlist/{owner}`, with `owner` as it stands in the path. One that is not on the list is no error, so that
 /// a repeat is none.
 pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: &str) -> Result<Reply, RestError> {
-    let account = account(desk, request)?;
+    let caller = Caller::of(desk, request)?;
+    auth::require(&caller, Role::Subscriber)?;
     // What is not UTF-8 becomes a character that no owner holds, and is refused with the others.
     let owner = percent_decode_str(owner).decode_utf8_lossy().parse().map_err(StoreError::InvalidOwner)?;
-    let edit = ask(desk, Unwatch { account, owners: vec![owner] }).await?;
+    let edit = ask(desk, &caller, Unwatch { account: caller.account.id, owners: vec![owner] }).await?;
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "removed": edit.removed, "total": edit.total })))
 }
 
-fn account(desk: &Desk, request: &Request<Incoming>) -> Result<AccountId, RestError> {
-    let identity = auth::identify(desk, request.headers())?;
-    auth::require(&identity, Role::Subscriber)?;
-    Ok(identity.account.id)
-}
-
 /// Nothing here is worse for being done twice.
-async fn ask<C: Command>(desk: &Desk, command: C) -> Result<C::Answer, RestError> {
-    accounts::ask(desk, command, accounts::PERHAPS_DONE).await
+async fn ask<C: Command>(desk: &Desk, caller: &Caller, command: C) -> Result<C::Answer, RestError> {
+    accounts::ask_as(desk, caller, command, accounts::PERHAPS_DONE).await
 }

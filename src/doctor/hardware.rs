@@ -17,6 +17,8 @@ pub(super) fn checks(host: &Host, needs: Needs) -> Vec<Finding> {
         isolation(host),
         memory(host, needs),
         memory_group(host),
+        overcommit(host),
+        huge_pages(host),
         clock(host),
         disk(host),
     ]
@@ -113,6 +115,31 @@ fn memory_group(host: &Host) -> Finding {
             Finding::ok(NAME, format!("{max} for the control group, {used} used"))
         }
     }
+}
+
+/// 2: the kernel counts what is only reserved (Documentation/mm/overcommit-accounting.rst).
+fn overcommit(host: &Host) -> Finding {
+    const NAME: &str = "vm.overcommit_memory";
+    match host.text("proc/sys/vm/overcommit_memory").as_deref() {
+        None => Finding::ok(NAME, NOT_TOLD),
+        Some("2") => Finding::warn(
+            NAME,
+            "2",
+            "tables that are as long as the limit on open files count in full, and a start or a thread may be refused memory",
+            "sysctl -w vm.overcommit_memory=0",
+        ),
+        Some(value) => Finding::ok(NAME, value),
+    }
+}
+
+/// Told because it explains latencies of other programs; the server declines them for itself when it starts.
+fn huge_pages(host: &Host) -> Finding {
+    const NAME: &str = "huge pages";
+    let Some(modes) = host.text("sys/kernel/mm/transparent_hugepage/enabled") else {
+        return Finding::ok(NAME, NOT_TOLD);
+    };
+    let chosen = modes.split(['[', ']']).nth(1).unwrap_or(&modes);
+    Finding::ok(NAME, format!("{chosen} for the machine; the server declines them"))
 }
 
 /// The shards read the clock several times a pass; these sources can be read without a system call.

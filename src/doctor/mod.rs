@@ -3,12 +3,12 @@
 //! ```text
 //!   /proc, /sys ──▶ Host ─────┐
 //!   trying it out ▶ Probed ───┼──▶ examine ──▶ [Finding] ──▶ Report ──▶ table or JSON
-//!   --sockets N ──▶ Needs ────┘
+//!   --sockets N ──▶ Needs ────┘──▶ sysctl_file ──▶ /etc/sysctl.d
 //! ```
 //!
 //! [`examine`] looks only at what it is given, so a test can hand it any machine. One file an area: `kernel` holds
 //! what the socket plane can't do without, `sockets` the limits on their number, `hardware` CPUs, memory, clock
-//! and disk.
+//! and disk; `sysctl` puts what the machine's settings lack into a file.
 //!
 //! Invariants:
 //! * A check that can't read its source says so and is not counted as short: `/sys` differs between machines.
@@ -20,10 +20,12 @@ mod kernel;
 mod probed;
 mod report;
 mod sockets;
+mod sysctl;
 
 pub use host::Host;
 pub use probed::Probed;
 pub use report::{Colour, Report};
+pub use sysctl::file as sysctl_file;
 
 /// What the machine is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -130,12 +132,14 @@ mod tests {
                 "seccomp",
                 "net.core.somaxconn",
                 "net.ipv4.tcp_max_syn_backlog",
+                "net.core.netdev_max_backlog",
                 "net.ipv4.tcp_wmem",
                 "net.ipv4.tcp_rmem",
                 "local ports",
                 "CPUs",
                 "CPU quota",
                 "CPU governor",
+                "vm.overcommit_memory",
                 "clock",
             ]
         );

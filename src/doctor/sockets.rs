@@ -2,10 +2,11 @@
 
 use indicatif::{BinaryBytes, HumanCount};
 
+use super::sysctl::{files_wanted, tcp_mem_pages_wanted};
 use super::{Finding, Host, Needs};
 use crate::limits::{
-    LISTEN_BACKLOG_MIN, LOCAL_PORTS_MIN, QUEUED_BYTES_PER_SOCKET, SOCKET_BUFFER_DEFAULT_BYTES_MAX,
-    SYSTEM_FILES_RESERVED,
+    LISTEN_BACKLOG_MIN, LOCAL_PORTS_MIN, NETDEV_BACKLOG_MIN, QUEUED_BYTES_PER_SOCKET, SOCKET_BUFFER_DEFAULT_BYTES,
+    SOCKET_BUFFER_DEFAULT_BYTES_MAX,
 };
 use crate::plan::{Plan, Wishes, shards_for, slots_per_shard};
 
@@ -15,11 +16,13 @@ pub(super) fn checks(host: &Host, needs: Needs) -> Vec<Finding> {
         file_max(host, needs),
         backlog(host, "net.core.somaxconn", "proc/sys/net/core/somaxconn"),
         backlog(host, "net.ipv4.tcp_max_syn_backlog", "proc/sys/net/ipv4/tcp_max_syn_backlog"),
+        netdev_backlog(host),
         tcp_mem(host, needs),
         buffers(host, "net.ipv4.tcp_wmem", "proc/sys/net/ipv4/tcp_wmem"),
         buffers(host, "net.ipv4.tcp_rmem", "proc/sys/net/ipv4/tcp_rmem"),
         local_ports(host, needs),
         conntrack(host, needs),
+        congestion(host),
     ]
 }
 
@@ -60,7 +63,7 @@ fn open_files(host: &Host, needs: Needs) -> Finding {
 fn file_max(host: &Host, needs: Needs) -> Finding {
     const NAME: &str = "fs.file-max";
     let Some([open, _, max]) = host.numbers::<3>("proc/sys/fs/file-nr") else { return Finding::ok(NAME, NOT_TOLD) };
-    let wanted = open.saturating_add(needs.sockets).saturating_add(SYSTEM_FILES_RESERVED);
+    let wanted = files_wanted(host, needs);
     let value = format!("{}, {} open", count(max), count(open));
     if wanted <= max {
         return Finding::ok(NAME, value);
@@ -82,6 +85,31 @@ fn backlog(host: &Host, name: &'static str, path: &str) -> Finding {
     }
 }
 
+/// Acknowledgements come back from every socket of a fan-out at once.
+fn netdev_backlog(host: &Host) -> Finding {
+    const NAME: &str = "net.core.netdev_max_backlog";
+    match host.number("proc/sys/net/core/netdev_max_backlog") {
+        None => Finding::ok(NAME, NOT_TOLD),
+        Some(value) if value >= NETDEV_BACKLOG_MIN => Finding::ok(NAME, count(value)),
+        Some(value) => Finding::warn(
+            NAME,
+            count(value),
+            "where packets pass from CPU to CPU, those of a burst past the bound are dropped and sent again later",
+            format!("sysctl -w {NAME}={NETDEV_BACKLOG_MIN}"),
+        ),
+    }
+}
+
+/// Told because it decides what a loss costs; which one is best depends on the clients' networks.
+fn congestion(host: &Host) -> Finding {
+    const NAME: &str = "congestion control";
+    let Some(control) = host.text("proc/sys/net/ipv4/tcp_congestion_control") else {
+        return Finding::ok(NAME, NOT_TOLD);
+    };
+    let queueing = host.text("proc/sys/net/core/default_qdisc").unwrap_or_else(|| NOT_TOLD.to_owned());
+    Finding::ok(NAME, format!("{control}, queueing discipline {queueing}"))
+}
+
 /// What all sockets together may queue, compared with one event on its way to each of them.
 fn tcp_mem(host: &Host, needs: Needs) -> Finding {
     const NAME: &str = "net.ipv4.tcp_mem";
@@ -95,9 +123,8 @@ fn tcp_mem(host: &Host, needs: Needs) -> Finding {
         BinaryBytes(wanted),
         HumanCount(needs.sockets),
     );
-    let pages = |bytes: u64| bytes.div_ceil(host.machine.page_bytes.max(1));
     let remedy = || {
-        let (low, pressure, max) = (pages(wanted), pages(wanted.saturating_mul(2)), pages(wanted.saturating_mul(3)));
+        let [low, pressure, max] = tcp_mem_pages_wanted(host.machine.page_bytes, needs);
         format!("sysctl -w net.ipv4.tcp_mem=\"{low} {pressure} {max}\"")
     };
     if wanted <= pressure {
@@ -122,7 +149,7 @@ fn buffers(host: &Host, name: &'static str, path: &str) -> Finding {
         return Finding::ok(name, value);
     }
     let cost = "sockets that stop reading (or are not read) hold that much of the kernel's memory each";
-    Finding::warn(name, value, cost, format!("sysctl -w {name}=\"{least} 131072 {most}\""))
+    Finding::warn(name, value, cost, format!("sysctl -w {name}=\"{least} {SOCKET_BUFFER_DEFAULT_BYTES} {most}\""))
 }
 
 /// Only clients on this machine need them: each connection takes a port of an address.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use arc_swap::{ArcSwap, Guard};
 use slab::Slab;
 
 use super::host::Host;
@@ -24,7 +25,7 @@ use crate::tokens::UserId;
 /// session, and once when a socket ends; for no other message. What it remembers is bounded by the sockets that are inside
 /// and by [`RATED_ADDRESSES_MAX`](limits::RATED_ADDRESSES_MAX).
 pub struct Gate {
-    policy: Policy,
+    policy: ArcSwap<Policy>,
     inside: Mutex<Inside>,
 }
 
@@ -85,7 +86,7 @@ impl Pass {
 
 impl Gate {
     pub fn new(policy: Policy) -> Self {
-        let rate = Rate::per_second(policy.handshakes_per_second, policy.handshake_burst);
+        let rate = handshake_rate(&policy);
         let inside = Mutex::new(Inside {
             handshakes: Recent::new(rate, 1, limits::RATED_ADDRESSES_MAX),
             passes: Slab::new(),
@@ -94,19 +95,27 @@ impl Gate {
             strangers: Tally::default(),
             pending: 0,
         });
-        Self { policy, inside }
+        Self { policy: ArcSwap::from_pointee(policy), inside }
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// The policy in force. Held for no longer than a decision takes.
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// Puts another policy into force, for whoever comes from now on: nobody who is inside has to leave.
+    pub fn follow(&self, policy: Policy) {
+        self.inside().handshakes.set_rate(handshake_rate(&policy), 1);
+        self.policy.store(Arc::new(policy));
     }
 
     /// Counts a handshake and a connection of that client address. `now` must not go back by much.
     pub fn enter(&self, address: IpAddr, now: Nanos) -> Result<Pass, Refused> {
-        if Network::any_contains(&self.policy.exempt_addresses, address) {
+        let policy = self.policy();
+        if Network::any_contains(&policy.exempt_addresses, address) {
             return Ok(Pass::uncounted());
         }
-        let (host, max) = (Host::of(address), self.policy.connections_per_address);
+        let (host, max) = (Host::of(address), policy.connections_per_address);
         let mut inside = self.inside();
         // One that comes too often is told so even where its address is full as well: it has to learn to wait.
         inside
@@ -123,7 +132,8 @@ impl Gate {
     /// share of what the server bears of them.
     pub fn await_authentication(&self, pass: &Pass) -> Result<(), Refused> {
         let Some(index) = pass.index() else { return Ok(()) };
-        let (max, share) = (self.policy.pending_authentications, self.policy.pending_authentications_per_address());
+        let policy = self.policy();
+        let (max, share) = (policy.pending_authentications, policy.pending_authentications_per_address());
         let inside = &mut *self.inside();
         let Counted { address, standing } = &mut inside.passes[index];
         if let Standing::Arriving = standing {
@@ -144,7 +154,7 @@ impl Gate {
     /// new one is full, the pass stays what it was.
     pub fn identify(&self, pass: &Pass, holder: Holder) -> Result<(), Refused> {
         let Some(index) = pass.index() else { return Ok(()) };
-        let max = self.policy.connections_per_key;
+        let max = self.policy().connections_per_key;
         let inside = &mut *self.inside();
         let standing = &mut inside.passes[index].standing;
         if let Standing::Known(tag) = *standing
@@ -174,6 +184,10 @@ impl Gate {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().expect("no holder panics")
     }
+}
+
+fn handshake_rate(policy: &Policy) -> Rate {
+    Rate::per_second(policy.handshakes_per_second, policy.handshake_burst)
 }
 
 impl Inside {
@@ -248,6 +262,25 @@ mod tests {
         gate.leave(first);
         let _third = enter("192.0.2.1").expect("room again");
         assert_eq!((gate.of_address("192.0.2.1"), gate.of_address("192.0.2.2")), (2, 1));
+    }
+
+    #[test]
+    fn another_policy_counts_for_whoever_comes_and_those_inside_stay() {
+        let gate = gate(|policy| (policy.handshakes_per_second, policy.handshake_burst) = (1, 2));
+        let enter = |text, now| gate.enter(address(text), now);
+        let [first, _second] = [(); 2].map(|()| enter("192.0.2.1", 0).expect("the burst"));
+        assert!(enter("192.0.2.1", 0).is_err());
+        let narrow = Policy { connections_per_address: 2, handshakes_per_second: 0, ..(**gate.policy()).clone() };
+        gate.follow(narrow);
+        assert_eq!(enter("192.0.2.1", 0), Err(Refused::AddressFull { max: 2 }), "the rate is none, the number counts");
+        assert_eq!(gate.of_address("192.0.2.1"), 2, "nobody had to leave");
+        gate.leave(first);
+        let _third = enter("192.0.2.1", 0).expect("room");
+        let rated =
+            Policy { connections_per_address: 0, handshakes_per_second: 1, handshake_burst: 1, ..Policy::default() };
+        gate.follow(rated);
+        let _burst = enter("192.0.2.9", SECOND).expect("the burst");
+        assert!(enter("192.0.2.9", SECOND).is_err(), "the rate counts again");
     }
 
     #[test]

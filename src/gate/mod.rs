@@ -41,4 +41,4 @@ pub use proxy::{InvalidHeader, ProxyHeader, parse_proxy_header};
 pub use publishers::{BytesInFlight, Publishers};
 pub use rate::{Rate, RateState};
 pub use refusals::Refusals;
-pub use refused::Refused;
+pub use refused::{GateRefusal, Refused};

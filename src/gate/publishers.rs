@@ -13,11 +13,11 @@ use crate::limits;
 
 /// Every publisher that is at work, by its key. One for the server; touched a few times a request.
 pub struct Publishers {
-    bytes_max: u64,
     working: Mutex<Working>,
 }
 
 struct Working {
+    bytes_max: u64,
     /// Of those with a request under way.
     bytes: HashMap<KeyNumber, u64>,
     events: Recent<KeyNumber>,
@@ -32,10 +32,16 @@ pub struct BytesInFlight {
 
 impl Publishers {
     pub fn new(policy: &Policy) -> Arc<Self> {
-        let rate = Rate::per_second(policy.publisher_events_per_second, policy.publisher_event_burst);
-        let events = Recent::new(rate, limits::BATCH_EVENTS_MAX as u64, limits::RATED_PUBLISHERS_MAX);
-        let working = Mutex::new(Working { bytes: HashMap::new(), events });
-        Arc::new(Self { bytes_max: policy.publisher_bytes_in_flight, working })
+        let events = Recent::new(rate(policy), limits::BATCH_EVENTS_MAX as u64, limits::RATED_PUBLISHERS_MAX);
+        let bytes_max = policy.publisher_bytes_in_flight;
+        Arc::new(Self { working: Mutex::new(Working { bytes_max, bytes: HashMap::new(), events }) })
+    }
+
+    /// Puts another policy into force; requests under way keep what they have.
+    pub fn follow(&self, policy: &Policy) {
+        let mut working = self.working();
+        working.bytes_max = policy.publisher_bytes_in_flight;
+        working.events.set_rate(rate(policy), limits::BATCH_EVENTS_MAX as u64);
     }
 
     /// Counts a request's bytes. One request that is alone always passes, so that none is too large for ever.
@@ -62,14 +68,18 @@ impl Publishers {
     }
 }
 
+fn rate(policy: &Policy) -> Rate {
+    Rate::per_second(policy.publisher_events_per_second, policy.publisher_event_burst)
+}
+
 impl BytesInFlight {
     /// Makes it at least as large as `bytes`; where that doesn't fit, it stays as it was.
     pub fn grow(&mut self, bytes: u64) -> Result<(), Refused> {
         if bytes <= self.bytes {
             return Ok(());
         }
-        let max = self.publishers.bytes_max;
         let mut working = self.publishers.working();
+        let max = working.bytes_max;
         let of_key = working.bytes.entry(self.key).or_default();
         let others = *of_key - self.bytes;
         if max != 0 && others > 0 && others.saturating_add(bytes) > max {
@@ -126,6 +136,21 @@ mod tests {
         assert_eq!(second.grow(100), Ok(()));
         drop((second, _other));
         assert!(publishers.working().bytes.is_empty(), "nothing is kept");
+    }
+
+    #[test]
+    fn another_policy_counts_for_the_next_request() {
+        let publishers = publishers(100, 0, 0);
+        let _held = publishers.admit_bytes(KEY, 60).expect("room");
+        publishers.follow(&Policy {
+            publisher_bytes_in_flight: 200,
+            publisher_events_per_second: 10,
+            publisher_event_burst: 20,
+            ..Policy::default()
+        });
+        let _more = publishers.admit_bytes(KEY, 140).expect("there is more room");
+        assert_eq!(publishers.admit_events(KEY, 20, 0), Ok(()));
+        assert!(publishers.admit_events(KEY, 20, 0).is_err());
     }
 
     #[test]

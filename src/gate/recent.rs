@@ -28,6 +28,12 @@ impl<K: Hash + Eq> Recent<K> {
         Self { rate, lifetime, keys_max, newer: HashMap::new(), older: HashMap::new(), newer_since: 0 }
     }
 
+    /// From now on each key may do that. What it has done counts as it did: it was paid for in time.
+    pub fn set_rate(&mut self, rate: Rate, count_max: u64) {
+        self.rate = rate;
+        self.lifetime = rate.forgiven_after(count_max);
+    }
+
     /// Admits `count` of `key`, or says in how many nanoseconds they would be.
     pub fn admit(&mut self, key: K, count: u64, now: Nanos) -> Result<(), Nanos> {
         if self.rate.is_unlimited() {
@@ -80,6 +86,16 @@ mod tests {
         assert!(recent.admit('a', 1, SECOND * 2).is_err());
         assert_eq!(recent.admit('b', 1, SECOND * 2), Ok(()));
         assert!(recent.admit('a', 1, SECOND * 2).is_err());
+    }
+
+    #[test]
+    fn another_rate_counts_from_the_next_on() {
+        let mut recent = Recent::new(Rate::per_second(1, 1), 1, 100);
+        assert_eq!(recent.admit('a', 1, 0), Ok(()));
+        recent.set_rate(Rate::per_second(10, 1), 1);
+        assert_eq!(recent.admit('a', 1, 0), Err(SECOND), "what it owes is still to be paid for");
+        assert_eq!(recent.admit('a', 1, SECOND), Ok(()));
+        assert_eq!(recent.admit('a', 1, SECOND), Err(SECOND / 10));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why somebody has to wait outside.
 
 use crate::limits;
+use crate::metrics::labels;
 
 /// A limit of the [`Policy`](super::Policy) that was reached. The messages are for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,34 @@ pub enum Refused {
     EventsTooFast { retry_after_s: u64 },
 }
 
+labels! {
+    /// What of it was reached, in a word.
+    pub enum GateRefusal {
+        HandshakesTooFast = "handshake_rate",
+        AddressFull = "address_full",
+        KeyFull = "key_full",
+        UserFull = "user_full",
+        AddressPending = "address_unauthenticated",
+        AuthenticationsPending = "unauthenticated",
+        BytesInFlight = "publisher_bytes",
+        EventsTooFast = "publisher_rate",
+    }
+}
+
 impl Refused {
+    pub fn kind(self) -> GateRefusal {
+        match self {
+            Self::HandshakesTooFast { .. } => GateRefusal::HandshakesTooFast,
+            Self::AddressFull { .. } => GateRefusal::AddressFull,
+            Self::KeyFull { .. } => GateRefusal::KeyFull,
+            Self::UserFull { .. } => GateRefusal::UserFull,
+            Self::AddressPending { .. } => GateRefusal::AddressPending,
+            Self::AuthenticationsPending => GateRefusal::AuthenticationsPending,
+            Self::BytesInFlight => GateRefusal::BytesInFlight,
+            Self::EventsTooFast { .. } => GateRefusal::EventsTooFast,
+        }
+    }
+
     /// When to try again, in seconds; at least 1.
     pub fn retry_after_s(self) -> u64 {
         match self {

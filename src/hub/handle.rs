@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{AlertList, LatestAlerts};
+use super::{AlertList, Busiest, HubStats, LatestAlerts, TopicTraffic};
 use crate::clock::{self, Nanos};
 use crate::event::Event;
 use crate::journal::{JournalError, Window};
@@ -53,6 +53,8 @@ pub struct HubHandle {
     ended: Arc<AtomicBool>,
     pub(super) journal: Arc<Window>,
     pub(super) latest_alerts: Arc<LatestAlerts>,
+    pub(super) traffic: Arc<TopicTraffic>,
+    pub(super) stats: Arc<HubStats>,
 }
 
 impl HubHandle {
@@ -63,6 +65,8 @@ impl HubHandle {
             ended: Arc::default(),
             journal,
             latest_alerts: Arc::new(LatestAlerts::new(fastrand::u64(..))),
+            traffic: Arc::default(),
+            stats: Arc::default(),
         }
     }
 
@@ -75,6 +79,7 @@ impl HubHandle {
         let queued = self.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
         if queued > 0 && queued + bytes > limits::HUB_QUEUE_BYTES_MAX {
             self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+            self.stats.refuse(&JournalError::QueueFull);
             return reply(Err(JournalError::QueueFull));
         }
         self.post(HubMail::Publish(Publish { events, publisher, bytes, accepted_at: clock::now(), reply }));
@@ -97,9 +102,24 @@ impl HubHandle {
         self.journal.visible() - 1
     }
 
+    /// What it has counted.
+    pub fn stats(&self) -> &HubStats {
+        &self.stats
+    }
+
+    /// Bytes of events that wait to be numbered.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes.load(Ordering::Relaxed)
+    }
+
     /// The newest alerts that have been accepted.
     pub fn latest_alerts(&self) -> Arc<AlertList> {
         self.latest_alerts.load()
+    }
+
+    /// The topics with the most events of about a minute.
+    pub fn busiest_topics(&self, topics_max: usize) -> Busiest {
+        self.traffic.busiest(topics_max, clock::now())
     }
 
     fn post(&self, mail: HubMail) {
@@ -123,6 +143,7 @@ impl HubHandle {
             match mail {
                 HubMail::Publish(Publish { bytes, reply, .. }) => {
                     self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+                    self.stats.refuse(&JournalError::Stopping);
                     reply(Err(JournalError::Stopping));
                 }
                 HubMail::Kept(_) => {}

@@ -7,6 +7,7 @@
 //!        │                       └─── kept(next) ──── Keeper (the disk) ◀─wake──┤
 //!        └── Accepted { first_seq, … } ◀── Pending ◀────────────────────────────┘
 //!   front desks ◀── GET /alerts/latest ── LatestAlerts
+//!   front desks ◀── GET /api/admin/topics ── TopicTraffic
 //! ```
 //!
 //! Invariants:
@@ -26,13 +27,17 @@ mod handle;
 mod keeper;
 mod latest;
 mod pending;
+mod stats;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use batch::{EncodedBatch, Origin};
 pub use handle::{Accepted, HubHandle, Reply, Stopped};
 pub use keeper::Keeper;
 pub use latest::{AlertList, AlertVersion, LatestAlerts};
+pub use stats::{HubRefusal, HubStats};
+pub use topics::{Busiest, TopicTraffic};
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -167,11 +172,17 @@ impl Hub {
     fn publish(&mut self, request: Publish) {
         let Publish { mut events, publisher, bytes, accepted_at, reply } = request;
         self.handle.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let stats = self.handle.stats.clone();
         if let Err(refusal) = self.admit(&events, publisher, bytes) {
+            stats.refuse(&refusal);
             return reply(Err(refusal));
         }
         let origin = Origin { publisher, unix_ms: clock::unix_ms() };
         let accepted = self.sort_out(&mut events, origin);
+        stats.publishes.add(1);
+        stats.duplicates.add(accepted.duplicates);
+        stats.events.add(events.len() as u64);
+        stats.event_bytes.add(events.iter().map(|event| event.data.len() as u64).sum());
         let bytes = self.keeper.as_ref().map_or(0, |_| keeper::bytes_on_disk(&events));
         let mut new_alerts = NewAlerts::among(&events, self.handle.journal.head());
         let published = !events.is_empty();
@@ -190,6 +201,7 @@ impl Hub {
         } else {
             self.unwritten_bytes += bytes;
             self.pending.push(accepted.last_seq, waiting);
+            stats.pending.set(self.pending.len() as u64);
         }
         if published {
             self.keeper.iter().for_each(|keeper| keeper.wake());
@@ -213,6 +225,7 @@ impl Hub {
             self.reveal(self.kept);
         }
         let due: Vec<_> = self.pending.due(self.kept).collect();
+        self.handle.stats.pending.set(self.pending.len() as u64);
         for waiting in due {
             self.unwritten_bytes -= waiting.bytes;
             self.answer(waiting);
@@ -275,6 +288,7 @@ impl Hub {
 
     fn append(&self, events: Vec<Event>, accepted_at: Nanos, origin: Origin) {
         let journal = &self.handle.journal;
+        self.handle.traffic.count(events.iter().map(|event| event.topic.as_str()), accepted_at);
         journal.append(Arc::new(EncodedBatch::encode(events, journal.head(), accepted_at, origin)));
     }
 
@@ -305,6 +319,7 @@ impl Hub {
 
     fn end(&mut self) {
         for Waiting { reply, .. } in self.pending.due(u64::MAX) {
+            self.handle.stats.refuse(&JournalError::Unkept);
             reply(Err(JournalError::Unkept));
         }
         self.handle.end();

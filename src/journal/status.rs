@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use crate::clock::Nanos;
+use crate::metrics::{Counter, Gauge, Histogram};
 
 /// Why the journal takes no events. It is told to publishers, so each message ends with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +39,16 @@ pub struct JournalStatus {
     fault: ArcSwapOption<JournalFault>,
     pub(super) writes: AtomicU64,
     pub(super) bytes: AtomicU64,
-    pub(super) syncs: AtomicU64,
-    pub(super) sync_ns: AtomicU64,
+    /// How long each sync of records took.
+    pub sync: Histogram,
+    /// The number of the next event that publishers are not told to be kept.
+    pub kept: Gauge,
+    /// Turns of the writer that failed.
+    pub failures: Counter,
+    /// What there is on the disk.
+    pub segments: Gauge,
+    pub disk_bytes: Gauge,
+    pub oldest_seq: Gauge,
 }
 
 impl JournalStatus {
@@ -76,7 +85,8 @@ impl JournalStatus {
 
     /// How often records were synced since the start, and how long that took in all.
     pub fn syncs(&self) -> (u64, Nanos) {
-        (self.syncs.load(Ordering::Relaxed), self.sync_ns.load(Ordering::Relaxed))
+        let sync = self.sync.read();
+        (sync.count(), sync.sum_ns())
     }
 
     pub(super) fn set_fault(&self, fault: Option<JournalFault>) {

@@ -24,6 +24,9 @@ pub struct Window {
     lag_bytes_max: usize,
     kept_bytes: usize,
     held: Mutex<Held>,
+    /// The number below which everybody has everything, and the bytes from there on, for whoever must not wait for the lock.
+    slowest: AtomicU64,
+    lag_bytes: AtomicU64,
 }
 
 struct Held {
@@ -51,8 +54,9 @@ impl Window {
             positions: vec![head; readers],
             synced: u64::MAX,
         };
-        let [visible, head] = [head; 2].map(AtomicU64::new);
-        Self { head, visible, lag_bytes_max, kept_bytes, held: Mutex::new(held) }
+        let [visible, slowest, head] = [head; 3].map(AtomicU64::new);
+        let lag_bytes = AtomicU64::new(0);
+        Self { head, visible, lag_bytes_max, kept_bytes, held: Mutex::new(held), slowest, lag_bytes }
     }
 
     /// From now on the disk is one of those that have to have a batch before it is let go. To be called before the first event.
@@ -83,7 +87,19 @@ impl Window {
     pub fn synced(&self, synced: u64) {
         let mut held = self.held();
         held.synced = synced;
-        held.let_go(self.kept_bytes);
+        self.let_go(&mut held);
+    }
+
+    /// By how many events and bytes the slowest of shards and disk lags.
+    pub fn lag(&self) -> (u64, u64) {
+        let slowest = self.slowest.load(Ordering::Relaxed);
+        (self.head().saturating_sub(slowest), self.lag_bytes.load(Ordering::Relaxed))
+    }
+
+    fn let_go(&self, held: &mut Held) {
+        let slowest = held.let_go(self.kept_bytes);
+        self.slowest.store(slowest.min(self.head()), Ordering::Relaxed);
+        self.lag_bytes.store(held.lag_bytes as u64, Ordering::Relaxed);
     }
 
     /// The visible events from number `from` on, for a replay: no more than about `bytes_max`, at least one where there is one.
@@ -122,7 +138,8 @@ impl Held {
         })
     }
 
-    fn let_go(&mut self, kept_bytes: usize) {
+    /// Returns the number below which everybody has everything.
+    fn let_go(&mut self, kept_bytes: usize) -> u64 {
         let slowest = self.slowest();
         while let Some(batch) = self.batches.get(self.done).filter(|batch| batch.next_seq() <= slowest) {
             self.lag_bytes -= batch.bytes();
@@ -133,6 +150,7 @@ impl Held {
             self.bytes -= batch.bytes();
             self.done -= 1;
         }
+        slowest
     }
 }
 
@@ -157,7 +175,7 @@ impl Journal for Window {
         held.bytes += batch.bytes();
         held.lag_bytes += batch.bytes();
         held.batches.push_back(batch);
-        held.let_go(self.kept_bytes);
+        self.let_go(&mut held);
     }
 
     fn read_from(
@@ -175,7 +193,7 @@ impl Journal for Window {
         let mut position = position;
         batches.extend(held.from(position, visible, bytes_max).inspect(|batch| position = batch.next_seq()).cloned());
         held.positions[reader] = position;
-        held.let_go(self.kept_bytes);
+        self.let_go(&mut held);
         position
     }
 }
@@ -253,7 +271,9 @@ mod tests {
         }
         let lag_events = window.head() - 1;
         assert_eq!(window.admit(300), Err(JournalError::Overloaded { lag_events }));
+        assert_eq!(window.lag(), (lag_events, window.held().bytes as u64));
         read(&window, 1, 1);
+        assert_eq!(window.lag(), (0, 0));
         assert_eq!(window.admit(300), Ok(()));
     }
 

@@ -116,6 +116,7 @@ impl<D: Disk, C: Clock> Writer<D, C> {
         let next_seq = origin.next_seq;
         status.written.store(next_seq, Ordering::Release);
         status.synced.store(next_seq, Ordering::Release);
+        status.kept.set(next_seq);
         Self {
             disk,
             clock,
@@ -147,6 +148,7 @@ impl<D: Disk, C: Clock> Writer<D, C> {
             Ok(()) => {}
             Err(error) => {
                 self.retry_at = Some(self.clock.now() + limits::JOURNAL_RETRY_MS * 1_000_000);
+                self.status.failures.add(1);
                 self.status.set_fault(Some((&error).into()));
             }
         }
@@ -282,8 +284,7 @@ impl<D: Disk, C: Clock> Writer<D, C> {
         segment.synced_end = segment.end;
         self.synced = self.written;
         self.unsynced_since = None;
-        self.status.syncs.fetch_add(1, Ordering::Relaxed);
-        self.status.sync_ns.fetch_add(self.clock.now() - started, Ordering::Relaxed);
+        self.status.sync.record(self.clock.now() - started);
         self.tell();
         Ok(())
     }
@@ -307,6 +308,7 @@ impl<D: Disk, C: Clock> Writer<D, C> {
         let kept = if sabotage::is(Sabotage::AcknowledgeBeforeSync) { self.written } else { kept };
         if kept > self.kept {
             self.kept = kept;
+            self.status.kept.set(kept);
             (self.on_kept)(kept);
         }
         self.window.synced(self.settled());
@@ -394,6 +396,11 @@ impl<D: Disk, C: Clock> Writer<D, C> {
             tracing::warn!("an old segment of the journal can't be removed ({error}): see to its disk");
         }
         self.retain_at = now + wait_ms * 1_000_000;
+        // A new segment is followed by this, too.
+        let catalogue = self.origin.catalogue.borrow();
+        self.status.segments.set(catalogue.segments().count() as u64);
+        self.status.disk_bytes.set(catalogue.bytes());
+        self.status.oldest_seq.set(catalogue.oldest_seq());
     }
 }
 

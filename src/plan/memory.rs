@@ -9,7 +9,7 @@ use crate::limits::{
     DELIVERY_BYTES_PER_WORKER, DELIVERY_PAGES_CACHED_BYTES, DELIVERY_WORKERS, JOURNAL_WRITE_BYTES,
     KERNEL_BYTES_PER_SOCKET, PAYLOADS_CACHED_BYTES, QUEUED_BYTES_PER_SOCKET, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
     REPLAY_PIECE_BYTES_MAX, REPLAY_SESSION_BYTES_MAX, RING_BYTES_PER_SHARD, RING_BYTES_PER_SLOT, SHARD_LOG_BYTES,
-    USER_BYTES_PER_SOCKET, WHOLE_PIECES_MAX, WINDOW_BYTES_MAX, WINDOW_KEPT_BYTES,
+    TLS_BYTES_PER_SOCKET, USER_BYTES_PER_SOCKET, WHOLE_PIECES_MAX, WINDOW_BYTES_MAX, WINDOW_KEPT_BYTES,
 };
 
 /// Memory at full load: every slot of every shard taken.
@@ -20,6 +20,8 @@ pub struct MemoryPlan {
     pub fixed_bytes: u64,
     pub user_bytes: u64,
     pub kernel_bytes: u64,
+    /// Of `user_bytes`, what the sockets' TLS takes where they speak it.
+    pub tls_bytes: u64,
     /// What comes on top where every session is behind and its socket takes no bytes.
     pub behind_bytes: u64,
     pub available_bytes: u64,
@@ -55,23 +57,28 @@ impl MemoryPlan {
         let tcp_queue_bytes_max = machine.tcp_queue_bytes_max();
 
         let left = machine.memory_available_bytes.saturating_sub(fixed_bytes);
-        let by_memory = left / (USER_BYTES_PER_SOCKET + KERNEL_BYTES_PER_SOCKET);
-        let by_tcp_memory = tcp_queue_bytes_max.map(|bytes| bytes / QUEUED_BYTES_PER_SOCKET);
-        let first_limit =
-            [(Resource::Slots, Some(slots)), (Resource::Memory, Some(by_memory)), (Resource::TcpMemory, by_tcp_memory)]
-                .into_iter()
-                .filter_map(|(resource, sockets)| sockets.map(|sockets| FirstLimit { resource, sockets }))
-                .min_by_key(|limit| limit.sockets)
-                .expect("the slots always count");
-
+        let first_limit = FirstLimit::new(slots, left, USER_BYTES_PER_SOCKET, tcp_queue_bytes_max);
         Self {
             fixed_bytes,
             user_bytes: slots * USER_BYTES_PER_SOCKET,
             kernel_bytes: slots * KERNEL_BYTES_PER_SOCKET,
+            tls_bytes: 0,
             behind_bytes: slots * BEHIND_BYTES_PER_SESSION,
             available_bytes: machine.memory_available_bytes,
             tcp_queue_bytes_max,
             first_limit,
+        }
+    }
+
+    /// The same where each of so many slots holds a socket that speaks TLS.
+    pub(super) fn secured(self, slots: u64) -> Self {
+        let left = self.available_bytes.saturating_sub(self.fixed_bytes);
+        let user_bytes_per_socket = USER_BYTES_PER_SOCKET + TLS_BYTES_PER_SOCKET;
+        Self {
+            user_bytes: slots * user_bytes_per_socket,
+            tls_bytes: slots * TLS_BYTES_PER_SOCKET,
+            first_limit: FirstLimit::new(slots, left, user_bytes_per_socket, self.tcp_queue_bytes_max),
+            ..self
         }
     }
 
@@ -89,6 +96,13 @@ impl MemoryPlan {
             BinaryBytes(self.user_bytes),
             BinaryBytes(self.kernel_bytes),
         )];
+        if self.tls_bytes > 0 {
+            lines.push(format!(
+                "tls       {} of that, {} for each idle socket",
+                BinaryBytes(self.tls_bytes),
+                BinaryBytes(TLS_BYTES_PER_SOCKET),
+            ));
+        }
         lines.push(format!(
             "slow      up to {} more while every socket is slow: {} for each that is served from the journal",
             BinaryBytes(self.behind_bytes),
@@ -100,6 +114,19 @@ impl MemoryPlan {
         }
         lines.push(format!("runs out  {}", self.first_limit));
         lines
+    }
+}
+
+impl FirstLimit {
+    /// `left_bytes`: of memory, for sockets.
+    fn new(slots: u64, left_bytes: u64, user_bytes_per_socket: u64, tcp_queue_bytes_max: Option<u64>) -> Self {
+        let by_memory = left_bytes / (user_bytes_per_socket + KERNEL_BYTES_PER_SOCKET);
+        let by_tcp_memory = tcp_queue_bytes_max.map(|bytes| bytes / QUEUED_BYTES_PER_SOCKET);
+        [(Resource::Slots, Some(slots)), (Resource::Memory, Some(by_memory)), (Resource::TcpMemory, by_tcp_memory)]
+            .into_iter()
+            .filter_map(|(resource, sockets)| sockets.map(|sockets| Self { resource, sockets }))
+            .min_by_key(|limit| limit.sockets)
+            .expect("the slots always count")
     }
 }
 
@@ -167,6 +194,18 @@ mod tests {
             "{:?}",
             plan.lines()
         );
+    }
+
+    #[test]
+    fn tls_is_told_and_counts_for_what_runs_out_first() {
+        let plain = MemoryPlan::new(&machine(512 << 20, None), 12, 20_000);
+        assert!(!plain.lines().iter().any(|line| line.starts_with("tls")), "{:?}", plain.lines());
+        let secured = plain.secured(240_000);
+        assert_eq!(secured.tls_bytes, 240_000 * TLS_BYTES_PER_SOCKET);
+        assert_eq!(secured.total_bytes(), plain.total_bytes() + secured.tls_bytes);
+        assert_eq!(secured.first_limit.resource, Resource::Memory);
+        assert!(secured.first_limit.sockets < plain.first_limit.sockets);
+        assert!(secured.lines().iter().any(|line| line.starts_with("tls       ")), "{:?}", secured.lines());
     }
 
     #[test]

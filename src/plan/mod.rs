@@ -128,6 +128,12 @@ impl Plan {
         })
     }
 
+    /// The same where every socket speaks TLS.
+    pub fn secured(mut self) -> Self {
+        self.memory = self.memory.secured(self.sockets_max());
+        self
+    }
+
     /// The sockets that all shards together have slots for.
     pub fn sockets_max(&self) -> u64 {
         self.shards.len() as u64 * u64::from(self.slots_per_shard)

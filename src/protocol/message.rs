@@ -105,6 +105,29 @@ pub fn gap_json(gap: &Gap) -> String {
     json!({ "type": "gap", "from": gap.from, "to": gap.to, "reason": gap.reason.as_str() }).to_string()
 }
 
+/// What a client is told before the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// How long after this message it is to come back.
+    pub after_ms: u64,
+    /// The number from which on a resume brings whatever it was not sent; what it is still sent moves its cursor further.
+    pub since: u64,
+    /// How long after the connection's end: for clients that count from there.
+    pub away_ms: u64,
+}
+
+/// Tells a client to come back, as a frame.
+pub fn reconnect(told: &Reconnect) -> Box<[u8]> {
+    let mut frame = Vec::new();
+    append_frame(&mut frame, Opcode::Text, reconnect_json(told).as_bytes());
+    frame.into()
+}
+
+/// The same message without a frame around it, for other envelopes.
+pub fn reconnect_json(told: &Reconnect) -> String {
+    json!({ "type": "reconnect", "after_ms": told.after_ms, "since": told.since }).to_string()
+}
+
 /// The payload of a whole frame that the server made.
 pub fn payload(frame: &[u8]) -> &[u8] {
     let header_bytes = match frame[1] {

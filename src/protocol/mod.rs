@@ -22,13 +22,16 @@ mod terms;
 pub mod tiered;
 
 pub use endpoint::{Endpoint, UnknownEndpoint};
-pub use message::{ErrorCode, Since, SocketError, UnixMs, gap, gap_json, payload, pong, rfc3339, text_frame};
-pub use rules::{ReplayRules, SessionRules, SlowRules};
+pub use message::{
+    ErrorCode, Reconnect, Since, SocketError, UnixMs, gap, gap_json, payload, pong, reconnect, rfc3339, text_frame,
+};
+pub use rules::{LiveRules, ReplayRules, SessionRules, SlowRules};
 pub use selection::{Filter, StreamAdmission, StreamHolder, StreamTopic, TopicRefusal};
 pub use terms::{SlowPolicy, Terms, UnknownPolicy};
 
 use crate::accounts::{AccountId, KeyNumber};
 use crate::limits::{self, TICK_MS};
+use crate::metrics::Label;
 use crate::tokens::Claims;
 use crate::ws::CloseCode;
 
@@ -96,6 +99,34 @@ pub enum Admission {
     Refused { before: Box<[u8]>, code: CloseCode, reason: String },
     #[cfg(feature = "conformance")]
     Echo,
+}
+
+impl Label for Protocol {
+    const ALL: &'static [Self] = &[
+        Self::Watchlist,
+        Self::Tiered,
+        Self::Channels,
+        Self::Rooms,
+        Self::Stream,
+        #[cfg(feature = "conformance")]
+        Self::Echo,
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Watchlist => "watchlist",
+            Self::Tiered => "tiered",
+            Self::Channels => "channels",
+            Self::Rooms => "rooms",
+            Self::Stream => "stream",
+            #[cfg(feature = "conformance")]
+            Self::Echo => "echo",
+        }
+    }
 }
 
 impl Protocol {

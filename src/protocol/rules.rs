@@ -1,5 +1,10 @@
 //! What the operator allows a session: the part of the configuration that the shards follow.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
 use super::{Endpoint, SlowPolicy};
 use crate::limits;
 
@@ -19,6 +24,33 @@ pub struct SessionRules {
     pub authentication_ms: u32,
     pub replay: ReplayRules,
     pub slow: SlowRules,
+}
+
+/// The rules in force: whoever configures swaps them, and shards look once a turn whether there are others.
+#[derive(Debug, Default)]
+pub struct LiveRules {
+    current: ArcSwap<SessionRules>,
+    version: AtomicU64,
+}
+
+impl LiveRules {
+    pub fn new(rules: SessionRules) -> Self {
+        Self { current: ArcSwap::from_pointee(rules), version: AtomicU64::new(0) }
+    }
+
+    pub fn load(&self) -> SessionRules {
+        **self.current.load()
+    }
+
+    /// Changes with every change of the rules. Whoever sees a version loads rules that are at least as new.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub fn publish(&self, rules: SessionRules) {
+        self.current.store(Arc::new(rules));
+        self.version.fetch_add(1, Ordering::Release);
+    }
 }
 
 /// How fast sessions are sent what they missed, so that asking for everything is no weapon.
@@ -98,6 +130,15 @@ impl Default for SlowRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn published_rules_are_in_force_and_told_by_their_version() {
+        let live = LiveRules::new(SessionRules::default());
+        let before = live.version();
+        let changed = SessionRules { message_burst: 7, ..SessionRules::default() };
+        live.publish(changed);
+        assert!(live.version() != before && live.load() == changed);
+    }
 
     #[test]
     fn each_endpoint_has_its_own_policy_and_choice() {

@@ -6,6 +6,7 @@
 //! | | `wallet:{owner}`, and not `wallet:*` beside it | the same |
 //! | | `alerts` | tier pro, elite or enterprise |
 //! | | `bot:`, `price:`, `transactions:` with a name | the account's grants |
+//! | an admin's key | the same, and every other topic by its name | nothing |
 //! | a token | `market:` with a name | |
 //! | | the user's own, `system`, `admin:` up to its level | nothing: they come by themselves, named or not |
 
@@ -76,15 +77,15 @@ impl StreamTopic {
         account: &Account,
         rules: &SessionRules,
     ) -> Result<Vec<Self>, TopicRefusal> {
-        let topics = collect(names, rules, |topic| account_may_have(topic, account).map(|()| true))?;
-        if topics.is_empty() {
-            return Err(TopicRefusal::None);
-        }
-        let wallets = |topic: &Self| matches!(topic, Self::Named(topic) if topic.namespace() == Namespace::Wallet);
-        if topics.contains(&Self::Watchlist) && topics.iter().any(wallets) {
-            return Err(TopicRefusal::WatchlistAndWallets);
-        }
-        Ok(topics)
+        named(collect(names, rules, |topic| account_may_have(topic, account).map(|()| true))?)
+    }
+
+    /// What an operator's key may have: whatever it names, and at least one.
+    pub fn of_operator<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        rules: &SessionRules,
+    ) -> Result<Vec<Self>, TopicRefusal> {
+        named(collect(names, rules, |_| Ok(true))?)
     }
 
     /// What a user may have of the named topics beside those that come by themselves.
@@ -121,6 +122,19 @@ impl StreamTopic {
             Self::Named(topic) => topic.as_str(),
         }
     }
+}
+
+/// Refuses topics of an account that make no sense together.
+fn named(topics: Vec<StreamTopic>) -> Result<Vec<StreamTopic>, TopicRefusal> {
+    let is_wallet =
+        |topic: &StreamTopic| matches!(topic, StreamTopic::Named(topic) if topic.namespace() == Namespace::Wallet);
+    if topics.is_empty() {
+        return Err(TopicRefusal::None);
+    }
+    if topics.contains(&StreamTopic::Watchlist) && topics.iter().any(is_wallet) {
+        return Err(TopicRefusal::WatchlistAndWallets);
+    }
+    Ok(topics)
 }
 
 const WATCHLIST: &str = "wallet:*";
@@ -301,6 +315,17 @@ mod tests {
             let message = refused.to_string();
             assert!(refused.is_forbidden() && message.contains(name) && message.contains(needs), "{message}");
         }
+    }
+
+    #[test]
+    fn an_operator_has_every_topic_by_its_name() {
+        let names = ["wallet:w9", "alerts", "bot:b", "user:u2", "market:X", "admin:7", "system"];
+        let asks = |names: &[&str]| StreamTopic::of_operator(names.iter().copied(), &SessionRules::default());
+        assert_eq!(told(asks(&names)), Ok(names.map(str::to_owned).to_vec()));
+        assert_eq!(told(asks(&["wallet:*"])), Ok(vec!["wallet:*".to_owned()]));
+        assert_eq!(asks(&[]), Err(TopicRefusal::None));
+        assert_eq!(asks(&["wallet:w", "wallet:*"]), Err(TopicRefusal::WatchlistAndWallets));
+        assert!(matches!(asks(&["trades:x"]), Err(TopicRefusal::Unknown(..))));
     }
 
     #[test]

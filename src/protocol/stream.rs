@@ -10,6 +10,8 @@
 //!   data: {"type":"alert","seq":42,"data":{…}}
 //!
 //!   :                            comment(), where nothing else came for a while
+//!
+//!   event: reconnect             reconnect(), before the server ends
 //! ```
 //!
 //! A browser remembers the last `id` and sends it as `Last-Event-ID` when it comes back.
@@ -18,7 +20,7 @@ use std::fmt::Write;
 
 use http::HeaderMap;
 
-use super::message::{SocketError, UnixMs};
+use super::message::{Reconnect, SocketError, UnixMs, reconnect_json};
 use super::rooms;
 use crate::limits::STREAM_RETRY_MS;
 
@@ -32,6 +34,13 @@ pub fn message(json: &str, id: Option<u64>) -> Box<[u8]> {
     let mut message = Vec::new();
     append(json.as_bytes(), id, &mut message);
     message.into()
+}
+
+/// Tells a client to come back. A browser does so by itself: so long after the end of the stream as `retry` says, with the number as its
+/// `Last-Event-ID`.
+pub fn reconnect(told: &Reconnect) -> Box<[u8]> {
+    let json = reconnect_json(told);
+    format!("id: {}\nevent: reconnect\nretry: {}\ndata: {json}\n\n", told.since, told.away_ms).into_bytes().into()
 }
 
 /// Why the stream ends.
@@ -132,6 +141,15 @@ mod tests {
         assert_eq!(text(&message(r#"{"type":"error"}"#, None)), "data: {\"type\":\"error\"}\n\n");
         assert_eq!(text(&[cursor(0), comment()].concat()), "id: 0\n\n: \n\n");
         assert_eq!(text(&retry()), format!("retry: {STREAM_RETRY_MS}\n"));
+    }
+
+    #[test]
+    fn a_browser_is_told_to_come_back_by_its_own_fields() {
+        let told = Reconnect { after_ms: 17_000, since: 41, away_ms: 12_000 };
+        assert_eq!(
+            text(&reconnect(&told)),
+            "id: 41\nevent: reconnect\nretry: 12000\ndata: {\"type\":\"reconnect\",\"after_ms\":17000,\"since\":41}\n\n"
+        );
     }
 
     #[test]

@@ -25,6 +25,6 @@ mod socket_ring;
 mod user_data;
 
 pub use doorbell::{Doorbell, DoorbellListener};
-pub use listen::{ListenOptions, bind_listeners, glommio_listener, take_descriptor};
+pub use listen::{Entrance, ListenOptions, bind_listeners, glommio_listener, take_descriptor};
 pub use socket_ring::{Completion, Operation, RingOptions, SendBatch, SocketRing};
 pub use user_data::SlotRef;

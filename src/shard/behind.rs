@@ -25,7 +25,7 @@ use super::sessions::Sessions;
 use super::socket::Membership;
 use super::stats::ShardStats;
 use crate::limits;
-use crate::protocol::{ErrorCode, SocketError};
+use crate::protocol::{ErrorCode, SocketError, UnixMs};
 use crate::ring::SlotRef;
 
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Behind {
     pub allowance: Allowance,
     /// It was told that events up to this number may have been passed over.
     pub skipped_to: u64,
+    /// Since when it has been behind.
+    pub since_ms: UnixMs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub enum Stage {
 }
 
 impl Behind {
-    fn new(next: u64) -> Box<Self> {
+    fn new(next: u64, since_ms: UnixMs) -> Box<Self> {
         Box::new(Self {
             next,
             stage: Stage::Draining,
@@ -68,6 +70,7 @@ impl Behind {
             held_bytes: 0,
             allowance: Allowance::default(),
             skipped_to: 0,
+            since_ms,
         })
     }
 
@@ -110,6 +113,11 @@ impl Sessions {
         }
     }
 
+    /// The same without the answers that it still holds for it.
+    pub(super) fn handed(&self, slot: u32) -> u64 {
+        self.slots[slot].behind.as_ref().map_or_else(|| self.present(slot), |behind| self.next_of(behind) - 1)
+    }
+
     /// The number of the newest event that it would have been handed if it was live and received everything.
     pub(super) fn present(&self, slot: u32) -> u64 {
         self.inbox.seq_of(Framing::of(self.slots[slot].protocol))
@@ -150,7 +158,7 @@ impl Sessions {
         let socket = &mut self.slots[slot];
         debug_assert!(!socket.is_behind(), "the log serves it");
         let Some(fallen) = socket.output.fall_behind(&self.log, &mut self.pool) else { return };
-        let mut behind = Behind::new(fallen.next);
+        let mut behind = Behind::new(fallen.next, self.unix_ms);
         behind.held_bytes = fallen.held.iter().map(|(_, frames)| frames.len()).sum();
         behind.held = fallen.held.into();
         // What it asked for behind those events counts from there.
@@ -166,7 +174,7 @@ impl Sessions {
     /// Begins a session at a number: it gets what follows it, first of all from the journal.
     pub(super) fn resume(&mut self, slot: u32, since: u64) {
         if since != self.present(slot) {
-            self.put_behind(slot, Behind::new(since + 1));
+            self.put_behind(slot, Behind::new(since + 1, self.unix_ms));
         }
     }
 
@@ -193,7 +201,8 @@ impl Sessions {
             }
             None => {
                 self.move_places(slot, false);
-                Behind::new(from)
+                self.stats.behind.raise();
+                Behind::new(from, self.unix_ms)
             }
         };
         behind.forget(membership.audience);
@@ -225,6 +234,7 @@ impl Sessions {
     fn put_behind(&mut self, slot: u32, behind: Box<Behind>) {
         // Its places are live as long as it is not behind.
         self.move_places(slot, false);
+        self.stats.behind.raise();
         self.slots[slot].behind = Some(behind);
         self.await_replay(slot);
     }
@@ -259,6 +269,7 @@ impl Sessions {
         let slot = at.slot;
         self.release_answers(slot, u64::MAX);
         self.slots[slot].behind = None;
+        self.stats.behind.lower();
         self.move_places(slot, true);
         // What it still has to get from the journal waits as before, until a live event comes for it.
         if !self.slots[slot].output.is_empty() {
@@ -268,7 +279,8 @@ impl Sessions {
         self.hear_on(slot);
     }
 
-    fn next_of(&self, behind: &Behind) -> u64 {
+    /// The number of the first event that it was not handed.
+    pub(super) fn next_of(&self, behind: &Behind) -> u64 {
         match behind.stage {
             Stage::Riding => behind.next.max(self.replay.position),
             _ => behind.next,

@@ -17,9 +17,10 @@ use super::index::AudienceId;
 use super::log::LogRange;
 use super::sessions::{Queued, Sessions};
 use super::stats::ShardStats;
-use crate::clock::Nanos;
+use crate::clock::{self, Nanos};
 use crate::hub::EncodedBatch;
 use crate::limits;
+use crate::logging::Occasion;
 use crate::protocol::SlowPolicy;
 use crate::ws::CloseCode;
 
@@ -38,6 +39,8 @@ pub struct Inbox {
     gate: u64,
     /// Batches whose fan-out is not over: it is when `visited` reaches the count.
     marks: VecDeque<(u64, Nanos)>,
+    /// What the shard had delivered when the batch before was handed out.
+    delivered: u64,
     /// The log's head at which the full sockets are searched next.
     next_sweep: u64,
     /// Rotates the order in which audiences and their members are queued; a fraction of them, of 2^32.
@@ -100,7 +103,11 @@ impl Sessions {
             }
             (self.inbox.next, self.inbox.next_streamed) = (0, 0);
             self.inbox.batches.pop_front();
-            self.inbox.marks.push_back((self.inbox.enqueued, batch.accepted_at()));
+            // One that nobody here is to have says nothing of how long it takes to be sent.
+            let delivered = self.stats.deliveries.get();
+            if std::mem::replace(&mut self.inbox.delivered, delivered) != delivered {
+                self.inbox.marks.push_back((self.inbox.enqueued, batch.accepted_at()));
+            }
         }
     }
 
@@ -284,9 +291,22 @@ impl Sessions {
     /// Acts on a slow consumer, also on one that is being closed behind events that it has not read.
     fn cut_off(&mut self, slot: u32) {
         const REASON: &str = "too slow: events were about to be lost";
+        static FELL_BEHIND: Occasion = Occasion::new();
+        static CLOSED: Occasion = Occasion::new();
+        let (protocol, policy) = (self.slots[slot].protocol, self.slots[slot].policy);
+        let falls_behind = self.slots[slot].is_open() && policy != SlowPolicy::Disconnect;
+        let occasion = if falls_behind { &FELL_BEHIND } else { &CLOSED };
+        if let Some(untold) = occasion.tell(clock::now()) {
+            let what =
+                if falls_behind { "falls behind, and is served from the journal" } else { "is closed with 4409" };
+            let (who, from) = (self.holder(slot), self.present(slot));
+            tracing::warn!(?protocol, who, %policy, from, untold, "a slow consumer {what}: it takes bytes more slowly than events come");
+        }
         if self.slots[slot].is_open() {
             if self.slots[slot].policy != SlowPolicy::Disconnect {
                 ShardStats::add(&self.stats.fell_behind, 1);
+                let for_latest = self.slots[slot].policy == SlowPolicy::Latest;
+                self.stats.fell_behind_for_latest.add(for_latest.into());
                 return self.fall_behind(slot);
             }
             ShardStats::add(&self.stats.slow_consumers_closed, 1);

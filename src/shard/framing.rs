@@ -6,7 +6,7 @@
 use crate::hub::EncodedBatch;
 use crate::journal::{Gap, GapReason};
 use crate::limits::STREAM_EVENT_MORE_BYTES_MAX;
-use crate::protocol::{ErrorCode, Protocol, SocketError, gap, gap_json, payload, stream};
+use crate::protocol::{ErrorCode, Protocol, Reconnect, SocketError, gap, gap_json, payload, reconnect, stream};
 use crate::ws::{CloseCode, close_frame};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,14 @@ impl Framing {
             Self::EventStream => {
                 stream::message(&gap_json(told), (told.reason != GapReason::Latest).then_some(told.to))
             }
+        }
+    }
+
+    /// Tells a client to come back, and when.
+    pub fn reconnect(self, told: &Reconnect) -> Box<[u8]> {
+        match self {
+            Self::WebSocket => reconnect(told),
+            Self::EventStream => stream::reconnect(told),
         }
     }
 

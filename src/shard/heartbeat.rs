@@ -10,7 +10,9 @@ use super::sessions::Sessions;
 use super::socket::State;
 use super::stats::ShardStats;
 use super::wheel::Tick;
+use crate::clock;
 use crate::limits;
+use crate::logging::Occasion;
 use crate::protocol::{Heartbeat, SignOfLife, stream};
 use crate::ws::{CloseCode, Opcode, append_frame};
 
@@ -156,6 +158,11 @@ impl Sessions {
 
     fn heartbeat_lost(&mut self, slot: u32, reason: &str) {
         ShardStats::add(&self.stats.heartbeats_lost, 1);
+        static LOST: Occasion = Occasion::new();
+        if let Some(untold) = LOST.tell(clock::now()) {
+            let (protocol, who) = (self.slots[slot].protocol, self.holder(slot));
+            tracing::info!(?protocol, who, untold, "a session is closed with 4408: {reason}");
+        }
         self.close(slot, CloseCode::HEARTBEAT, reason);
     }
 }

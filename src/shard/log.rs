@@ -115,6 +115,12 @@ impl ShardLog {
         mark.seq
     }
 
+    /// The number of the event whose frame holds the byte at `offset`, if the log still has it.
+    pub fn seq_around(&self, offset: u64) -> Option<u64> {
+        let begun = self.marks.partition_point(|mark| mark.start <= offset);
+        self.marks.get(begun.checked_sub(1)?).map(|mark| mark.seq)
+    }
+
     /// The number of the event whose frame ends at `offset`.
     pub fn seq_before(&self, offset: u64) -> u64 {
         self.marks[self.marks_before(offset) - 1].seq
@@ -133,6 +139,16 @@ impl ShardLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_belongs_to_the_event_whose_frame_holds_it() {
+        let mut log = ShardLog::new(64);
+        assert_eq!(log.seq_around(0), None);
+        for seq in [7, 9] {
+            log.append(&[0; 10], seq);
+        }
+        assert_eq!([0, 9, 10, 19].map(|offset| log.seq_around(offset)), [Some(7), Some(7), Some(9), Some(9)]);
+    }
 
     fn read(log: &ShardLog, range: LogRange) -> Vec<u8> {
         let (first, second) = log.slices(range);

@@ -34,8 +34,10 @@ impl Sessions {
     /// Takes a socket out of every audience: no event goes to it any more.
     pub(super) fn leave_audiences(&mut self, slot: u32) {
         let socket = &mut self.slots[slot];
-        let rode = socket.behind.take().is_some_and(|behind| behind.stage == Stage::Riding);
-        self.replay.riding -= usize::from(rode);
+        if let Some(behind) = socket.behind.take() {
+            self.stats.behind.lower();
+            self.replay.riding -= usize::from(behind.stage == Stage::Riding);
+        }
         let socket = &mut self.slots[slot];
         let home = socket.home.take();
         let dialogue = socket.dialogue.take();

@@ -6,7 +6,7 @@
 //!   journal ── batches ────────┼─▶ plane.rs ─ sessions.rs┼─▶ index/       who gets them (membership.rs: joining, leaving)
 //!   socket ring ─ completions ─┘    (turns)   (state)    ├─▶ output.rs    what each still has to get
 //!                                     │                  └─▶ dialogue/    what is said, and answered
-//!                                     └──▶ sockets.rs: the trait to the kernel
+//!                                     └──▶ secured.rs (TLS) ──▶ sockets.rs: the trait to the kernel
 //! ```
 //!
 //! Invariants worth naming:
@@ -18,6 +18,7 @@
 mod accounts;
 mod behind;
 mod dialogue;
+mod drain;
 mod fanout;
 pub mod framing;
 mod heartbeat;
@@ -29,17 +30,21 @@ pub mod output;
 mod plane;
 mod replay;
 mod runner;
+mod secured;
 mod sessions;
 mod socket;
 mod sockets;
 mod stats;
+pub mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 mod wheel;
 
+pub use drain::{DrainRules, SHUTTING_DOWN};
 pub use plane::{EnterError, Plane};
 pub use runner::{Arrival, Neighbours, Seat, Shard, ShardHandle, ShardMail};
+pub use secured::{Link, Secured};
 pub use sessions::{SessionParts, Sessions, ShardSizes};
-pub use sockets::Sockets;
-pub use stats::{ShardStats, new_histogram};
+pub use sockets::{Received, Sockets};
+pub use stats::{ReadFrom, ShardStats};
 pub use wheel::Tick;

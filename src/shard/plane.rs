@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   collect: reap completions     (then the caller takes what the journal has)
-//!   turn:    ingest events ─▶ feed input ─▶ timers ─▶ send one batch ─▶ submit requests
+//!   turn:    ingest events ─▶ feed input ─▶ timers, drain ─▶ send one batch ─▶ submit requests
 //! ```
 //!
 //! What came from a client is acted on after the events that were published before the client sent it: a publisher that was
@@ -15,10 +15,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::drain::DrainRules;
 use super::sessions::{Queued, Request, Sessions};
 use super::socket::State;
 use super::sockets::Sockets;
 use super::stats::ShardStats;
+use super::survey::Survey;
 use super::wheel::Tick;
 use crate::accounts::Snapshot;
 use crate::clock::Nanos;
@@ -26,7 +28,7 @@ use crate::gate::Entry;
 use crate::hub::EncodedBatch;
 use crate::journal::Chunk;
 use crate::limits;
-use crate::protocol::{Admission, Terms, UnixMs};
+use crate::protocol::{Admission, SessionRules, Terms, UnixMs};
 use crate::ring::{Completion, Operation, SendBatch, SlotRef};
 use crate::ws::CloseCode;
 
@@ -50,6 +52,8 @@ pub struct Plane<S: Sockets> {
     due: Vec<u32>,
     /// Sockets whose receive found no buffer, to be armed again.
     deaf: VecDeque<SlotRef>,
+    /// The pass under way: what `visited` comes to when it is over, and when it began.
+    pass: Option<(u64, Nanos)>,
     /// Sessions that are behind are not served before this time.
     rests_until: Nanos,
     /// Nor before this one, as long as live events are on their way.
@@ -67,6 +71,7 @@ impl<S: Sockets> Plane<S> {
             results: Vec::new(),
             due: Vec::new(),
             deaf: VecDeque::new(),
+            pass: None,
             rests_until: 0,
             waits_until: 0,
         }
@@ -92,7 +97,7 @@ impl<S: Sockets> Plane<S> {
         mut leftover: Vec<u8>,
     ) -> Result<(), EnterError> {
         let at = self.sessions.reserve().ok_or(EnterError::Full)?;
-        if let Err(error) = self.sockets.adopt(at.slot, socket) {
+        if let Err(error) = self.sockets.adopt(at, socket) {
             self.sessions.unreserve(at);
             return Err(error.into());
         }
@@ -177,8 +182,29 @@ impl<S: Sockets> Plane<S> {
         self.sessions.follow_accounts(accounts);
     }
 
+    /// Puts changed rules into force.
+    pub fn follow_rules(&mut self, rules: SessionRules) {
+        self.sessions.follow_rules(rules);
+    }
+
+    /// Asks something that is answered within the next turns.
+    pub fn survey(&mut self, survey: Survey) {
+        self.sessions.surveys.add(survey);
+    }
+
     pub fn close_all(&mut self, code: CloseCode, reason: &str) {
         self.sessions.close_all(code, reason);
+    }
+
+    /// Begins to tell every session that it is to come back, and to close them, as the rules say. `shard` is one of `shards`.
+    pub fn begin_drain(&mut self, rules: DrainRules, shard: usize, shards: usize) {
+        self.sessions.begin_drain(rules, shard, shards);
+    }
+
+    /// Whether a drain has come to its end: every session was told and closed.
+    #[cfg(test)]
+    pub fn has_drained(&self) -> bool {
+        self.sessions.has_drained()
     }
 
     /// One bounded turn. Returns whether there is more to do at once; else nothing will happen before a completion, a
@@ -188,16 +214,34 @@ impl<S: Sockets> Plane<S> {
         self.act();
         self.listen_again();
         self.sessions.advance(tick, &mut self.due);
+        self.sessions.go_on_with_drain();
+        self.begin_pass(&now);
         self.send_batch(false);
-        self.sessions.record_finished(now());
+        let sent_at = now();
+        self.sessions.record_finished(sent_at);
+        self.end_pass(sent_at);
         if self.sessions.replay.is_active() {
             self.serve_those_behind(&now);
         }
+        self.sessions.go_on_with_surveys();
         self.submit();
         self.sessions.has_work()
             || (self.sessions.replay.has_work() && self.rests_until == 0)
             || !self.completions.is_empty()
             || !self.deaf.is_empty()
+    }
+
+    /// Those who have output now are a pass, if the one before is over.
+    fn begin_pass(&mut self, now: impl Fn() -> Nanos) {
+        if self.pass.is_none() && !self.sessions.queue.is_empty() {
+            self.pass = Some((self.sessions.inbox.enqueued, now()));
+        }
+    }
+
+    fn end_pass(&mut self, now: Nanos) {
+        if let Some((_, began)) = self.pass.take_if(|(visited, _)| self.sessions.inbox.visited >= *visited) {
+            self.sessions.stats.pass.record(now.saturating_sub(began));
+        }
     }
 
     /// Whether there is something to do for a session that is behind.
@@ -244,10 +288,12 @@ impl<S: Sockets> Plane<S> {
 
     fn complete(&mut self, completion: Completion) {
         let Completion { operation, at, result, buffer, more } = completion;
+        let mut ended = false;
         if let Some(buffer) = buffer {
             if result > 0 {
-                let bytes = self.sockets.received(buffer, result as usize);
-                self.sessions.input(at, bytes);
+                let received = self.sockets.received(at, buffer, result as usize);
+                ended = received.ended;
+                self.sessions.input(at, received.bytes);
             }
             self.sockets.recycle(buffer);
         }
@@ -256,10 +302,11 @@ impl<S: Sockets> Plane<S> {
             return;
         };
         match operation {
-            Operation::Receive if more => {}
             Operation::Receive => {
-                socket.armed.receive = false;
-                self.receive_ended(at.slot, result);
+                socket.armed.receive = more;
+                if ended || !more {
+                    self.receive_ended(at.slot, if ended { 0 } else { result });
+                }
             }
             Operation::Writable => {
                 socket.armed.writable = false;
@@ -288,7 +335,7 @@ impl<S: Sockets> Plane<S> {
         self.sessions.release_if_quiet(at.slot);
     }
 
-    /// A multishot receive is over: end of stream, an error, or buffers ran out. A deaf socket is a bug, so it is armed
+    /// A multishot receive is over, or what it brings: end of stream, an error, or buffers ran out. A deaf socket is a bug, so it is armed
     /// again wherever the stream goes on.
     fn receive_ended(&mut self, slot: u32, result: i32) {
         let socket = &mut self.sessions.slots[slot];
@@ -296,8 +343,8 @@ impl<S: Sockets> Plane<S> {
             return;
         }
         match -result {
-            // The close frame that waits is still worth sending: the peer may only have finished its own direction.
-            0 if socket.state == State::Closing => socket.peer_closed = true,
+            // The close frame that waits, here or below, is still worth sending: the peer may only have finished its own direction.
+            0 if socket.state == State::Closing || socket.armed.shutdown => socket.peer_closed = true,
             ..0 | libc::EINTR | libc::EAGAIN => self.sessions.arm_receive(slot),
             libc::ENOBUFS => self.deaf.push_back(socket.at(slot)),
             _ => self.sessions.terminate(slot),

@@ -411,6 +411,7 @@ impl Sessions {
         // It is sent more as soon as the queue has come to it.
         self.replay.waits_for_queue |= is_laden;
         if socket.policy == SlowPolicy::Latest && self.newest.has_newer(event, seq) {
+            self.stats.skipped.add(1);
             if seq > behind.skipped_to {
                 behind.skipped_to = self.inbox.seq;
                 let told = Gap { from: seq, to: self.inbox.seq, reason: GapReason::Latest };

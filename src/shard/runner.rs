@@ -5,16 +5,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use super::drain::{DrainRules, SHUTTING_DOWN};
 use super::plane::Plane;
-use super::stats::ShardStats;
+use super::secured::{Link, Secured};
+use super::stats::{ReadFrom, ShardStats};
+use super::survey::Survey;
 use super::wheel::Tick;
 use crate::accounts::Directory;
+use crate::desk::{Door, Places};
 use crate::gate::Entry;
 use crate::journal::{Chunk, Journal, JournalHandle, ReadError, Window};
 use crate::mailbox::Mailbox;
-use crate::protocol::{Admission, Terms};
+use crate::protocol::{Admission, LiveRules, Terms};
 use crate::ring::{Doorbell, SocketRing};
 use crate::watchman::Pulse;
 use crate::ws::CloseCode;
@@ -22,7 +27,7 @@ use crate::{clock, executor, limits};
 
 /// An upgraded socket on its way into a shard's ring, from its own front desk or another's.
 pub struct Arrival {
-    pub socket: OwnedFd,
+    pub socket: Link<OwnedFd>,
     pub admission: Admission,
     pub terms: Terms,
     /// What was read past the handshake.
@@ -39,8 +44,16 @@ pub enum ShardMail {
     Chunk(Result<Chunk, ReadError>),
     /// An answer to a request of this shard's front desk.
     Answer(u64, crate::desk::Answer),
-    /// Close every session with 1012, then say that it is done.
-    Shutdown,
+    /// A question of an operator's.
+    Survey(Survey),
+    /// Let nobody new in, tell every session to come back, and close them over a while. `gone` is dropped when all are gone, or have had
+    /// the time for it. The desk serves whoever is there.
+    Drain {
+        rules: DrainRules,
+        gone: Sender<()>,
+    },
+    /// No event is to come any more: the same, at once, with those who are left, and then the end.
+    Shutdown(DrainRules),
 }
 
 /// What every thread may know of a shard.
@@ -94,18 +107,23 @@ pub struct Neighbours {
     pub directory: Arc<Directory>,
     /// Where the desk's requests wait for their answers.
     pub answers: Rc<crate::desk::Answers>,
-    /// Set when the shard begins to stop, for its desk to see.
+    /// What the sessions may do, as it is in force.
+    pub rules: Arc<LiveRules>,
+    /// The desk's, which the shard closes when it begins to end.
+    pub door: Rc<Door>,
+    /// Set when no event is to come any more, for its desk to see.
     pub stopping: Rc<Cell<bool>>,
+    /// Of the desk's connections.
+    pub places: Rc<Places>,
     /// Set by the desk while more connections are likely to wait for being accepted.
     pub rush: Rc<Cell<bool>>,
 }
 
-/// What a client reads beside 1012.
-const SHUTTING_DOWN: &str = "the server is shutting down";
-
 /// One shard, on its own thread.
 pub struct Shard {
     pub index: usize,
+    /// How many there are.
+    pub shards: usize,
     pub handle: ShardHandle,
     pub journal: Arc<Window>,
     /// The journal on the disk.
@@ -113,33 +131,51 @@ pub struct Shard {
     pub directory: Arc<Directory>,
     /// Where the desk's requests wait for their answers.
     pub answers: Rc<crate::desk::Answers>,
-    pub plane: Rc<RefCell<Plane<SocketRing>>>,
+    pub plane: Rc<RefCell<Plane<Secured<SocketRing>>>>,
     /// Slots in use at the last look, to give seats back as sockets leave.
     occupied: u32,
     position: u64,
     accounts_version: u64,
-    /// While a shutdown is under way: when it ends, whoever is still there.
-    ends: Option<Tick>,
-    /// Tells the desk that nobody is to be upgraded any more.
+    rules: Arc<LiveRules>,
+    rules_version: u64,
+    ending: Ending,
+    door: Rc<Door>,
+    places: Rc<Places>,
+    /// Tells the desk that no event is to come any more.
     stopping: Rc<Cell<bool>>,
     /// More connections are likely to wait at the desk.
     rush: Rc<Cell<bool>>,
-    /// The sessions are to be closed as soon as they have been given every event that was accepted.
-    closes: bool,
+}
+
+/// How far the shard's end is.
+enum Ending {
+    /// It serves.
+    NotYet,
+    /// Sessions are told and closed, for as long as that takes and no longer than this; whoever holds the other end hears of it.
+    Drains { until: Tick, gone: Sender<()> },
+    /// The sessions are gone. Waits for the word that all others are, too.
+    Drained,
+    /// Waits until the sessions have been given every event that was accepted, to close them.
+    Closes { ends: Tick, rules: DrainRules },
+    /// Waits until the last socket is gone, and, for a moment, for requests that are being answered; or for the deadline.
+    Farewell { polite_until: Tick, ends: Tick },
 }
 
 impl Shard {
     pub fn new(
         index: usize,
+        shards: usize,
         handle: ShardHandle,
         neighbours: Neighbours,
-        plane: Rc<RefCell<Plane<SocketRing>>>,
+        plane: Rc<RefCell<Plane<Secured<SocketRing>>>>,
     ) -> Self {
-        let Neighbours { window: journal, history, directory, answers, stopping, rush } = neighbours;
+        let Neighbours { window: journal, history, directory, answers, rules, door, stopping, places, rush } =
+            neighbours;
         // Not what is newest by now: the other shards serve already, and what came meanwhile is for this one, too.
         let position = plane.borrow().next_seq();
         Self {
             index,
+            shards,
             handle,
             journal,
             history,
@@ -149,18 +185,21 @@ impl Shard {
             occupied: 0,
             position,
             accounts_version: 0,
-            ends: None,
+            rules_version: rules.version(),
+            rules,
+            ending: Ending::NotYet,
+            door,
+            places,
             stopping,
             rush,
-            closes: false,
         }
     }
 
     /// Runs until every session has been closed after a shutdown, or its time is over.
     pub async fn run(mut self) {
         let doorbell = self.handle.mailbox.doorbell().clone();
-        self.plane.borrow_mut().sockets().attach_doorbell(doorbell.as_fd()).expect("an eventfd for the ring");
-        self.plane.borrow_mut().sockets().mute_doorbell(true);
+        self.plane.borrow_mut().sockets().inner().attach_doorbell(doorbell.as_fd()).expect("an eventfd for the ring");
+        self.plane.borrow_mut().sockets().inner().mute_doorbell(true);
         let listener = doorbell.listen().expect("a descriptor for the shard's doorbell");
         let _ticker = glommio::spawn_local(executor::tick(doorbell.clone()));
         let _listening = glommio::spawn_local(self.handle.pulse.clone().listen());
@@ -182,11 +221,11 @@ impl Shard {
                 continue;
             }
             // What came before the doorbell was unmuted is found by one more turn; what comes after it rings.
-            self.plane.borrow_mut().sockets().mute_doorbell(false);
+            self.plane.borrow_mut().sockets().inner().mute_doorbell(false);
             if !self.turn(&mut mail) {
                 listener.heard().await.expect("an eventfd can be read");
             }
-            self.plane.borrow_mut().sockets().mute_doorbell(true);
+            self.plane.borrow_mut().sockets().inner().mute_doorbell(true);
         }
     }
 
@@ -212,6 +251,11 @@ impl Shard {
             self.accounts_version = version;
             self.plane.borrow_mut().follow_accounts(self.directory.load());
         }
+        let version = self.rules.version();
+        if version != self.rules_version {
+            self.rules_version = version;
+            self.plane.borrow_mut().follow_rules(self.rules.load());
+        }
         self.plane.borrow_mut().tell_time(clock::unix_ms());
         for message in mail.drain(..) {
             self.receive(message);
@@ -224,8 +268,12 @@ impl Shard {
         plane.tell_newest(self.journal.head() - 1);
         if let Some(from) = plane.replay_wants() {
             match self.journal.recent(from, limits::REPLAY_CHUNK_BYTES) {
-                Some(chunk) => plane.replayed(Some(chunk)),
+                Some(chunk) => {
+                    self.handle.stats.replay_reads.of(ReadFrom::Memory).add(1);
+                    plane.replayed(Some(chunk));
+                }
                 None => {
+                    self.handle.stats.replay_reads.of(ReadFrom::Disk).add(1);
                     let mailbox = self.handle.mailbox.clone();
                     let reply = Box::new(move |chunk| mailbox.post(ShardMail::Chunk(chunk)));
                     self.history.read(from, limits::REPLAY_CHUNK_BYTES, reply);
@@ -238,13 +286,31 @@ impl Shard {
             self.handle.seats.fetch_add(self.occupied - occupied, Ordering::AcqRel);
         }
         self.occupied = occupied;
-        let caught_up = plane.wants_events() && self.journal.visible() == self.position;
-        if self.closes && caught_up {
-            self.closes = false;
-            plane.close_all(CloseCode::SERVICE_RESTART, SHUTTING_DOWN);
-            return true;
+        let has_more = self.journal.visible() > self.position;
+        let is_caught_up = plane.wants_events() && !has_more;
+        drop(plane);
+        self.go_on_with_ending(is_caught_up) || busy || has_more
+    }
+
+    /// Returns whether there is something to do at once.
+    fn go_on_with_ending(&mut self, is_caught_up: bool) -> bool {
+        let mut plane = self.plane.borrow_mut();
+        match self.ending {
+            // Whoever was to be closed later may have left before.
+            Ending::Drains { until, .. } if plane.occupied() == 0 || tick() >= until => {
+                tracing::debug!(shard = self.index, left = plane.occupied(), "the sessions are gone");
+                if let Ending::Drains { gone, .. } = std::mem::replace(&mut self.ending, Ending::Drained) {
+                    drop(gone);
+                }
+                false
+            }
+            Ending::Closes { ends, rules } if is_caught_up => {
+                plane.begin_drain(DrainRules { drain_ms: 0, ..rules }, self.index, self.shards);
+                self.ending = Ending::Farewell { polite_until: after_ms(limits::FAREWELL_MS), ends };
+                true
+            }
+            _ => false,
         }
-        busy || self.journal.visible() > self.position
     }
 
     fn receive(&mut self, message: ShardMail) {
@@ -255,17 +321,38 @@ impl Shard {
                 self.plane.borrow_mut().replayed(chunk.ok());
             }
             ShardMail::Answer(ticket, answer) => self.answers.resolve(ticket, answer),
-            ShardMail::Shutdown => {
-                self.ends = Some(tick() + limits::SHUTDOWN_MS_MAX / limits::TICK_MS);
-                self.closes = true;
+            ShardMail::Survey(survey) => self.plane.borrow_mut().survey(survey),
+            ShardMail::Drain { rules, gone } => self.drain(rules, gone),
+            ShardMail::Shutdown(rules) => {
                 self.stopping.set(true);
+                self.door.close(0);
+                self.ending = match self.ending {
+                    // Whoever is left has had its time; the desk's last answers are still on their way.
+                    Ending::Drains { .. } | Ending::Drained => {
+                        let ends = after_ms(limits::FAREWELL_MS);
+                        Ending::Farewell { polite_until: ends, ends }
+                    }
+                    _ => Ending::Closes { ends: after_ms(limits::SHUTDOWN_MS_MAX), rules },
+                };
             }
         }
     }
 
+    fn drain(&mut self, rules: DrainRules, gone: Sender<()>) {
+        if !matches!(self.ending, Ending::NotYet) {
+            return;
+        }
+        let mut plane = self.plane.borrow_mut();
+        // With nobody to wait for there is no time for those who are still shaking hands.
+        self.door.close(if plane.occupied() > 0 { limits::DOOR_AJAR_MS.min(rules.drain_ms.into()) } else { 0 });
+        plane.begin_drain(rules, self.index, self.shards);
+        let until = after_ms(rules.drain_ms + limits::DRAIN_LINGER_MS);
+        self.ending = Ending::Drains { until, gone };
+    }
+
     fn enter(&mut self, arrival: Arrival) {
         let Arrival { socket, mut admission, terms, leftover, entry, seat } = arrival;
-        if self.ends.is_some() {
+        if !matches!(self.ending, Ending::NotYet) {
             // Its handshake overlapped with the shutdown: it was not there when the others were closed.
             if matches!(admission, Admission::Stream(_)) {
                 // Its answer has not begun, and a connection that ends is all that there is to say.
@@ -285,8 +372,21 @@ impl Shard {
     }
 
     fn is_over(&self) -> bool {
-        self.ends.is_some_and(|ends| self.plane.borrow().occupied() == 0 || tick() >= ends)
+        match self.ending {
+            Ending::NotYet | Ending::Drains { .. } | Ending::Drained => false,
+            Ending::Closes { ends, .. } => tick() >= ends,
+            Ending::Farewell { polite_until, ends } => {
+                let is_empty = || self.plane.borrow().occupied() == 0 && self.door.is_shut();
+                let at_rest = || tick() >= polite_until || self.places.are_at_rest(clock::now());
+                tick() >= ends || (is_empty() && at_rest())
+            }
+        }
     }
+}
+
+/// The tick at which so much time has gone by.
+fn after_ms(ms: u32) -> Tick {
+    tick() + ms.div_ceil(limits::TICK_MS)
 }
 
 /// The present tick.

@@ -13,14 +13,16 @@ use std::sync::Arc;
 
 use super::accounts::{KEY_REVOKED, TIER_TOO_LOW, admits};
 use super::dialogue::ANSWERS_UNREAD;
+use super::drain::Drain;
 use super::fanout::Inbox;
 use super::framing::Framing;
-use super::index::TopicIndex;
+use super::index::{Bond, TopicIndex};
 use super::log::ShardLog;
 use super::output::BacklogPool;
 use super::replay::{Newest, Replay};
 use super::socket::{SlotTable, State};
 use super::stats::ShardStats;
+use super::survey::Surveys;
 use super::wheel::{Tick, TimerWheel};
 use crate::accounts::{AccountId, KeyNumber, Snapshot};
 use crate::gate::{Gate, Holder, Pass, Rate, Refused};
@@ -88,6 +90,10 @@ pub struct Sessions {
     /// Sockets that the kernel refused bytes for, until they have been sent everything.
     pub(super) full: Vec<u32>,
     pub(super) requests: Vec<Request>,
+    /// Since the server has begun to end.
+    pub(super) drain: Option<Drain>,
+    /// What operators ask.
+    pub(super) surveys: Surveys,
     pub(super) accounts: Arc<Snapshot>,
     pub(super) tokens: Arc<Verifier>,
     pub(super) gate: Arc<Gate>,
@@ -119,6 +125,8 @@ impl Sessions {
             newest_seq: seq,
             full: Vec::new(),
             requests: Vec::new(),
+            drain: None,
+            surveys: Surveys::default(),
             accounts,
             tokens,
             gate,
@@ -131,13 +139,22 @@ impl Sessions {
         }
     }
 
+    /// From now on these rules are in force. Rates, sizes and allowances act on every session with what it does next. What a session
+    /// was given when it came stays: what becomes of it when it is too slow, and the time in which it has to authenticate.
+    pub fn follow_rules(&mut self, rules: SessionRules) {
+        self.rate = Rate::per_second(rules.messages_per_second, rules.message_burst);
+        self.rules = rules;
+    }
+
     pub fn occupied(&self) -> u32 {
         self.slots.occupied()
     }
 
     /// Whether there is anything to do before something new happens.
     pub fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty()
+        let drains = self.drain.as_ref().is_some_and(|drain| drain.has_work(self.now));
+        let waits = !self.queue.is_empty() || !self.inbox.is_empty() || !self.requests.is_empty();
+        waits || !self.surveys.is_empty() || drains
     }
 
     /// Takes a slot for a socket that is about to be adopted.
@@ -159,7 +176,7 @@ impl Sessions {
         socket.policy = terms.policy;
         socket.pass = Some(pass);
         self.arm_receive(at.slot);
-        ShardStats::add(&self.stats.sockets, 1);
+        self.stats.enter(admission.protocol());
         match admission {
             Admission::Keyed { protocol, account, key } => {
                 self.open_keyed(at.slot, protocol, account, key, terms.since)
@@ -206,9 +223,19 @@ impl Sessions {
 
     /// Counts a socket under the key or the user that it turned out to be.
     pub(super) fn identify(&self, slot: u32, holder: Holder) -> Result<(), Refused> {
-        match &self.slots[slot].pass {
-            Some(pass) => self.gate.identify(pass, holder),
-            None => Ok(()),
+        let Some(pass) = &self.slots[slot].pass else { return Ok(()) };
+        self.gate.identify(pass, holder).inspect_err(|refused| self.stats.refused_by_gate.of(refused.kind()).add(1))
+    }
+
+    /// Whose session it is, for the log.
+    pub(super) fn holder(&self, slot: u32) -> String {
+        match self.slots[slot].home.map(|home| self.index.bond(home.audience)) {
+            Some(Bond::Account { account, .. }) => match self.accounts.account(*account) {
+                Some(known) => format!("account {}", known.name),
+                None => format!("account {account}, deleted"),
+            },
+            Some(Bond::User(user)) => format!("user {user}"),
+            _ => "nobody".to_owned(),
         }
     }
 
@@ -271,7 +298,7 @@ impl Sessions {
         self.enqueue(slot);
     }
 
-    /// Closes every open session behind whatever it still has to be sent, as a shutdown does.
+    /// Closes every open session at once, behind whatever it still has to be sent and without a word.
     pub fn close_all(&mut self, code: CloseCode, reason: &str) {
         for slot in self.slots.slots() {
             self.close_behind_all(slot, &[], code, reason);
@@ -325,9 +352,9 @@ impl Sessions {
 
     /// The descriptor is gone: the slot is vacant.
     pub(super) fn released(&mut self, slot: u32) {
-        let sockets = ShardStats::get(&self.stats.sockets);
-        self.stats.sockets.store(sockets.saturating_sub(1), std::sync::atomic::Ordering::Relaxed);
-        if let Some(pass) = self.slots[slot].pass.take() {
+        let socket = &mut self.slots[slot];
+        self.stats.leave(socket.protocol);
+        if let Some(pass) = socket.pass.take() {
             self.gate.leave(pass);
         }
         self.slots.release(slot);

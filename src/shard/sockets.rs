@@ -15,7 +15,7 @@ pub trait Sockets {
     /// The most sends of one batch.
     fn send_batch_max(&self) -> usize;
     /// Moves a socket into a free slot.
-    fn adopt(&mut self, slot: u32, socket: Self::Socket) -> io::Result<()>;
+    fn adopt(&mut self, at: SlotRef, socket: Self::Socket) -> io::Result<()>;
     /// Delivers what the peer sends, buffer by buffer, until a completion without `more`.
     fn arm_receive(&mut self, at: SlotRef);
     /// Completes once, when the socket takes bytes again.
@@ -30,10 +30,18 @@ pub trait Sockets {
     fn send(&mut self, batch: &SendBatch<'_>, results: &mut Vec<i32>);
     /// Appends every completion that is there.
     fn reap(&mut self, completions: &mut Vec<Completion>);
-    /// The bytes of a reaped receive.
-    fn received(&mut self, buffer: u16, len: usize) -> &mut [u8];
+    /// What a reaped receive brought. It is asked for once.
+    fn received(&mut self, at: SlotRef, buffer: u16, len: usize) -> Received<'_>;
     /// Gives the buffer of a reaped receive back.
     fn recycle(&mut self, buffer: u16);
+}
+
+/// What a peer said in some bytes that came from it.
+pub struct Received<'a> {
+    /// None where the bytes were not a session's own, or not yet whole.
+    pub bytes: &'a mut [u8],
+    /// It says no more: what it ended is the stream of a session, which may be before the socket's.
+    pub ended: bool,
 }
 
 impl Sockets for SocketRing {
@@ -43,8 +51,8 @@ impl Sockets for SocketRing {
         self.send_batch_max()
     }
 
-    fn adopt(&mut self, slot: u32, socket: OwnedFd) -> io::Result<()> {
-        self.adopt(slot, socket)
+    fn adopt(&mut self, at: SlotRef, socket: OwnedFd) -> io::Result<()> {
+        self.adopt(at.slot, socket)
     }
 
     fn arm_receive(&mut self, at: SlotRef) {
@@ -75,8 +83,8 @@ impl Sockets for SocketRing {
         self.reap(completions);
     }
 
-    fn received(&mut self, buffer: u16, len: usize) -> &mut [u8] {
-        self.received(buffer, len)
+    fn received(&mut self, _: SlotRef, buffer: u16, len: usize) -> Received<'_> {
+        Received { bytes: self.received(buffer, len), ended: false }
     }
 
     fn recycle(&mut self, buffer: u16) {

@@ -1,62 +1,84 @@
-//! What a shard counts, and the fan-out latency that it measures. Read by other threads once a second.
-
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use hdrhistogram::Histogram;
+//! What a shard counts: its plane and its desk, which share a thread. Read by other threads at any time.
 
 use crate::clock::Nanos;
+use crate::desk::DeskStats;
+use crate::gate::GateRefusal;
+use crate::metrics::{Counter, Counters, Gauge, Histogram, Label, labels};
+use crate::protocol::Protocol;
 
 /// Counters of one shard, written by it alone.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct ShardStats {
-    pub sockets: AtomicU64,
+    /// Sockets that came in and that are gone, ever. One that is only told why it is refused counts as the watchlist protocol's.
+    entered: Counters<Protocol>,
+    left: Counters<Protocol>,
     /// Deliveries queued to sockets: one for each event and socket.
-    pub deliveries: AtomicU64,
-    pub events: AtomicU64,
-    pub sends: AtomicU64,
-    pub sent_bytes: AtomicU64,
-    pub slow_consumers_closed: AtomicU64,
+    pub deliveries: Counter,
+    pub events: Counter,
+    pub sends: Counter,
+    pub sent_bytes: Counter,
+    pub slow_consumers_closed: Counter,
     /// Sessions that the log could not keep and the journal served from then on, ever.
-    pub fell_behind: AtomicU64,
+    pub fell_behind: Counter,
+    /// Of them, those whose policy is to get the newest only.
+    pub fell_behind_for_latest: Counter,
+    /// Sessions that get events from the journal now.
+    pub behind: Gauge,
     /// Sessions that went live after a replay, ever: slow ones, and those that resumed.
-    pub caught_up: AtomicU64,
+    pub caught_up: Counter,
     /// Deliveries from the journal.
-    pub replayed: AtomicU64,
-    pub heartbeats_lost: AtomicU64,
-    fanout: Mutex<Option<Histogram<u32>>>,
+    pub replayed: Counter,
+    /// Events that were passed over, as a newer one of their key is known.
+    pub skipped: Counter,
+    /// Reads of the journal for those that are behind.
+    pub replay_reads: Counters<ReadFrom>,
+    pub heartbeats_lost: Counter,
+    /// Sockets that the gate did not let in or let stay.
+    pub refused_by_gate: Counters<GateRefusal>,
+    /// From a batch's acceptance to the moment when the kernel had it for every socket that is to have it.
+    pub fanout: Histogram,
+    /// How long it took to come round to all sockets that had output.
+    pub pass: Histogram,
+    pub desk: DeskStats,
+}
+
+labels! {
+    /// Where events are read again.
+    pub enum ReadFrom {
+        Memory = "memory",
+        Disk = "disk",
+    }
 }
 
 impl ShardStats {
-    pub fn add(counter: &AtomicU64, count: u64) {
-        // One writer: a load and a store are cheaper than a locked add.
-        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    pub fn add(counter: &Counter, count: u64) {
+        counter.add(count);
     }
 
-    pub fn get(counter: &AtomicU64) -> u64 {
-        counter.load(Ordering::Relaxed)
+    pub fn get(counter: &Counter) -> u64 {
+        counter.get()
     }
 
-    /// Records the time from an event's acceptance to the moment when the kernel had it for every socket.
+    pub fn enter(&self, protocol: Protocol) {
+        self.entered.of(protocol).add(1);
+    }
+
+    pub fn leave(&self, protocol: Protocol) {
+        self.left.of(protocol).add(1);
+    }
+
+    /// Sockets of a protocol that are here now.
+    pub fn sockets_of(&self, protocol: Protocol) -> u64 {
+        // In this order: whoever comes meanwhile does not leave before they came.
+        let left = self.left.of(protocol).get();
+        self.entered.of(protocol).get().saturating_sub(left)
+    }
+
+    pub fn sockets(&self) -> u64 {
+        Protocol::ALL.iter().map(|protocol| self.sockets_of(*protocol)).sum()
+    }
+
     pub fn record_fanout(&self, latency: Nanos) {
-        let mut fanout = self.fanout.lock().expect("no holder panics");
-        let histogram = fanout.get_or_insert_with(new_histogram);
-        histogram.saturating_record(latency);
+        self.fanout.record(latency);
     }
-
-    /// Moves what was recorded since the last call into `total` (nanoseconds).
-    pub fn take_fanout(&self, total: &mut Histogram<u32>) {
-        let mut fanout = self.fanout.lock().expect("no holder panics");
-        if let Some(histogram) = fanout.as_mut()
-            && !histogram.is_empty()
-        {
-            total.add(&*histogram).expect("both have the same bounds");
-            histogram.reset();
-        }
-    }
-}
-
-/// One microsecond to a minute, to two significant digits.
-pub fn new_histogram() -> Histogram<u32> {
-    Histogram::new_with_bounds(1_000, 60_000_000_000, 2).expect("sound bounds")
 }

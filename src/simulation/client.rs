@@ -54,6 +54,8 @@ pub struct Session {
     pub greeted: bool,
     /// It reset the connection, or ended its side.
     pub gone: bool,
+    /// It was told to come back.
+    dismissed: bool,
     pub closed: Option<u16>,
 }
 
@@ -151,6 +153,7 @@ impl Session {
             pace: usize::MAX,
             greeted: matches!(kind, Kind::Watchlist { .. }),
             gone: false,
+            dismissed: false,
             closed: None,
         }
     }
@@ -246,7 +249,8 @@ impl Session {
                 let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code)).expect("a code");
                 let allowed = match code {
                     1012 => present.stopping,
-                    4409 => self.policy == SlowPolicy::Disconnect,
+                    // Or it did not take what stands before its close, while events went on.
+                    4409 => self.policy == SlowPolicy::Disconnect || present.stopping,
                     4408 => true,
                     4401 => !self.greeted,
                     _ => false,
@@ -316,6 +320,14 @@ impl Session {
                 Some("unsubscribed") => self.unsubscribed(named(), number("seq"), history, present, cursors),
                 other => panic!("{other:?}"),
             },
+            "reconnect" => {
+                assert!(present.stopping && !std::mem::replace(&mut self.dismissed, true), "{text}");
+                let since = number("since");
+                assert!(since < present.head, "{text}");
+                if self.greeted {
+                    self.claim(since, history, present);
+                }
+            }
             // It did not come in time to say who it is; the close follows.
             "error" => assert!(!self.greeted && message["code"] == "AUTHENTICATION_FAILED", "{text}"),
             _ => panic!("nobody asked for {text}"),

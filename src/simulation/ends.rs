@@ -10,6 +10,7 @@ use crate::hub::EncodedBatch;
 use crate::journal::disk::fake::Faults;
 use crate::journal::recovery::{Recovered, recover};
 use crate::journal::{Journal, SyncPolicy};
+use crate::shard::DrainRules;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -32,6 +33,9 @@ impl World {
     fn stop(&mut self) -> bool {
         if !self.server.has_begun() {
             return false;
+        }
+        if self.rng.bool() {
+            self.drain();
         }
         let patience = if self.rng.bool() { usize::MAX } else { self.rng.usize(..300) };
         self.server.handle.stop(Box::new(|| {}));
@@ -80,6 +84,31 @@ impl World {
         panic!("a stop comes to no end");
     }
 
+    /// Sessions are closed over a while, as events go on.
+    fn drain(&mut self) {
+        let drain_ms = self.rng.choice([0, 100, 1_000]).expect("one");
+        note(|| format!("sessions are drained over {drain_ms} ms"));
+        self.draining = true;
+        self.server.begin_drain(DrainRules { drain_ms, restart_ms: 0 });
+        for step in 0..1_000_000 {
+            if self.server.has_drained() {
+                return;
+            }
+            match step % 20 {
+                0 => self.pass_ms(50),
+                5 => self.publish(),
+                _ => drop(self.hub_step()),
+            }
+            self.writer_step();
+            for shard in 0..self.server.shards.len() {
+                self.server.poll_read(shard);
+                self.server.turn(shard);
+            }
+            self.somebody_reads();
+        }
+        panic!("a drain comes to no end");
+    }
+
     /// The process is gone, and maybe the power was. What the disk has left is recovered and held against what was promised.
     fn crash(&mut self, end: End) {
         self.count_fallen();
@@ -94,6 +123,7 @@ impl World {
             self.clients[number].leave();
         }
         self.stopping = false;
+        self.draining = false;
         self.publishers.hear(&mut self.history);
         self.publishers.forget();
         let recovered = self.recover(end);

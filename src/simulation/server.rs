@@ -22,7 +22,7 @@ use crate::journal::{Catalogue, Chunk, Journal, JournalError, JournalFault, Jour
 use crate::limits;
 use crate::protocol::SessionRules;
 use crate::shard::tests::fake_kernel::FakeKernel;
-use crate::shard::{Plane, SessionParts, Sessions, ShardSizes, ShardStats, Tick};
+use crate::shard::{DrainRules, Plane, SessionParts, Sessions, ShardSizes, ShardStats, Tick};
 use crate::tokens::{KeySource, TokenSettings, Verifier};
 use crate::ws::CloseCode;
 
@@ -246,6 +246,18 @@ impl Server {
     pub fn is_caught_up(&mut self, shard: usize) -> bool {
         let Shard { plane, position, .. } = &mut self.shards[shard];
         plane.wants_events() && *position == self.window.visible()
+    }
+
+    /// Begins to tell sessions to come back, and to close them over a while.
+    pub fn begin_drain(&mut self, rules: DrainRules) {
+        let shards = self.shards.len();
+        for shard in &mut self.shards {
+            shard.plane.begin_drain(rules, shard.index, shards);
+        }
+    }
+
+    pub fn has_drained(&self) -> bool {
+        self.shards.iter().all(|shard| shard.plane.has_drained())
     }
 
     pub fn close_sessions(&mut self) {

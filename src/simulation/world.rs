@@ -33,6 +33,8 @@ pub struct World {
     /// The number of the next event that the model has not noted.
     pub noted: u64,
     pub stopping: bool,
+    /// Sessions are told to come back, and closed.
+    pub draining: bool,
     pub tally: Tally,
 }
 
@@ -59,6 +61,7 @@ impl World {
             publishers: Publishers::default(),
             clients,
             stopping: false,
+            draining: false,
             tally: Tally { lives: 1, ..Tally::default() },
         }
     }
@@ -79,7 +82,7 @@ impl World {
         Present {
             head: self.server.window.head(),
             seen_max: durable.then(|| self.server.kept()),
-            stopping: self.stopping,
+            stopping: self.stopping || self.draining,
         }
     }
 

@@ -17,6 +17,8 @@ use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERS
 use http::{HeaderMap, Method, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
+use crate::contract::ErrorCode;
+
 /// Bytes behind a `Sec-WebSocket-Key` (§4.1).
 pub const KEY_BYTES: usize = 16;
 
@@ -49,14 +51,14 @@ impl UpgradeError {
     }
 
     /// The machine-readable name in the JSON body.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> ErrorCode {
         match self {
-            Self::Method => "METHOD_NOT_ALLOWED",
-            Self::HttpVersion => "HTTP_VERSION_NOT_SUPPORTED",
-            Self::NotUpgrade => "UPGRADE_REQUIRED",
-            Self::Connection => "CONNECTION_UPGRADE_MISSING",
-            Self::WebSocketVersion => "WEBSOCKET_VERSION_UNSUPPORTED",
-            Self::Key => "WEBSOCKET_KEY_INVALID",
+            Self::Method => ErrorCode::MethodNotAllowed,
+            Self::HttpVersion => ErrorCode::HttpVersionNotSupported,
+            Self::NotUpgrade => ErrorCode::UpgradeRequired,
+            Self::Connection => ErrorCode::ConnectionUpgradeMissing,
+            Self::WebSocketVersion => ErrorCode::WebSocketVersionUnsupported,
+            Self::Key => ErrorCode::WebSocketKeyInvalid,
         }
     }
 

@@ -1,10 +1,14 @@
 //! Making, listing, changing and deleting accounts.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction};
+use serde_json::json;
 
 use super::columns::Moment;
-use super::{Store, Touched, next_version, stamp};
+use super::{Store, Touched, audit, next_version, stamp};
+use crate::accounts::audit::{Act, Action, Author, named};
 use crate::accounts::{AccountId, AccountName, Grant, Grants, StoreError, Tier};
 use crate::limits::GRANTS_PER_ACCOUNT_MAX;
 
@@ -53,7 +57,7 @@ const SELECT_RECORD: &str = "SELECT id, name, tier, created_ms,
 
 impl Store {
     /// Errors: `NameTaken`, `TooManyGrants`.
-    pub fn create_account(&mut self, account: &NewAccount, now: Timestamp) -> Result<AccountRecord, StoreError> {
+    pub fn create_account(&mut self, account: &NewAccount, by: &Author) -> Result<AccountRecord, StoreError> {
         let change = self.change()?;
         let version = next_version(&change)?;
         let sql =
@@ -61,7 +65,7 @@ impl Store {
                    RETURNING id";
         let id = change
             .prepare_cached(sql)?
-            .query_row((&account.name, account.tier, Moment(now), version), |row| row.get::<_, AccountId>(0))
+            .query_row((&account.name, account.tier, Moment(by.at), version), |row| row.get::<_, AccountId>(0))
             .map_err(|error| match error.sqlite_error_code() {
                 // The name is the only thing of an account that can collide.
                 Some(ErrorCode::ConstraintViolation) => StoreError::NameTaken { name: account.name.to_string() },
@@ -69,6 +73,8 @@ impl Store {
             })?;
         write_grants(&change, id, &account.grants)?;
         let record = record_of(&change, id)?;
+        let detail = json!({ "tier": record.tier.as_str(), "grants": named(record.grants.iter()) });
+        audit::write(&change, &Act::new(Action::AccountCreate, &record.name, detail), by)?;
         change.commit()?;
         Ok(record)
     }
@@ -113,7 +119,12 @@ impl Store {
     }
 
     /// Sets tier and grants, together or not at all. Errors: `NoSuchAccount`, `TooManyGrants`.
-    pub fn change_account(&mut self, account: AccountId, wanted: &AccountChange) -> Result<AccountRecord, StoreError> {
+    pub fn change_account(
+        &mut self,
+        account: AccountId,
+        wanted: &AccountChange,
+        by: &Author,
+    ) -> Result<AccountRecord, StoreError> {
         let change = self.change()?;
         let before = record_of(&change, account)?;
         let tier = wanted.tier.unwrap_or(before.tier);
@@ -129,20 +140,44 @@ impl Store {
         change.prepare_cached("UPDATE accounts SET tier = ?2 WHERE id = ?1")?.execute((account, tier))?;
         write_grants(&change, account, &after.grants)?;
         stamp(&change, account, Touched::Account)?;
+        audit::write(&change, &changed(&before, &after), by)?;
         change.commit()?;
         Ok(after)
     }
 
     /// Deletes the account with its keys, grants and watchlist; answers with what it was. Errors: `NoSuchAccount`.
-    pub fn delete_account(&mut self, account: AccountId) -> Result<AccountRecord, StoreError> {
+    pub fn delete_account(&mut self, account: AccountId, by: &Author) -> Result<AccountRecord, StoreError> {
         let change = self.change()?;
         let record = record_of(&change, account)?;
         change.prepare_cached("DELETE FROM accounts WHERE id = ?1")?.execute([account])?;
         // Nothing is left to be stamped: a reader sees a new number and one account fewer.
         next_version(&change)?;
+        let detail = json!({ "tier": record.tier.as_str(), "live_keys": record.live_keys, "owners": record.owners });
+        audit::write(&change, &Act::new(Action::AccountDelete, &record.name, detail), by)?;
         change.commit()?;
         Ok(record)
     }
+}
+
+/// What became of an account: the tier where that is another, and the grants that came and went.
+fn changed(before: &AccountRecord, after: &AccountRecord) -> Act {
+    let mut detail = json!({});
+    if after.tier != before.tier {
+        detail["tier"] = after.tier.as_str().into();
+        detail["tier_before"] = before.tier.as_str().into();
+    }
+    let of_first_alone = |first: &Grants, second: &Grants| {
+        let held: BTreeSet<String> = second.iter().map(Grant::to_string).collect();
+        let mut alone = first.iter().map(Grant::to_string).filter(|grant| !held.contains(grant)).peekable();
+        alone.peek().is_some().then(|| named(alone))
+    };
+    if let Some(granted) = of_first_alone(&after.grants, &before.grants) {
+        detail["granted"] = granted;
+    }
+    if let Some(revoked) = of_first_alone(&before.grants, &after.grants) {
+        detail["revoked"] = revoked;
+    }
+    Act::new(Action::AccountChange, &after.name, detail)
 }
 
 /// The grants of an account, in order.
@@ -189,13 +224,13 @@ fn record(connection: &Connection, row: &Row<'_>) -> Result<AccountRecord, Store
 mod tests {
     use super::*;
     use crate::accounts::Role;
-    use crate::accounts::fixture::{Fixture, grants, name, now, owner};
+    use crate::accounts::fixture::{Fixture, by, grants, name, now, owner};
 
     #[test]
     fn a_created_account_is_found_by_name_by_id_and_in_the_list() {
         let Fixture { mut store, .. } = Fixture::new();
         let wanted = NewAccount { name: name("alice"), tier: Tier::Elite, grants: Grants::of_a_new_account() };
-        let made = store.create_account(&wanted, now()).expect("create");
+        let made = store.create_account(&wanted, &by()).expect("create");
         assert_eq!((made.name.as_str(), made.tier, made.created), ("alice", Tier::Elite, now()));
         assert_eq!(made.grants, grants(&["price:*", "transactions:*"]));
         assert_eq!(store.account(made.id).expect("by id"), made);
@@ -208,7 +243,7 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.account("alice");
         let again = NewAccount { name: name("Alice"), tier: Tier::Free, grants: Grants::none() };
-        let refused = fixture.store.create_account(&again, now()).expect_err("taken");
+        let refused = fixture.store.create_account(&again, &by()).expect_err("taken");
         assert!(matches!(&refused, StoreError::NameTaken { name } if name == "Alice"), "{refused}");
         assert_eq!(fixture.store.accounts().expect("list").len(), 1);
     }
@@ -246,14 +281,14 @@ mod tests {
         for nobody in [AccountId(1), AccountId(u64::MAX)] {
             let errors = [
                 store.account(nobody).err(),
-                store.change_account(nobody, &AccountChange::default()).err(),
-                store.delete_account(nobody).err(),
-                store.create_key(nobody, Role::Subscriber, now()).err(),
+                store.change_account(nobody, &AccountChange::default(), &by()).err(),
+                store.delete_account(nobody, &by()).err(),
+                store.create_key(nobody, Role::Subscriber, &by()).err(),
                 store.keys_of(nobody).err(),
                 store.watchlist(nobody).err(),
-                store.watch(nobody, &[owner("w")]).err(),
-                store.unwatch(nobody, &[owner("w")]).err(),
-                store.replace_watchlist(nobody, &[]).err(),
+                store.watch(nobody, &[owner("w")], &by()).err(),
+                store.unwatch(nobody, &[owner("w")], &by()).err(),
+                store.replace_watchlist(nobody, &[], &by()).err(),
             ];
             for error in errors {
                 assert!(matches!(error, Some(StoreError::NoSuchAccount { .. })), "{error:?}");
@@ -268,18 +303,18 @@ mod tests {
         let alice = fixture.account("alice");
         let store = &mut fixture.store;
         let pro = AccountChange { tier: Some(Tier::Pro), grants: None };
-        assert_eq!(store.change_account(alice, &pro).expect("tier").tier, Tier::Pro);
+        assert_eq!(store.change_account(alice, &pro, &by()).expect("tier").tier, Tier::Pro);
 
         let edit = GrantChange::Edit {
             add: vec!["bot:x".parse().expect("grant"), "bot:y".parse().expect("grant")],
             remove: vec!["price:*".parse().expect("grant"), "bot:never-there".parse().expect("grant")],
         };
-        store.change_account(alice, &AccountChange { tier: None, grants: Some(edit) }).expect("edit");
+        store.change_account(alice, &AccountChange { tier: None, grants: Some(edit) }, &by()).expect("edit");
         let replace = AccountChange { tier: Some(Tier::Free), grants: Some(GrantChange::Replace(grants(&["bot:*"]))) };
         let edited = store.account(alice).expect("account");
         assert_eq!((edited.tier, edited.grants), (Tier::Pro, grants(&["bot:x", "bot:y", "transactions:*"])));
 
-        let answered = store.change_account(alice, &replace).expect("replace");
+        let answered = store.change_account(alice, &replace, &by()).expect("replace");
         assert_eq!((answered.tier, &answered.grants), (Tier::Free, &grants(&["bot:*"])));
         assert_eq!(store.account(alice).expect("account"), answered);
     }
@@ -292,11 +327,11 @@ mod tests {
             (0..=GRANTS_PER_ACCOUNT_MAX).map(|n| format!("bot:{n}").parse::<Grant>().expect("grant")).collect();
         let change = AccountChange { tier: Some(Tier::Free), grants: Some(GrantChange::Replace(many.clone())) };
         let before = fixture.store.account(alice).expect("account");
-        let refused = fixture.store.change_account(alice, &change).expect_err("too many");
+        let refused = fixture.store.change_account(alice, &change, &by()).expect_err("too many");
         assert!(matches!(refused, StoreError::TooManyGrants { wanted } if wanted == GRANTS_PER_ACCOUNT_MAX + 1));
         assert_eq!(fixture.store.account(alice).expect("account"), before);
         let new = NewAccount { name: name("bob"), tier: Tier::Free, grants: many };
-        assert!(matches!(fixture.store.create_account(&new, now()), Err(StoreError::TooManyGrants { .. })));
+        assert!(matches!(fixture.store.create_account(&new, &by()), Err(StoreError::TooManyGrants { .. })));
         assert!(matches!(fixture.store.account_named(&name("bob")), Err(StoreError::NoSuchAccount { .. })));
     }
 
@@ -304,9 +339,9 @@ mod tests {
     fn a_deleted_account_takes_its_keys_and_owners_along_and_its_id_is_not_used_again() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        let key = fixture.store.create_key(alice, Role::Admin, now()).expect("key").record.id;
-        fixture.store.watch(alice, &[owner("w")]).expect("watch");
-        let gone = fixture.store.delete_account(alice).expect("delete");
+        let key = fixture.store.create_key(alice, Role::Admin, &by()).expect("key").record.id;
+        fixture.store.watch(alice, &[owner("w")], &by()).expect("watch");
+        let gone = fixture.store.delete_account(alice, &by()).expect("delete");
         assert_eq!((gone.live_keys, gone.owners), (1, 1));
         assert!(matches!(fixture.store.find_key(&key.to_string()), Err(StoreError::NoSuchKey { .. })));
         let again = fixture.account("alice");
@@ -321,7 +356,7 @@ mod tests {
         let mut other = fixture.second_store();
         let alice = fixture.account("alice");
         assert_eq!(other.account_named(&name("alice")).expect("seen by the other").id, alice);
-        other.change_account(alice, &AccountChange { tier: Some(Tier::Pro), grants: None }).expect("change");
+        other.change_account(alice, &AccountChange { tier: Some(Tier::Pro), grants: None }, &by()).expect("change");
         assert_eq!(fixture.store.account(alice).expect("account").tier, Tier::Pro);
     }
 }

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
+use serde_json::json;
 
 use super::columns::Moment;
-use super::{Store, Touched, require_account, stamp};
+use super::{Store, Touched, audit, require_account, stamp};
+use crate::accounts::audit::{Act, Action, Author};
 use crate::accounts::{AccountId, AccountName, ApiKey, KeyId, KeyNumber, KeyPrefix, LiveKey, Role, StoreError};
 use crate::limits::{LIVE_KEYS_PER_ACCOUNT_MAX, REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX};
 
@@ -34,7 +36,7 @@ const SELECT_RECORD: &str = "SELECT number, keys.id, prefix, account, name, role
 
 impl Store {
     /// Errors: `NoSuchAccount`, `TooManyKeys`, `Random`.
-    pub fn create_key(&mut self, account: AccountId, role: Role, now: Timestamp) -> Result<CreatedKey, StoreError> {
+    pub fn create_key(&mut self, account: AccountId, role: Role, by: &Author) -> Result<CreatedKey, StoreError> {
         let (key, id) = (ApiKey::generate()?, KeyId::generate()?);
         let change = self.change()?;
         require_account(&change, account)?;
@@ -42,9 +44,10 @@ impl Store {
             return Err(StoreError::TooManyKeys);
         }
         let sql = "INSERT INTO keys (id, account, role, hash, prefix, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        change.prepare_cached(sql)?.execute((id, account, role, key.hash(), key.prefix(), Moment(now)))?;
+        change.prepare_cached(sql)?.execute((id, account, role, key.hash(), key.prefix(), Moment(by.at)))?;
         stamp(&change, account, Touched::Account)?;
         let record = record_of(&change, id)?;
+        audit::write(&change, &record.became(Action::KeyCreate), by)?;
         change.commit()?;
         Ok(CreatedKey { key, record })
     }
@@ -90,7 +93,7 @@ impl Store {
 
     /// Takes a key of this account out of force, for good. To revoke it again changes nothing.
     /// Errors: `NoSuchKey`, also for another account's key.
-    pub fn revoke_key(&mut self, account: AccountId, id: KeyId, now: Timestamp) -> Result<KeyRecord, StoreError> {
+    pub fn revoke_key(&mut self, account: AccountId, id: KeyId, by: &Author) -> Result<KeyRecord, StoreError> {
         let change = self.change()?;
         let record = record_of(&change, id)?;
         if record.account != account {
@@ -99,7 +102,7 @@ impl Store {
         if record.revoked.is_some() {
             return Ok(record);
         }
-        change.prepare_cached("UPDATE keys SET revoked_ms = ?2 WHERE id = ?1")?.execute((id, Moment(now)))?;
+        change.prepare_cached("UPDATE keys SET revoked_ms = ?2 WHERE id = ?1")?.execute((id, Moment(by.at)))?;
         let forget = "DELETE FROM keys WHERE number IN (
                           SELECT number FROM keys WHERE account = ?1 AND revoked_ms IS NOT NULL AND id <> ?2
                           ORDER BY revoked_ms DESC, number DESC LIMIT -1 OFFSET ?3)";
@@ -107,8 +110,16 @@ impl Store {
         change.prepare_cached(forget)?.execute((account, id, others_kept))?;
         stamp(&change, account, Touched::Account)?;
         let record = record_of(&change, id)?;
+        audit::write(&change, &record.became(Action::KeyRevoke), by)?;
         change.commit()?;
         Ok(record)
+    }
+}
+
+impl KeyRecord {
+    fn became(&self, action: Action) -> Act {
+        let (account, role, prefix) = (self.account_name.as_str(), self.role.as_str(), self.prefix.as_str());
+        Act::new(action, self.id, json!({ "account": account, "role": role, "prefix": prefix }))
     }
 }
 
@@ -158,13 +169,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::accounts::fixture::{Fixture, now};
+    use crate::accounts::fixture::{Fixture, by, now};
 
     #[test]
     fn a_created_key_is_listed_by_prefix_and_never_stored_in_the_clear() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        let CreatedKey { key, record } = fixture.store.create_key(alice, Role::Publisher, now()).expect("create");
+        let CreatedKey { key, record } = fixture.store.create_key(alice, Role::Publisher, &by()).expect("create");
         assert!(key.expose().starts_with(record.prefix.as_str()));
         assert_eq!((record.account, record.role, record.revoked), (alice, Role::Publisher, None));
         assert_eq!(fixture.store.keys_of(alice).expect("keys"), std::slice::from_ref(&record));
@@ -179,8 +190,8 @@ mod tests {
     fn a_key_is_found_by_id_by_itself_and_by_prefix() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        let CreatedKey { key, record } = fixture.store.create_key(alice, Role::Admin, now()).expect("create");
-        fixture.store.create_key(alice, Role::Admin, now()).expect("another");
+        let CreatedKey { key, record } = fixture.store.create_key(alice, Role::Admin, &by()).expect("create");
+        fixture.store.create_key(alice, Role::Admin, &by()).expect("another");
         for text in [&record.id.to_string(), key.expose(), record.prefix.as_str()] {
             assert_eq!(fixture.store.find_key(text).expect(text), record);
         }
@@ -194,14 +205,14 @@ mod tests {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
         let made: Vec<KeyRecord> =
-            (0..2).map(|_| fixture.store.create_key(alice, Role::Admin, now()).expect("create").record).collect();
+            (0..2).map(|_| fixture.store.create_key(alice, Role::Admin, &by()).expect("create").record).collect();
         fixture.store.connection.execute("UPDATE keys SET prefix = 'stn_aaaaaaaa'", []).expect("collide");
         let refused = fixture.store.find_key("stn_aaaaaaaa").expect_err("two in force");
         assert!(matches!(&refused, StoreError::AmbiguousKey { ids, .. } if ids.len() == 2), "{refused}");
         assert!(refused.to_string().contains(&made[1].id.to_string()), "{refused}");
-        fixture.store.revoke_key(alice, made[0].id, now()).expect("revoke");
+        fixture.store.revoke_key(alice, made[0].id, &by()).expect("revoke");
         assert_eq!(fixture.store.find_key("stn_aaaaaaaa").expect("one in force").id, made[1].id);
-        fixture.store.revoke_key(alice, made[1].id, now()).expect("revoke");
+        fixture.store.revoke_key(alice, made[1].id, &by()).expect("revoke");
         assert!(matches!(fixture.store.find_key("stn_aaaaaaaa"), Err(StoreError::AmbiguousKey { .. })));
     }
 
@@ -209,11 +220,11 @@ mod tests {
     fn revoking_is_for_good_and_repeating_it_changes_nothing() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        let id = fixture.store.create_key(alice, Role::Subscriber, now()).expect("create").record.id;
-        let revoked = fixture.store.revoke_key(alice, id, now()).expect("revoke");
+        let id = fixture.store.create_key(alice, Role::Subscriber, &by()).expect("create").record.id;
+        let revoked = fixture.store.revoke_key(alice, id, &by()).expect("revoke");
         assert_eq!(revoked.revoked, Some(now()));
         let later = now() + Duration::from_secs(60);
-        assert_eq!(fixture.store.revoke_key(alice, id, later).expect("again"), revoked);
+        assert_eq!(fixture.store.revoke_key(alice, id, &Author { at: later, ..by() }).expect("again"), revoked);
         assert_eq!(fixture.store.keys_of(alice).expect("keys"), [revoked]);
     }
 
@@ -222,12 +233,12 @@ mod tests {
         let mut fixture = Fixture::new();
         let (alice, bob) = (fixture.account("alice"), fixture.account("bob"));
         let [alices, bobs] =
-            [alice, bob].map(|account| fixture.store.create_key(account, Role::Admin, now()).expect("create").record);
+            [alice, bob].map(|account| fixture.store.create_key(account, Role::Admin, &by()).expect("create").record);
         let live = |store: &Store| [&alices, &bobs].map(|key| store.key_is_live(key.number).expect("an answer"));
         assert_eq!(live(&fixture.store), [true, true]);
-        fixture.store.revoke_key(alice, alices.id, now()).expect("revoke");
+        fixture.store.revoke_key(alice, alices.id, &by()).expect("revoke");
         assert_eq!(live(&fixture.store), [false, true]);
-        fixture.store.delete_account(bob).expect("delete");
+        fixture.store.delete_account(bob, &by()).expect("delete");
         assert_eq!(live(&fixture.store), [false, false]);
     }
 
@@ -235,9 +246,9 @@ mod tests {
     fn an_account_can_not_revoke_anothers_key() {
         let mut fixture = Fixture::new();
         let (alice, bob) = (fixture.account("alice"), fixture.account("bob"));
-        let id = fixture.store.create_key(alice, Role::Subscriber, now()).expect("create").record.id;
+        let id = fixture.store.create_key(alice, Role::Subscriber, &by()).expect("create").record.id;
         for (account, id) in [(bob, id), (alice, KeyId(7))] {
-            let refused = fixture.store.revoke_key(account, id, now()).expect_err("not theirs");
+            let refused = fixture.store.revoke_key(account, id, &by()).expect_err("not theirs");
             assert!(matches!(refused, StoreError::NoSuchKey { .. }), "{refused}");
         }
         assert_eq!(fixture.store.find_key(&id.to_string()).expect("key").revoked, None);
@@ -247,14 +258,14 @@ mod tests {
     fn keys_in_force_are_bounded_and_revoking_makes_room() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        let mut create = || fixture.store.create_key(alice, Role::Subscriber, now());
+        let mut create = || fixture.store.create_key(alice, Role::Subscriber, &by());
         let first = create().expect("create").record.id;
         for _ in 1..LIVE_KEYS_PER_ACCOUNT_MAX {
             create().expect("create");
         }
         assert!(matches!(create(), Err(StoreError::TooManyKeys)));
-        fixture.store.revoke_key(alice, first, now()).expect("revoke");
-        fixture.store.create_key(alice, Role::Subscriber, now()).expect("room again");
+        fixture.store.revoke_key(alice, first, &by()).expect("revoke");
+        fixture.store.create_key(alice, Role::Subscriber, &by()).expect("room again");
     }
 
     #[test]
@@ -263,8 +274,9 @@ mod tests {
         let alice = fixture.account("alice");
         let mut ids = Vec::new();
         for nth in 0..=REVOKED_KEYS_LISTED_PER_ACCOUNT_MAX as u64 {
-            let id = fixture.store.create_key(alice, Role::Subscriber, now()).expect("create").record.id;
-            fixture.store.revoke_key(alice, id, now() + Duration::from_secs(nth)).expect("revoke");
+            let id = fixture.store.create_key(alice, Role::Subscriber, &by()).expect("create").record.id;
+            let later = Author { at: now() + Duration::from_secs(nth), ..by() };
+            fixture.store.revoke_key(alice, id, &later).expect("revoke");
             ids.push(id);
         }
         let kept: Vec<KeyId> = fixture.store.keys_of(alice).expect("keys").iter().map(|key| key.id).collect();

@@ -9,9 +9,12 @@
 //! Every change runs in one transaction that also takes the next number of `change.version` and stamps it on the account
 //! that it touched. That is how a reader in another process finds out what to fetch again (`reload`).
 //!
-//! A change that changes nothing (an owner that is already there) takes no number and touches no disk.
+//! Each change is written into the audit log in its own transaction (`audit`), by who makes it and when.
+//!
+//! A change that changes nothing (an owner that is already there) takes no number, leaves no entry and touches no disk.
 
 mod accounts;
+mod audit;
 mod columns;
 mod keys;
 mod reload;
@@ -22,7 +25,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::{AccountId, StoreError};
+use super::{AccountId, AccountName, StoreError};
 use crate::database;
 use columns::Version;
 use schema::SCHEMA;
@@ -83,10 +86,11 @@ fn stamp(change: &Transaction<'_>, account: AccountId, touched: Touched) -> Resu
     Ok(())
 }
 
-fn require_account(connection: &Connection, account: AccountId) -> Result<(), StoreError> {
+/// The account's name, if it exists.
+fn require_account(connection: &Connection, account: AccountId) -> Result<AccountName, StoreError> {
     let found = connection
-        .prepare_cached("SELECT 1 FROM accounts WHERE id = ?1")?
-        .query_row([account], |_| Ok(()))
+        .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
+        .query_row([account], |row| row.get(0))
         .optional()?;
     found.ok_or_else(|| StoreError::NoSuchAccount { account: account.to_string() })
 }
@@ -95,9 +99,8 @@ fn require_account(connection: &Connection, account: AccountId) -> Result<(), St
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
-
     use super::*;
+    use crate::accounts::fixture::by;
     use crate::accounts::{Grants, Tier};
     use crate::database::DatabaseError;
 
@@ -142,9 +145,9 @@ mod tests {
         let account =
             |name: &str| NewAccount { name: name.parse().expect("name"), tier: Tier::Free, grants: Grants::none() };
         let before = ours.data_version().expect("data_version");
-        ours.create_account(&account("ours"), Timestamp::now()).expect("create");
+        ours.create_account(&account("ours"), &by()).expect("create");
         assert_eq!(ours.data_version().expect("data_version"), before);
-        theirs.create_account(&account("theirs"), Timestamp::now()).expect("create");
+        theirs.create_account(&account("theirs"), &by()).expect("create");
         assert_ne!(ours.data_version().expect("data_version"), before);
     }
 }

@@ -74,7 +74,7 @@ fn account(view: &Connection, row: &Row<'_>, held: &Snapshot) -> Result<Account,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::fixture::{Fixture, now, owner, owners};
+    use crate::accounts::fixture::{Fixture, by, owner, owners};
     use crate::accounts::{AccountChange, Owner, Role, Tier};
     use crate::database::DatabaseError;
     use crate::limits::WATCHLIST_OWNERS_MAX;
@@ -88,8 +88,11 @@ mod tests {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
         let held = reload(&mut fixture.store, &Snapshot::empty());
-        fixture.store.unwatch(alice, &owners(&["never-there"])).expect("nothing");
-        fixture.store.change_account(alice, &AccountChange { tier: Some(Tier::Elite), grants: None }).expect("same");
+        fixture.store.unwatch(alice, &owners(&["never-there"]), &by()).expect("nothing");
+        fixture
+            .store
+            .change_account(alice, &AccountChange { tier: Some(Tier::Elite), grants: None }, &by())
+            .expect("same");
         assert!(fixture.store.reload(&held).expect("reload").is_none());
     }
 
@@ -97,17 +100,17 @@ mod tests {
     fn every_kind_of_change_gives_its_account_a_new_version_and_leaves_the_others_shared() {
         let mut fixture = Fixture::new();
         let (alice, bob) = (fixture.account("alice"), fixture.account("bob"));
-        let key = fixture.store.create_key(alice, Role::Admin, now()).expect("key").record.id;
+        let key = fixture.store.create_key(alice, Role::Admin, &by()).expect("key").record.id;
         let mut held = reload(&mut fixture.store, &Snapshot::empty());
         let pro = AccountChange { tier: Some(Tier::Pro), grants: None };
         type Change<'a> = &'a dyn Fn(&mut Store) -> Result<(), StoreError>;
         let changes: [Change; 6] = [
-            &|store| store.change_account(alice, &pro).map(|_| ()),
-            &|store| store.create_key(alice, Role::Publisher, now()).map(|_| ()),
-            &|store| store.revoke_key(alice, key, now()).map(|_| ()),
-            &|store| store.watch(alice, &owners(&["w", "x"])).map(|_| ()),
-            &|store| store.unwatch(alice, &owners(&["w"])).map(|_| ()),
-            &|store| store.replace_watchlist(alice, &owners(&["z"])).map(|_| ()),
+            &|store| store.change_account(alice, &pro, &by()).map(|_| ()),
+            &|store| store.create_key(alice, Role::Publisher, &by()).map(|_| ()),
+            &|store| store.revoke_key(alice, key, &by()).map(|_| ()),
+            &|store| store.watch(alice, &owners(&["w", "x"]), &by()).map(|_| ()),
+            &|store| store.unwatch(alice, &owners(&["w"]), &by()).map(|_| ()),
+            &|store| store.replace_watchlist(alice, &owners(&["z"]), &by()).map(|_| ()),
         ];
         for change in changes {
             change(&mut fixture.store).expect("change");
@@ -127,13 +130,13 @@ mod tests {
     fn a_watchlist_is_kept_when_something_else_of_its_account_changes() {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
-        fixture.store.watch(alice, &owners(&["w"])).expect("watch");
+        fixture.store.watch(alice, &owners(&["w"]), &by()).expect("watch");
         let held = reload(&mut fixture.store, &Snapshot::empty());
-        fixture.store.create_key(alice, Role::Subscriber, now()).expect("key");
+        fixture.store.create_key(alice, Role::Subscriber, &by()).expect("key");
         let next = reload(&mut fixture.store, &held);
         let list = |snapshot: &Snapshot| snapshot.account(alice).expect("alice").watchlist.clone();
         assert!(list(&next).is_same(&list(&held)));
-        fixture.store.watch(alice, &owners(&["x"])).expect("watch");
+        fixture.store.watch(alice, &owners(&["x"]), &by()).expect("watch");
         assert!(!list(&reload(&mut fixture.store, &next)).is_same(&list(&next)));
     }
 
@@ -142,13 +145,13 @@ mod tests {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
         let made: Vec<_> =
-            (0..2).map(|_| fixture.store.create_key(alice, Role::Subscriber, now()).expect("create")).collect();
+            (0..2).map(|_| fixture.store.create_key(alice, Role::Subscriber, &by()).expect("create")).collect();
         let held = reload(&mut fixture.store, &Snapshot::empty());
         let identity = held.authenticate(made[0].key.expose()).expect("in force");
         assert_eq!((identity.key, identity.key_id), (made[0].record.number, made[0].record.id));
         assert_eq!((identity.role, identity.account.id), (Role::Subscriber, alice));
 
-        fixture.store.revoke_key(alice, made[0].record.id, now()).expect("revoke");
+        fixture.store.revoke_key(alice, made[0].record.id, &by()).expect("revoke");
         let next = reload(&mut fixture.store, &held);
         assert!(next.authenticate(made[0].key.expose()).is_none() && !next.key_is_live(made[0].record.number));
         assert!(next.authenticate(made[1].key.expose()).is_some() && next.key_is_live(made[1].record.number));
@@ -159,10 +162,10 @@ mod tests {
     fn a_deleted_account_leaves_the_snapshot_with_its_keys() {
         let mut fixture = Fixture::new();
         let (alice, bob) = (fixture.account("alice"), fixture.account("bob"));
-        let alices = fixture.store.create_key(alice, Role::Subscriber, now()).expect("create");
-        let bobs = fixture.store.create_key(bob, Role::Subscriber, now()).expect("create");
+        let alices = fixture.store.create_key(alice, Role::Subscriber, &by()).expect("create");
+        let bobs = fixture.store.create_key(bob, Role::Subscriber, &by()).expect("create");
         let held = reload(&mut fixture.store, &Snapshot::empty());
-        fixture.store.delete_account(alice).expect("delete");
+        fixture.store.delete_account(alice, &by()).expect("delete");
         // One more and one fewer: the count alone would not tell.
         let carol = fixture.account("carol");
         let next = reload(&mut fixture.store, &held);
@@ -188,7 +191,7 @@ mod tests {
         let mut fixture = Fixture::new();
         let alice = fixture.account("alice");
         let full: Vec<Owner> = (0..WATCHLIST_OWNERS_MAX).map(|n| owner(&format!("wallet{n}"))).collect();
-        fixture.store.replace_watchlist(alice, &full).expect("replace");
+        fixture.store.replace_watchlist(alice, &full, &by()).expect("replace");
         let snapshot = reload(&mut fixture.store, &Snapshot::empty());
         let list = &snapshot.account(alice).expect("alice").watchlist;
         assert_eq!(list.len(), WATCHLIST_OWNERS_MAX);

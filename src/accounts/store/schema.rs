@@ -51,6 +51,21 @@ const MIGRATIONS: &[&str] = &[
          owner TEXT NOT NULL CHECK (length(owner) BETWEEN 1 AND 128),
          PRIMARY KEY (account, owner)
      ) STRICT, WITHOUT ROWID;",
+    // 2: the audit log.
+    //
+    // `side` is whose entry it is, and `nth` counts those of a side, so that each is bounded by itself: 0 the operator's, 1 customers'.
+    "CREATE TABLE audit (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         at_ms INTEGER NOT NULL,
+         side INTEGER NOT NULL CHECK (side IN (0, 1)),
+         nth INTEGER NOT NULL,
+         actor TEXT NOT NULL,
+         action TEXT NOT NULL,
+         target TEXT NOT NULL,
+         detail TEXT NOT NULL
+     ) STRICT;
+     CREATE UNIQUE INDEX audit_by_side ON audit (side, nth);
+     CREATE INDEX audit_by_time ON audit (at_ms);",
 ];
 
 #[cfg(test)]

@@ -16,10 +16,13 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use indicatif::HumanBytes;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
 
 use super::Failure;
+use super::audit;
 use super::console::Console;
 use super::journal::JOURNAL_DIR;
+use crate::accounts::audit::{Act, Action};
 use crate::journal::disk::{BlockingDisk, Disk, DiskFile};
 use crate::journal::record::Found;
 use crate::journal::{Scan, lease, segment};
@@ -62,8 +65,18 @@ impl BackupArgs {
             Failure::failed(format!("the backup in {} is not whole: {error}", self.directory.display()))
         })?;
         console.say(format_args!("{} in {}", HumanBytes(bytes), self.directory.display()));
+        // The copy is whole, whatever becomes of its entry.
+        if let Err(unwritten) = audit::record(data_dir, &made(&self.directory, bytes)) {
+            console.say(unwritten);
+        }
         Ok(())
     }
+}
+
+/// A backup, as the audit log of what was copied tells it.
+fn made(directory: &Path, bytes: u64) -> Act {
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    Act::new(Action::BackupCreate, directory.display(), json!({ "bytes": bytes }))
 }
 
 /// Makes a directory for its owner alone, unless there is an empty one.

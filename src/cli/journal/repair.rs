@@ -6,9 +6,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use futures_lite::future::block_on;
+use serde_json::json;
 
 use super::super::Failure;
+use super::super::audit;
 use super::super::console::Console;
+use super::JOURNAL_DIR;
+use crate::accounts::audit::{Act, Action, named};
 use crate::journal::disk::BlockingDisk;
 use crate::journal::lease;
 use crate::journal::repair::{Replacement, make_lease, plan};
@@ -48,17 +52,29 @@ pub(super) fn run(data_dir: &Path, disk: &BlockingDisk, yes: bool, console: &mut
         console.say(format_args!("made a new lease: numbers go on behind {}", made.through));
     }
     console.say("clients that resume are told of the lost events as a gap");
-    Ok(())
+    audit::record(data_dir, &repaired(&survey, &replacements))
+}
+
+/// A repair, as the audit log tells it.
+fn repaired(survey: &Survey, replacements: &[Replacement<'_>]) -> Act {
+    let files = replacements.iter().map(|replacement| replacement.file.name.as_str());
+    let lost = lost(survey).map(|(from, to)| format!("{from} to {to}"));
+    let detail = json!({ "files": named(files), "lost": named(lost), "lease": survey.faults.contains(&Fault::Lease) });
+    Act::new(Action::JournalRepair, JOURNAL_DIR, detail)
+}
+
+/// The ranges of lost numbers.
+fn lost(survey: &Survey) -> impl Iterator<Item = (u64, u64)> {
+    survey.faults.iter().filter_map(|fault| match *fault {
+        Fault::Damage { from, to, .. } if from <= to => Some((from, to)),
+        _ => None,
+    })
 }
 
 /// Each range of lost numbers, a line: what a script may want.
 fn tell_lost(survey: &Survey, console: &mut Console<'_>) -> Result<(), Failure> {
-    let lost = survey.faults.iter().filter_map(|fault| match fault {
-        Fault::Damage { from, to, .. } if from <= to => Some((from, to)),
-        _ => None,
-    });
     let mut any = false;
-    for (from, to) in lost {
+    for (from, to) in lost(survey) {
         any = true;
         console.value(format_args!("lost {from} {to}"))?;
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode, Uri};
+use rustls::CertificateError;
 use serde::Deserialize;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::batches::{Batch, BatchFormat};
@@ -36,10 +38,8 @@ pub struct Accepted {
 /// Why an endpoint can't be addressed: wrong usage, told before anything is read.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    #[error("--url `{url}` is no address of a server: write it like http://127.0.0.1:5001")]
+    #[error("--url `{url}` is no address of a server: write it like http://127.0.0.1:5001 or https://example.com")]
     NoUrl { url: String },
-    #[error("--url {url}: `stentor publish` speaks plain http: run it on the server's machine, or through `ssh -L`")]
-    Encrypted { url: String },
     #[error("--key holds characters that no key has: give it as `stentor key create` printed it")]
     Key,
 }
@@ -59,6 +59,11 @@ pub enum EndpointError {
     BusyForLong { status: StatusCode, seconds: u64 },
     #[error("{url} can't be reached: {source}")]
     Unreachable { url: String, source: ureq::Error },
+    #[error(
+        "{url} is not trusted ({reason}): name the file with its authority's certificate in the environment's SSL_CERT_FILE, and the \
+         host as it stands in the server's own"
+    )]
+    Untrusted { url: String, reason: CertificateError },
     #[error(
         "the connection broke before the answer ({source}), so it is not known whether the server took these events; \
          events that carry an `id` can be published again without harm"
@@ -95,6 +100,25 @@ struct RefusalBody {
     error: Refusal,
 }
 
+/// Those that the system trusts, or the environment names (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
+fn authorities() -> RootCerts {
+    let found = rustls_native_certs::load_native_certs().certs;
+    RootCerts::from(found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()))
+}
+
+/// Why the server's certificate was not believed, where that is what went wrong: nothing has been sent then.
+fn certificate_error(error: &ureq::Error) -> Option<CertificateError> {
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    match error {
+        rustls::Error::InvalidCertificate(error) => Some(error.clone()),
+        _ => None,
+    }
+}
+
 /// One try's outcome.
 enum Answer {
     Accepted(Accepted),
@@ -112,16 +136,19 @@ impl Endpoint {
         let no_url = || AddressError::NoUrl { url: url.to_owned() };
         let uri: Uri = address.parse().map_err(|_| no_url())?;
         match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() && uri.query().is_none() => {}
-            (Some("https"), _) => return Err(AddressError::Encrypted { url: url.to_owned() }),
+            (Some("http" | "https"), Some(host)) if !host.is_empty() && uri.query().is_none() => {}
             _ => return Err(no_url()),
         }
+        let is_secure = uri.scheme_str() == Some("https");
         let mut key = HeaderValue::from_str(key.trim()).map_err(|_| AddressError::Key)?;
         key.set_sensitive(true);
         let config = Agent::config_builder()
             // A proxy from the environment has no business between a publisher and its server.
             .proxy(None)
             .http_status_as_error(false)
+            .tls_config(
+                TlsConfig::builder().root_certs(if is_secure { authorities() } else { RootCerts::WebPki }).build(),
+            )
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(Duration::from_secs(PUBLISH_CONNECT_TIMEOUT_S)))
@@ -172,7 +199,10 @@ impl Endpoint {
                 | ureq::Error::ConnectionFailed
                 | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect)),
             ) => Err(EndpointError::Unreachable { url: self.url.clone(), source }),
-            Err(source) => Err(EndpointError::Broken { source }),
+            Err(source) => Err(match certificate_error(&source) {
+                Some(reason) => EndpointError::Untrusted { url: self.url.clone(), reason },
+                None => EndpointError::Broken { source },
+            }),
         }
     }
 

@@ -333,7 +333,7 @@ mod tests {
         }
         let responder = Responder::accepting();
         let mut arguments = arguments(&responder, &[]);
-        for url in ["https://example.com", "127.0.0.1:5001", "ftp://x", "http://", ""] {
+        for url in ["https://", "https://example.com/?a=b", "127.0.0.1:5001", "ftp://x", "http://", ""] {
             arguments.url = url.to_owned();
             let input = Box::new(Cursor::new(event(1).into_bytes()));
             let failure = publish(&arguments, input, "x", &mut Progress::hidden()).expect_err(url);

@@ -4,9 +4,12 @@
 mod journal;
 mod jwt;
 mod limits;
+mod log;
+mod metrics;
 mod replay;
 mod server;
 mod slow_consumers;
+mod tls;
 mod webhooks;
 
 use std::fmt::Display;
@@ -17,14 +20,17 @@ use super::value::Value;
 use crate::server::ServerOptions;
 
 /// In the order in which they are printed.
-pub static SECTIONS: [&Section; 7] = [
+pub static SECTIONS: [&Section; 10] = [
     &server::SECTION,
+    &tls::SECTION,
     &jwt::SECTION,
     &limits::SECTION,
     &journal::SECTION,
     &replay::SECTION,
     &slow_consumers::SECTION,
     &webhooks::SECTION,
+    &metrics::SECTION,
+    &log::SECTION,
 ];
 
 /// `[name]` and what may stand below it.
@@ -115,8 +121,11 @@ pub(in crate::config) mod tests {
     use crate::delivery::{MasterKeySource, PortRange, WebhookOptions};
     use crate::gate::{Network, Origins, Policy};
     use crate::journal::{Fanout, JournalOptions, SyncPolicy};
+    use crate::logging::{LogFormat, LogOptions};
     use crate::plan::Wishes;
     use crate::protocol::{Endpoint, ReplayRules, SessionRules, SlowPolicy, SlowRules};
+    use crate::shard::DrainRules;
+    use crate::tls::TlsFiles;
     use crate::tokens::{KeySource, TokenSettings};
 
     /// Every key that can stand beside the others, with another value than its default.
@@ -130,6 +139,11 @@ pub(in crate::config) mod tests {
         allowed_origins = ["https://App.example", "http://localhost:3000"]
         trusted_proxies = ["10.0.0.0/8", "192.0.2.7"]
         proxy_protocol = true
+        drain_seconds = 32
+        restart_seconds = 33
+        [tls]
+        cert = "tls/cert.pem"
+        key = "tls/key.pem"
         [jwt]
         jwks_file = "keys/jwks.json"
         issuer = "https://login.example"
@@ -193,6 +207,11 @@ pub(in crate::config) mod tests {
         master_key_file = "webhooks.key"
         history = 30
         history_hours = 31
+        [metrics]
+        scrapers = ["::1", "10.9.0.0/16"]
+        [log]
+        format = "json"
+        level = "warn,stentor::shard=debug"
     "#;
 
     fn network(text: &str) -> Network {
@@ -254,6 +273,7 @@ pub(in crate::config) mod tests {
                 audience: Some("stentor".into()),
                 leeway_s: 0,
             },
+            tls: TlsFiles { cert: Some("tls/cert.pem".into()), key: Some("tls/key.pem".into()) },
             webhooks: WebhookOptions {
                 allow: vec![network("127.0.0.0/8"), network("fd00::/8")],
                 deny: vec![network("127.0.0.2")],
@@ -277,6 +297,9 @@ pub(in crate::config) mod tests {
                 history: 30,
                 history_hours: 31,
             },
+            scrapers: vec![network("::1"), network("10.9.0.0/16")],
+            drain: DrainRules { drain_ms: 32_000, restart_ms: 33_000 },
+            log: LogOptions { format: LogFormat::Json, level: "warn,stentor::shard=debug".parse().expect("a level") },
         };
         assert_eq!(File::parse(FULL.as_bytes()).expect("valid").server, expected);
         let left_out = ["secret", "public_key_file"];
@@ -294,7 +317,12 @@ pub(in crate::config) mod tests {
     fn every_example_is_valid_and_is_what_is_printed_then() {
         for (section, key) in all_keys().filter(|(_, key)| key.name != "secret") {
             // It needs another key beside it.
-            let beside = if key.name == "proxy_protocol" { "trusted_proxies = [\"::1\"]\n" } else { "" };
+            let beside = match key.name {
+                "proxy_protocol" => "trusted_proxies = [\"::1\"]\n",
+                "cert" => "key = \"key.pem\"\n",
+                "key" => "cert = \"cert.pem\"\n",
+                _ => "",
+            };
             let printed = (key.print)(&read(section, &format!("{beside}{} = {}", key.name, key.example)));
             assert_eq!(printed, Printed::Set(key.example.to_owned()), "{}", key.name);
         }

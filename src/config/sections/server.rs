@@ -20,6 +20,11 @@ pub static SECTION: Section = Section {
     }],
 };
 
+const MS_PER_S: u32 = 1_000;
+
+// The words below name this bound.
+const _: () = assert!(limits::CONFIGURED_DRAIN_S_MAX == 3_600 && limits::CONFIGURED_RESTART_S_MAX == 3_600);
+
 const KEYS: &[Key] = &[
     Key {
         name: "listen",
@@ -103,6 +108,29 @@ const KEYS: &[Key] = &[
         example: "true",
         read: |options, value| value.switch().map(|on| options.policy.proxy_protocol = on),
         print: |options| Printed::switch(options.policy.proxy_protocol),
+    },
+    Key {
+        name: "drain_seconds",
+        about: "At a stop (SIGTERM, SIGINT): over how long sessions are closed, evenly, in seconds, 0 to 3600. Each is told before to\n\
+                come back, and when. 0: all at once.",
+        wanted: "a number of seconds",
+        example: "10",
+        read: |options, value| {
+            options.drain.drain_ms = MS_PER_S * value.number(0..=limits::CONFIGURED_DRAIN_S_MAX)?;
+            Ok(())
+        },
+        print: |options| Printed::number(options.drain.drain_ms / MS_PER_S),
+    },
+    Key {
+        name: "restart_seconds",
+        about: "How long after that another server is there, in seconds, 0 to 3600: nobody is told to come back before.",
+        wanted: "a number of seconds",
+        example: "2",
+        read: |options, value| {
+            options.drain.restart_ms = MS_PER_S * value.number(0..=limits::CONFIGURED_RESTART_S_MAX)?;
+            Ok(())
+        },
+        print: |options| Printed::number(options.drain.restart_ms / MS_PER_S),
     },
 ];
 

@@ -15,6 +15,7 @@ use super::super::{
 };
 use super::outcomes::attempt_record;
 use super::{Core, Entry};
+use crate::accounts::KeyNumber;
 use crate::journal::Part;
 use crate::limits;
 
@@ -270,7 +271,11 @@ impl Core {
 
     /// Whose key was revoked since it was looked at, must leave nothing behind.
     fn require(&self, asker: Asker) -> Result<(), DeliveryError> {
-        match self.directory.load().key_is_live(asker.key) {
+        self.require_key(asker.key)
+    }
+
+    pub(super) fn require_key(&self, key: KeyNumber) -> Result<(), DeliveryError> {
+        match self.directory.load().key_is_live(key) {
             true => Ok(()),
             false => Err(DeliveryError::KeyRevoked),
         }

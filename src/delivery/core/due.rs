@@ -4,6 +4,7 @@ use rustix::io::Errno;
 
 use super::super::attempt::Ticket;
 use super::super::lanes::Queued;
+use super::super::stats::DeliveryEnd;
 use super::super::{DeliveryError, EventKind, Payload, WebhookId};
 use super::Core;
 use crate::journal::{Part, ReadError};
@@ -123,6 +124,7 @@ impl Core {
             Body::There(_) => {}
             Body::Gone(why) => {
                 self.store.drop_delivery(ticket.delivery, why)?;
+                self.stats.deliveries.of(DeliveryEnd::Dropped).add(1);
                 self.note_finished(ticket.webhook);
             }
             Body::Later => self.postpone(ticket, now_ms)?,

@@ -1,5 +1,6 @@
 //! What would take longer than a turn may: for its end everybody else waits. So it is done in pieces, one a turn.
 
+use super::super::stats::DeliveryEnd;
 use super::super::{DeliveryError, Webhook, WebhookId};
 use super::Core;
 use crate::limits;
@@ -80,6 +81,7 @@ impl Core {
     fn drop_waiting(&mut self, id: WebhookId, to_row: i64, rows_max: usize) -> Result<usize, DeliveryError> {
         let dropped = self.store.drop_waiting(id, to_row, rows_max, "the webhook was disabled")?;
         self.count_finished(id, dropped as u64);
+        self.stats.deliveries.of(DeliveryEnd::Dropped).add(dropped as u64);
         if dropped == rows_max {
             return Ok(dropped);
         }

@@ -2,6 +2,7 @@
 
 use super::super::lanes::Queued;
 use super::super::payload::{Payload, audience};
+use super::super::stats::DeliveryEnd;
 use super::super::store::{NewDelivery, Place};
 use super::super::{DeliveryError, DeliveryState, WebhookId};
 use super::due::is_passing;
@@ -137,6 +138,7 @@ impl Core {
             let entry = self.entry(id).expect("it is there");
             entry.waiting = entry.waiting.saturating_sub(dropped);
             self.count_finished(id, dropped);
+            self.stats.deliveries.of(DeliveryEnd::Dropped).add(dropped);
             self.look_up_due(id)?;
         }
         Ok(())

@@ -21,6 +21,7 @@ mod events;
 mod leftovers;
 mod matches;
 mod notices;
+mod operator;
 mod outcomes;
 mod patience;
 mod payloads;
@@ -43,10 +44,12 @@ use payloads::PayloadCache;
 use super::attempt::Job;
 use super::lanes::{LaneOptions, Lanes};
 use super::matching::Watchers;
+use super::stats::{DeliveryStats, LaneState, WebhookState};
 use super::store::{Place, Salts, Store};
 use super::{DeliveryError, DeliveryId, Webhook, WebhookId, WebhookOptions};
 use crate::accounts::{AccountId, Directory};
 use crate::limits;
+use crate::metrics::Label;
 
 /// What the core's thread owns.
 pub struct Core {
@@ -88,6 +91,9 @@ pub struct Core {
     latest_ms: Option<u64>,
     /// Where the jitter of retries comes from.
     random: fastrand::Rng,
+    stats: Arc<DeliveryStats>,
+    /// When the numbers that take a look at every webhook were told last.
+    told_ms: u64,
 }
 
 /// A webhook with what is known of its deliveries.
@@ -169,9 +175,16 @@ impl Core {
             deleted: VecDeque::new(),
             latest_ms: None,
             random: fastrand::Rng::new(),
+            stats: Arc::default(),
+            told_ms: 0,
         };
         core.load(now_ms)?;
         Ok(core)
+    }
+
+    /// See [`WebhookOptions::follow`].
+    pub fn follow(&mut self, options: WebhookOptions) {
+        self.options.follow(options);
     }
 
     /// Undoes what was not committed. Nothing in memory counts any more, up to the recovery.
@@ -286,7 +299,32 @@ impl Core {
         more |= self.go_on_with_replays(now_ms)?;
         self.fill_lanes(now_ms)?;
         more |= self.prune(now_ms)?;
+        self.tell(now_ms);
         Ok(more)
+    }
+
+    /// What is counted, for any thread.
+    pub fn stats(&self) -> Arc<DeliveryStats> {
+        self.stats.clone()
+    }
+
+    fn tell(&mut self, now_ms: u64) {
+        self.stats.in_flight.set(self.lanes.under_way() as u64);
+        // A turn comes at least so often, whatever happens.
+        if self.told_ms <= now_ms && now_ms < self.told_ms + limits::DELIVERY_TOLD_EVERY_MS {
+            return;
+        }
+        self.told_ms = now_ms;
+        let entries = self.webhooks.values();
+        let (active, waiting) = entries.fold((0, 0), |(active, waiting), entry| {
+            (active + u64::from(entry.webhook.is_active()), waiting + entry.waiting)
+        });
+        self.stats.webhooks.of(WebhookState::Active).set(active);
+        self.stats.webhooks.of(WebhookState::Disabled).set(self.webhooks.len() as u64 - active);
+        self.stats.waiting.set(waiting);
+        for (state, lanes) in LaneState::ALL.iter().zip(self.lanes.census(now_ms)) {
+            self.stats.lanes.of(*state).set(lanes);
+        }
     }
 
     /// Whether the clock was set back so far that the next turn begins anew. On its way that turn commits what stands before it, so no
@@ -374,6 +412,7 @@ impl Core {
             };
             self.begun += 1;
             self.sent.insert(self.begun, Sent { attempt: queued.attempt, life: entry.life });
+            self.stats.in_flight.set(self.lanes.under_way() as u64);
             return Ok(Some(Job {
                 number: self.begun,
                 ticket,

@@ -2,6 +2,7 @@
 
 use super::super::attempt::{AttemptError, Outcome, Report, Ticket};
 use super::super::lanes::Verdict;
+use super::super::stats::DeliveryEnd;
 use super::super::store::{NewDelivery, Next, Place};
 use super::super::{
     AttemptRecord, DeliveryError, DeliveryState, DisableReason, Disabled, EventId, EventKind, Payload, WebhookId, retry,
@@ -28,6 +29,8 @@ impl Core {
         let mut known = Vec::new();
         for report in reports {
             let duration_ms = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
+            self.stats.attempts.of((&report.outcome).into()).add(1);
+            self.stats.attempt.record(u64::try_from(report.duration.as_nanos()).unwrap_or(u64::MAX));
             let (verdict, asked_ms) = self.verdict(&report.outcome);
             match report.outcome {
                 // It says nothing of the endpoint.
@@ -54,13 +57,19 @@ impl Core {
         if self.store.attempted(ticket.delivery, &record, next)? {
             match next {
                 Next::Retry { due_ms } => self.note_due(ticket.webhook, due_ms),
-                Next::Delivered | Next::Failed => self.note_finished(ticket.webhook),
+                Next::Delivered => self.note_end(ticket.webhook, DeliveryEnd::Delivered),
+                Next::Failed => self.note_end(ticket.webhook, DeliveryEnd::Failed),
             }
         }
         if self.webhooks.get(&ticket.webhook).is_some_and(|entry| entry.life == life) {
             self.note_health(ticket.webhook, &outcome, now_ms)?;
         }
         self.refill(ticket.webhook, now_ms)
+    }
+
+    fn note_end(&mut self, id: WebhookId, end: DeliveryEnd) {
+        self.stats.deliveries.of(end).add(1);
+        self.note_finished(id);
     }
 
     /// What the lane is told, and how long the endpoint has asked to be left alone.

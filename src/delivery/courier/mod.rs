@@ -28,6 +28,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::TlsConfig;
@@ -47,8 +48,7 @@ pub struct Courier {
     agent: Agent,
     names: Arc<GuardedResolver>,
     idle: Arc<Idle>,
-    ports: Vec<PortRange>,
-    allowed: Allowed,
+    ports: ArcSwap<Vec<PortRange>>,
     timeout: Duration,
     trusts_nobody: bool,
 }
@@ -57,7 +57,7 @@ impl Courier {
     /// Reads the certificates that are trusted.
     pub fn new(options: &WebhookOptions, names: Arc<dyn Names>) -> Result<Self, DeliveryError> {
         let allowed = Allowed { allow: options.allow.clone(), deny: options.deny.clone() };
-        let names = Arc::new(GuardedResolver::new(names, allowed.clone()));
+        let names = Arc::new(GuardedResolver::new(names, allowed));
         let timeout = Duration::from_secs(options.timeout_seconds);
         let Trust { roots, trusts_nobody } = Trust::load(options.ca_file.as_deref())?;
         let config = Agent::config_builder()
@@ -79,7 +79,14 @@ impl Courier {
             .build();
         let idle = Arc::new(Idle::default());
         let agent = Agent::with_parts(config, Dial::new(idle.clone()), Guarded(names.clone()));
-        Ok(Self { agent, names, idle, ports: options.ports.clone(), allowed, timeout, trusts_nobody })
+        let ports = ArcSwap::from_pointee(options.ports.clone());
+        Ok(Self { agent, names, idle, ports, timeout, trusts_nobody })
+    }
+
+    /// Puts into force what may be reached from now on. Kept connections are used only to addresses that are allowed when they are.
+    pub fn follow(&self, options: &WebhookOptions) {
+        self.names.follow(Allowed { allow: options.allow.clone(), deny: options.deny.clone() });
+        self.ports.store(Arc::new(options.ports.clone()));
     }
 
     /// Signs, sends, and reads the answer as far as it matters.
@@ -92,7 +99,7 @@ impl Courier {
     /// Looks at a URL that an account wants to be sent to: its text, and the addresses that its host has now.
     /// [`DeliveryError::Busy`] where the server can't find out just now.
     pub fn check(&self, account: AccountId, url: &str) -> Result<WebhookUrl, DeliveryError> {
-        let url = WebhookUrl::parse(url, &self.ports, &self.allowed)?;
+        let url = WebhookUrl::parse(url, &self.ports.load(), &self.names.allowed())?;
         let uri = readable(&url)?;
         let (host, port) = dial::host_and_port(&uri);
         let unresolved = |error: ResolveError| error.into_refusal().map_or(DeliveryError::Busy, DeliveryError::Url);
@@ -113,7 +120,7 @@ impl Courier {
 
     fn carry(&self, job: &Job, started: Instant) -> Result<Outcome, AttemptError> {
         // The operator may have narrowed what is allowed since the URL was given.
-        WebhookUrl::parse(job.url.as_str(), &self.ports, &self.allowed)?;
+        WebhookUrl::parse(job.url.as_str(), &self.ports.load(), &self.names.allowed())?;
         let uri = readable(&job.url)?;
         let failed = |error| failure::explain(error, self.timeout, self.trusts_nobody);
         let answer = match self.agent.run(request(job, uri.clone())) {

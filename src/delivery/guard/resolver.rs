@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use rustix::io::Errno;
 
 use super::lookups::{LookUpError, Lookups};
@@ -109,13 +110,23 @@ impl ResolveError {
 #[derive(Debug)]
 pub struct GuardedResolver {
     names: Arc<dyn Names>,
-    allowed: Allowed,
+    allowed: ArcSwap<Allowed>,
     known: Mutex<Known>,
 }
 
 impl GuardedResolver {
     pub fn new(names: Arc<dyn Names>, allowed: Allowed) -> Self {
-        Self { names, allowed, known: Mutex::default() }
+        Self { names, allowed: ArcSwap::from_pointee(allowed), known: Mutex::default() }
+    }
+
+    /// From now on this may be reached. Names that were looked up are looked at again each time.
+    pub fn follow(&self, allowed: Allowed) {
+        self.allowed.store(Arc::new(allowed));
+    }
+
+    /// What may be reached.
+    pub fn allowed(&self) -> Guard<Arc<Allowed>> {
+        self.allowed.load()
     }
 
     /// The addresses to connect to, each of which may be reached; at least one. `host` is as in a URL: a name, an IPv4 address, or an
@@ -129,7 +140,7 @@ impl GuardedResolver {
     ) -> Result<Vec<SocketAddr>, ResolveError> {
         let addresses = match literal(host) {
             Some(address) => {
-                self.allowed.check(address)?;
+                self.allowed().check(address)?;
                 [address].into()
             }
             None => self.reachable(account, name(host), patience)?,
@@ -143,7 +154,7 @@ impl GuardedResolver {
     fn reachable(&self, account: AccountId, name: String, patience: Duration) -> Result<Arc<[IpAddr]>, ResolveError> {
         let addresses = self.addresses(account, name.clone(), patience)?;
         for address in &*addresses {
-            if let Some(kind) = self.allowed.forbids(*address) {
+            if let Some(kind) = self.allowed().forbids(*address) {
                 tracing::debug!(name, %address, account = account.0, "a webhook's name leads to {kind}: refused");
                 return Err(GuardRefusal::Name { name, kind }.into());
             }
@@ -196,7 +207,7 @@ impl GuardedResolver {
     }
 
     fn as_asked_for<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        match name.contains('.') || self.allowed.is_empty() {
+        match name.contains('.') || self.allowed().is_empty() {
             true => format!("{name}.").into(),
             false => name.into(),
         }

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::clock::Clock;
 use super::lane::Lane;
-use super::turns::Turns;
+use super::turns::{Line, Turns};
 use super::under_way::{Attempt, UnderWay};
 use crate::accounts::AccountId;
 use crate::delivery::WebhookId;
@@ -172,6 +172,21 @@ impl Lanes {
     pub fn breaker_is_open(&self, webhook: WebhookId, now_ms: u64) -> bool {
         let now_ms = self.clock.at(now_ms);
         self.open.get(&webhook).is_some_and(|lane| self.lanes[*lane].breaker_is_open(now_ms))
+    }
+
+    /// How many lanes are prompt, how many slow, and how many of either are left alone for now and count as that.
+    pub fn census(&self, now_ms: u64) -> [u64; 3] {
+        let now_ms = self.clock.at(now_ms);
+        let mut census = [0; 3];
+        for lane in self.open.values().map(|lane| &self.lanes[*lane]) {
+            let state = match lane.line() {
+                _ if lane.breaker_is_open(now_ms) => 2,
+                Line::Slow(_) => 1,
+                Line::Prompt(_) => 0,
+            };
+            census[state] += 1;
+        }
+        census
     }
 
     /// Workers that count towards all, for prompt lanes and for slow ones; and lanes that are kept, closed ones among them.

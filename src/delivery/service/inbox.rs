@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Wake;
 use std::thread::Thread;
 
-use super::super::DeliveryError;
 use super::super::attempt::Report;
 use super::super::command::{Command, Reply};
 use super::super::core::Core;
+use super::super::{DeliveryError, WebhookOptions};
 
 #[derive(Default)]
 pub struct Shared {
@@ -19,6 +19,8 @@ pub struct Shared {
     /// Set while the core waits, or is about to: whoever clears it wakes it.
     pub idle: AtomicBool,
     pub stops: AtomicBool,
+    /// What the operator says now, until the core has seen it.
+    options: Mutex<Option<WebhookOptions>>,
 }
 
 #[derive(Default)]
@@ -77,6 +79,15 @@ impl Shared {
         }
     }
 
+    pub fn set_options(&self, options: WebhookOptions) {
+        *self.options.lock().expect("no holder panics") = Some(options);
+        self.wake();
+    }
+
+    pub fn take_options(&self) -> Option<WebhookOptions> {
+        self.options.lock().expect("no holder panics").take()
+    }
+
     fn unpark(&self) {
         if let Some(thread) = &*self.thread.lock().expect("no holder panics") {
             thread.unpark();
@@ -119,7 +130,7 @@ impl Shared {
 
     pub fn has_mail(&self) -> bool {
         let inbox = self.inbox();
-        !inbox.tasks.is_empty() || !inbox.reports.is_empty()
+        !inbox.tasks.is_empty() || !inbox.reports.is_empty() || self.options.lock().expect("no holder panics").is_some()
     }
 
     /// From now on commands are taken or not; where they are not, those that wait are refused.

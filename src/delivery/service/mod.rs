@@ -32,7 +32,9 @@ use super::guard::Names;
 use super::sealer::Sealer;
 use super::store::Store;
 use super::workers::{Aside, Crew, settle};
-use super::{AttemptRecord, DeliveryError, NewWebhook, TestWebhook, Webhook, WebhookChange, WebhookOptions};
+use super::{
+    AttemptRecord, DeliveryError, DeliveryStats, NewWebhook, TestWebhook, Webhook, WebhookChange, WebhookOptions,
+};
 use crate::accounts::Directory;
 use crate::journal::{JournalHandle, Window};
 use crate::watchman::Pulse;
@@ -68,6 +70,7 @@ pub struct DeliveryService {
 pub struct DeliveryHandle {
     shared: Arc<Shared>,
     aside: Aside,
+    stats: Arc<DeliveryStats>,
 }
 
 impl DeliveryWaker {
@@ -107,6 +110,7 @@ impl DeliveryService {
             let shared = shared.clone();
             Arc::new(move |report| shared.report(report))
         };
+        let stats = core.stats();
         let crew = Crew::start(courier.clone(), workers, cpu, on_report)?;
         let aside = Aside::new(courier.clone(), cpu);
         let pulse = Arc::new(Pulse::of_one_that_blocks(limits::DELIVERY_STILL_MS));
@@ -124,7 +128,7 @@ impl DeliveryService {
         *shared.thread.lock().expect("no holder panics") = Some(thread.thread().clone());
         // It may have gone to rest before anybody could wake it.
         thread.thread().unpark();
-        Ok(Self { handle: DeliveryHandle { shared, aside }, pulse, thread, ended })
+        Ok(Self { handle: DeliveryHandle { shared, aside, stats }, pulse, thread, ended })
     }
 
     pub fn handle(&self) -> DeliveryHandle {
@@ -151,9 +155,19 @@ impl DeliveryService {
 }
 
 impl DeliveryHandle {
+    /// What the core has counted.
+    pub fn stats(&self) -> Arc<DeliveryStats> {
+        self.stats.clone()
+    }
+
     /// Has a command carried out, without waiting.
     pub fn submit<C: Command>(&self, command: C, reply: Reply<C::Answer>) -> Result<(), DeliveryError> {
         self.shared.submit(command, reply, limits::DELIVERY_COMMANDS_MAX)
+    }
+
+    /// Puts into force what of these options can change while the service runs; see [`WebhookOptions::follow`].
+    pub fn follow(&self, options: WebhookOptions) {
+        self.shared.set_options(options);
     }
 
     /// Makes a webhook, once its URL has been looked at.

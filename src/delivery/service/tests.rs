@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::*;
-use crate::accounts::fixture::{Fixture, now, owners};
+use crate::accounts::fixture::{Fixture, by, owners};
 use crate::accounts::{AccountsService, Hooks, Role};
 use crate::delivery::attempt::{Outcome, Report, Ticket};
 use crate::delivery::core::Events;
@@ -63,8 +63,8 @@ impl Parts {
     fn new() -> Self {
         let mut fixture = Fixture::new();
         let account = fixture.account("alice");
-        let key = fixture.store.create_key(account, Role::Subscriber, now()).expect("a key").record.number;
-        fixture.store.replace_watchlist(account, &owners(&["w"])).expect("a watchlist");
+        let key = fixture.store.create_key(account, Role::Subscriber, &by()).expect("a key").record.number;
+        fixture.store.replace_watchlist(account, &owners(&["w"]), &by()).expect("a watchlist");
         let accounts = AccountsService::start(fixture.second_store(), Hooks::none()).expect("accounts");
         let directory = tempfile::tempdir().expect("a directory");
         let trades = Trades::default();

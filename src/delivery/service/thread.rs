@@ -38,6 +38,10 @@ impl<'s> Loop<'s> {
         let mut until_ms = None;
         loop {
             self.pulse.beat();
+            if let Some(options) = self.shared.take_options() {
+                self.courier.follow(&options);
+                self.core.follow(options);
+            }
             let (tasks, reports) = self.shared.take();
             let more = self.turn(tasks, reports);
             if self.shared.stops.load(Ordering::Acquire) {

@@ -16,7 +16,11 @@
 //! * Another account's webhook is none: 404, in the words that an id of nobody gets, and one that is no id at all.
 //! * When an answer comes, the change is in the database. A key that is revoked before its request's turn changes nothing.
 //! * Here nothing blocks and nothing is decided: the delivery core does both, and the desk waits for its answer.
+//! * A change is written into the audit log once it is committed, on the way of its answer and whether or not anybody still waits
+//!   for that. The log is in another database, so a crash between the two leaves a change without its entry.
 
+pub mod operator;
+mod recorded;
 mod shown;
 mod wanted;
 
@@ -27,9 +31,11 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::auth::Caller;
 use super::error::{Reply, RestError, json_reply, json_text_reply};
 use super::{Desk, auth, body, query};
-use crate::accounts::{Account, Role};
+use crate::accounts::audit::{Act, Action};
+use crate::accounts::{Account, AccountName, Role};
 use crate::delivery::{
     Asker, AttemptRecord, Command, DeleteWebhook, DeliveryError, DeliveryRecord, GetWebhook, ListDeliveries,
     ListWebhooks, NewWebhook, RegenerateSecret, ReplayWebhook, Reply as OnAnswer, TestWebhook, Webhook, WebhookChange,
@@ -39,69 +45,116 @@ use crate::{executor, limits};
 use wanted::Wanted;
 
 pub async fn list(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let (asker, _) = admit(desk, request).await?;
+    let (caller, _) = admit(desk, request).await?;
+    let asker = asker(&caller);
     let webhooks: Vec<Webhook> = ask(desk, ListWebhooks { asker }).await?;
     listed(desk, "webhooks", &webhooks, shown::webhook).await
 }
 
 pub async fn create(desk: &Desk, request: Request<Incoming>) -> Result<Reply, RestError> {
-    let (asker, request) = admit(desk, request).await?;
+    let (caller, request) = admit(desk, request).await?;
     let body = body::read(desk, request, limits::WEBHOOK_BODY_BYTES_MAX, None).await?;
     let Wanted { url, events } = wanted::new(&body.bytes)?;
-    let wanted = NewWebhook { asker, url, events };
-    let webhook = patiently(desk, PERHAPS_CREATED, |answer| desk.delivery.create(wanted, answer)).await?;
+    let wanted = NewWebhook { asker: asker(&caller), url, events };
+    let act = recorded::act(Action::WebhookCreate, &caller.account.name);
+    let create = |answer| desk.delivery.create(wanted, recording(desk, &caller, act, answer));
+    let webhook = patiently(desk, PERHAPS_CREATED, create).await?;
     let message = "Webhook created. Save your secret - it will only be shown once!";
     Ok(shown_once(StatusCode::CREATED, &webhook, message))
 }
 
 pub async fn get(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, _) = admit(desk, request).await?;
-    let webhook = ask(desk, GetWebhook { asker, webhook: parse_id(id)? }).await?;
+    let (caller, _) = admit(desk, request).await?;
+    let webhook = ask(desk, GetWebhook { asker: asker(&caller), webhook: parse_id(id)? }).await?;
     Ok(one(&webhook))
 }
 
 pub async fn change(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, request) = admit(desk, request).await?;
+    let (caller, request) = admit(desk, request).await?;
     let body = body::read(desk, request, limits::WEBHOOK_BODY_BYTES_MAX, None).await?;
     let wanted::Change { url, events, is_active } = wanted::change(&body.bytes)?;
-    let change = WebhookChange { asker, webhook: parse_id(id)?, url, events, is_active };
-    let webhook = patiently(desk, PERHAPS_DONE, |answer| desk.delivery.change(change, answer)).await?;
+    let change = WebhookChange { asker: asker(&caller), webhook: parse_id(id)?, url, events, is_active };
+    change_of(desk, &caller, change, &caller.account.name).await
+}
+
+/// `account`: whose webhook it is.
+async fn change_of(
+    desk: &Desk,
+    caller: &Caller,
+    change: WebhookChange,
+    account: &AccountName,
+) -> Result<Reply, RestError> {
+    let act = recorded::change(&change, account);
+    let begin = |answer| desk.delivery.change(change, recording(desk, caller, act, answer));
+    let webhook = patiently(desk, PERHAPS_DONE, begin).await?;
     Ok(one(&webhook))
 }
 
 pub async fn delete(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, _) = admit(desk, request).await?;
-    ask(desk, DeleteWebhook { asker, webhook: parse_id(id)? }).await?;
+    let (caller, _) = admit(desk, request).await?;
+    let delete = DeleteWebhook { asker: asker(&caller), webhook: parse_id(id)? };
+    ask_recorded(desk, &caller, delete, PERHAPS_DONE, recorded::act(Action::WebhookDelete, &caller.account.name))
+        .await?;
     let message = "Webhook deleted. Nothing more is sent to it.";
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "message": message })))
 }
 
 pub async fn test(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, _) = admit(desk, request).await?;
-    let test = TestWebhook { asker, webhook: parse_id(id)? };
+    let (caller, _) = admit(desk, request).await?;
+    test_of(desk, TestWebhook { asker: asker(&caller), webhook: parse_id(id)? }).await
+}
+
+async fn test_of(desk: &Desk, test: TestWebhook) -> Result<Reply, RestError> {
     let attempt: AttemptRecord = patiently(desk, PERHAPS_TESTED, |answer| desk.delivery.test(test, answer)).await?;
     let message = shown::test(&attempt).map_err(RestError::TestFailed)?;
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "message": message })))
 }
 
 pub async fn deliveries(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, request) = admit(desk, request).await?;
+    let (caller, request) = admit(desk, request).await?;
+    deliveries_of(desk, request, asker(&caller), parse_id(id)?).await
+}
+
+async fn deliveries_of(
+    desk: &Desk,
+    request: Request<Incoming>,
+    asker: Asker,
+    webhook: WebhookId,
+) -> Result<Reply, RestError> {
     let records_max = query::limit(request.uri(), limits::DELIVERIES_LISTED, limits::DELIVERIES_LISTED_MAX)?;
-    let records: Vec<DeliveryRecord> = ask(desk, ListDeliveries { asker, webhook: parse_id(id)?, records_max }).await?;
+    let records: Vec<DeliveryRecord> = ask(desk, ListDeliveries { asker, webhook, records_max }).await?;
     listed(desk, "deliveries", &records, shown::delivery).await
 }
 
 pub async fn regenerate(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, _) = admit(desk, request).await?;
-    let webhook = ask_once(desk, RegenerateSecret { asker, webhook: parse_id(id)? }, PERHAPS_REGENERATED).await?;
+    let (caller, _) = admit(desk, request).await?;
+    let regenerate = RegenerateSecret { asker: asker(&caller), webhook: parse_id(id)? };
+    let act = recorded::act(Action::WebhookSecret, &caller.account.name);
+    let webhook = ask_recorded(desk, &caller, regenerate, PERHAPS_REGENERATED, act).await?;
     Ok(shown_once(StatusCode::OK, &webhook, "Secret regenerated. Save it - it will only be shown once!"))
 }
 
 pub async fn replay(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
-    let (asker, request) = admit(desk, request).await?;
+    let (caller, request) = admit(desk, request).await?;
+    let since = wanted_since(desk, request).await?;
+    let replay = ReplayWebhook { asker: asker(&caller), webhook: parse_id(id)?, since };
+    replay_of(desk, &caller, replay, &caller.account.name).await
+}
+
+async fn wanted_since(desk: &Desk, request: Request<Incoming>) -> Result<u64, RestError> {
     let body = body::read(desk, request, limits::WEBHOOK_BODY_BYTES_MAX, None).await?;
-    let since = wanted::since(&body.bytes)?;
-    let replaying = ask(desk, ReplayWebhook { asker, webhook: parse_id(id)?, since }).await?;
+    wanted::since(&body.bytes)
+}
+
+/// `account`: whose webhook it is.
+async fn replay_of(
+    desk: &Desk,
+    caller: &Caller,
+    replay: ReplayWebhook,
+    account: &AccountName,
+) -> Result<Reply, RestError> {
+    let act = recorded::replay(replay.webhook, account);
+    let replaying = ask_recorded(desk, caller, replay, PERHAPS_DONE, act).await?;
     Ok(json_reply(StatusCode::ACCEPTED, &shown::replaying(&replaying)))
 }
 
@@ -115,13 +168,33 @@ const PERHAPS_REGENERATED: &str = "there may be a new secret all the same, which
 const PERHAPS_TESTED: &str = "the test may have been sent all the same; the webhook's deliveries tell";
 
 /// Who asks, if they may have webhooks; else the body is thrown away, so that the refusal is seen.
-async fn admit(desk: &Desk, request: Request<Incoming>) -> Result<(Asker, Request<Incoming>), RestError> {
-    let (identity, request) = auth::admit(desk, request, Role::Subscriber).await?;
-    if let Err(error) = require_tier(&identity.account) {
+async fn admit(desk: &Desk, request: Request<Incoming>) -> Result<(Caller, Request<Incoming>), RestError> {
+    let (caller, request) = auth::admit(desk, request, Role::Subscriber).await?;
+    if let Err(error) = require_tier(&caller.account) {
         body::discard(desk, request).await;
         return Err(error);
     }
-    Ok((Asker { account: identity.account.id, key: identity.key }, request))
+    Ok((caller, request))
+}
+
+fn asker(caller: &Caller) -> Asker {
+    Asker { account: caller.account.id, key: caller.key }
+}
+
+/// An answer that is written into the audit log on its way, if it is one of success: `act` says what was done.
+fn recording<T: 'static>(
+    desk: &Desk,
+    caller: &Caller,
+    act: impl FnOnce(&T) -> Act + Send + 'static,
+    answer: OnAnswer<T>,
+) -> OnAnswer<T> {
+    let (accounts, actor) = (desk.accounts.clone(), caller.actor());
+    Box::new(move |outcome| {
+        if let Ok(done) = &outcome {
+            accounts.record(actor, act(done));
+        }
+        answer(outcome);
+    })
 }
 
 fn require_tier(account: &Account) -> Result<(), RestError> {
@@ -141,11 +214,19 @@ fn parse_id(text: &str) -> Result<WebhookId, RestError> {
 
 /// Has the core do what is the same whether it is done once or twice.
 async fn ask<C: Command>(desk: &Desk, command: C) -> Result<C::Answer, RestError> {
-    ask_once(desk, command, PERHAPS_DONE).await
+    wait(desk, limits::ANSWER_MS, PERHAPS_DONE, |answer| desk.delivery.submit(command, answer)).await
 }
 
-async fn ask_once<C: Command>(desk: &Desk, command: C, outcome: &'static str) -> Result<C::Answer, RestError> {
-    wait(desk, limits::ANSWER_MS, outcome, |answer| desk.delivery.submit(command, answer)).await
+/// Has the core change something, which the audit log is told of.
+async fn ask_recorded<C: Command>(
+    desk: &Desk,
+    caller: &Caller,
+    command: C,
+    outcome: &'static str,
+    act: impl FnOnce(&C::Answer) -> Act + Send + 'static,
+) -> Result<C::Answer, RestError> {
+    let begin = |answer| desk.delivery.submit(command, recording(desk, caller, act, answer));
+    wait(desk, limits::ANSWER_MS, outcome, begin).await
 }
 
 /// The same for what an endpoint or the names of its network have a part in.

@@ -44,6 +44,17 @@ pub fn change(body: &[u8]) -> Result<Change, RestError> {
     Ok(Change { url, events: events.as_deref().map(kinds).transpose()?, is_active })
 }
 
+/// Whether a webhook is to be active, which is all that an operator may change of another account's.
+pub fn is_active(body: &[u8]) -> Result<bool, RestError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        is_active: bool,
+    }
+    let Body { is_active } = parse(body, r#"{"is_active":true} or {"is_active":false}"#)?;
+    Ok(is_active)
+}
+
 /// The number after which a replay begins.
 pub fn since(body: &[u8]) -> Result<u64, RestError> {
     #[derive(Deserialize)]

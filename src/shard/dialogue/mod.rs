@@ -23,8 +23,9 @@ use smallvec::SmallVec;
 use super::sessions::Sessions;
 use super::socket::Membership;
 use super::wheel::Tick;
-use crate::clock::Nanos;
+use crate::clock::{self, Nanos};
 use crate::limits::{self, TICK_MS};
+use crate::logging::Occasion;
 use crate::protocol::rooms::NamedChannels;
 use crate::protocol::{ErrorCode, Message, Protocol, SocketError, pong, tiered};
 use crate::tokens::UserId;
@@ -108,6 +109,13 @@ impl Dialogue {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         })
+    }
+
+    /// The number that it has named, as long as nothing has come of it: what follows it is still to come, for each topic as it is
+    /// subscribed to, or once it is known who asks.
+    pub fn awaits_topics_since(&self) -> Option<u64> {
+        let awaits = matches!(self.stage, Stage::AwaitsAuthentication | Stage::Channels);
+        self.since.filter(|_| awaits && self.subscriptions.is_empty())
     }
 
     /// Every audience that it is in beside its home.
@@ -228,6 +236,16 @@ impl Sessions {
         socket.refusals += u32::from(!harmless);
         if self.rules.refusals_max > 0 && socket.refusals > self.rules.refusals_max {
             // Behind its answers: the client has to see that it was told to slow down.
+            static CLOSED: Occasion = Occasion::new();
+            if let Some(untold) = CLOSED.tell(clock::now()) {
+                let (protocol, who) = (self.slots[slot].protocol, self.holder(slot));
+                tracing::warn!(
+                    ?protocol,
+                    who,
+                    untold,
+                    "a session is closed with 4429: too many messages, without a pause"
+                );
+            }
             let reason = "too many messages, and no pause after many were refused";
             return self.close_after(slot, &[], CloseCode::RATE_ABUSE, reason);
         }
@@ -283,6 +301,11 @@ impl Sessions {
 
     /// Ends a session that could not say who it is.
     fn refuse_authentication(&mut self, slot: u32, before: &[u8], reason: &str) {
+        static REFUSED: Occasion = Occasion::new();
+        if let Some(untold) = REFUSED.tell(clock::now()) {
+            let (protocol, who) = (self.slots[slot].protocol, self.holder(slot));
+            tracing::warn!(?protocol, who, untold, "a session is closed with 4401: no good key or token came");
+        }
         self.close_after(slot, before, CloseCode::AUTHENTICATION, reason);
     }
 

@@ -48,7 +48,8 @@ impl Sessions {
         let Some(account) = accounts.account(account).filter(|_| accounts.key_is_live(key)) else {
             return self.close(slot, CloseCode::AUTHENTICATION, KEY_REVOKED);
         };
-        if let Some(refused) = topics.iter().find_map(|topic| topic.check(account).err()) {
+        let refused = || topics.iter().find_map(|topic| topic.check(account).err());
+        if let Some(refused) = (!account.is_operators(key)).then(refused).flatten() {
             return self.close(slot, CloseCode::TIER, &refused.to_string());
         }
         let mut join = |protocol| {

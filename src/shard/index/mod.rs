@@ -12,10 +12,10 @@
 //! event's audiences is one look-up, however many topics there are; the cost after that is in proportion to them. Pure.
 //!
 //! There is all of it once for WebSockets and once for streams of server-sent events ([`Framing`]), because the two get other bytes
-//! for one event. A stream may name single wallets, too.
+//! for one event. A stream may name single wallets, too, and an operator's any topic.
 //!
 //! Invariant: no event matches two audiences of one socket, because each namespace is served by one kind of audience; a stream
-//! has either the whole watchlist or single wallets. So nothing is ever delivered twice.
+//! has either the whole watchlist or single wallets, and one of a user names no rooms. So nothing is ever delivered twice.
 
 mod audience;
 mod wallets;
@@ -92,20 +92,18 @@ impl TopicIndex {
             Namespace::Wallet => {
                 let listed = bonds.wallets.of(topic.name()).iter();
                 matched.extend(listed.filter(|listed| is_live(&self.audiences, listed)).map(|listed| listed.id));
-                if framing == Framing::EventStream {
-                    matched.extend(bonds.topics.get(topic.as_str()));
-                }
             }
             Namespace::Alerts => matched.extend(bonds.tiered.values()),
-            Namespace::Bot | Namespace::Price | Namespace::Transactions | Namespace::Market => {
-                matched.extend(bonds.topics.get(topic.as_str()));
-            }
+            Namespace::Bot | Namespace::Price | Namespace::Transactions | Namespace::Market => {}
             Namespace::User => matched.extend(bonds.users.get(topic.name())),
             Namespace::System => matched.extend(bonds.users.values()),
             Namespace::Admin => {
                 let level = topic.admin_level().expect("an admin topic has a level");
                 matched.extend(bonds.admins.range(level..).map(|(_, id)| *id));
             }
+        }
+        if is_named(topic.namespace(), framing) {
+            matched.extend(bonds.topics.get(topic.as_str()));
         }
     }
 
@@ -335,6 +333,15 @@ fn forget<K: Hash + Eq>(map: &mut Map<K>, key: &K) {
     map.remove(key);
     if map.len() * limits::INDEX_ROOM_FACTOR_MAX < map.capacity() {
         map.shrink_to(map.len() * 2);
+    }
+}
+
+/// Whether somebody may have named a topic of that namespace. A stream names single wallets, and an operator's any topic.
+fn is_named(namespace: Namespace, framing: Framing) -> bool {
+    match namespace {
+        Namespace::Bot | Namespace::Price | Namespace::Transactions | Namespace::Market => true,
+        Namespace::Wallet | Namespace::User | Namespace::Admin | Namespace::System => framing == Framing::EventStream,
+        Namespace::Alerts => false,
     }
 }
 

@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
+use rustls::ClientConnection;
+
 use crate::ring::{Completion, Operation, SendBatch, SlotRef};
-use crate::shard::sockets::Sockets;
+use crate::shard::secured::Link;
+use crate::shard::sockets::{Received, Sockets};
+use crate::tls::{Engine, fixture};
 
 /// One connection, seen from its far end. Clones share it.
 #[derive(Clone, Default)]
@@ -27,6 +31,9 @@ struct Connection {
     client_finished: bool,
     server_finished: bool,
     server_closed: bool,
+    /// Its end of TLS, and the server's until that is taken.
+    tls: Option<ClientConnection>,
+    engine: Option<Box<Engine>>,
 }
 
 impl FakeClient {
@@ -35,11 +42,31 @@ impl FakeClient {
         Self(Rc::new(RefCell::new(Connection { buffer_bytes, ..Connection::default() })))
     }
 
+    /// One that has shaken hands by TLS. What it reads and sends is told as plaintext; its kernel counts ciphertext.
+    pub fn secure(buffer_bytes: usize) -> Self {
+        let (tls, engine) = fixture::connected();
+        let client = Self::new(buffer_bytes);
+        {
+            let mut connection = client.0.borrow_mut();
+            connection.tls = Some(tls);
+            connection.engine = Some(Box::new(engine));
+        }
+        client
+    }
+
+    /// The server's end of it, on its way into a slot.
+    pub fn link(&self) -> Link<Self> {
+        Link { socket: self.clone(), tls: self.0.borrow_mut().engine.take() }
+    }
+
     /// Reads at most `most` bytes of what has come.
     pub fn read(&self, most: usize) {
         let mut connection = self.0.borrow_mut();
         let taken = most.min(connection.in_flight.len());
-        let bytes: Vec<u8> = connection.in_flight.drain(..taken).collect();
+        let mut bytes: Vec<u8> = connection.in_flight.drain(..taken).collect();
+        if let Some(tls) = &mut connection.tls {
+            bytes = fixture::take_in(tls, &bytes);
+        }
         connection.read.extend(bytes);
     }
 
@@ -65,7 +92,43 @@ impl FakeClient {
     }
 
     pub fn send(&self, bytes: &[u8]) {
+        let mut connection = self.0.borrow_mut();
+        match &mut connection.tls {
+            Some(tls) => {
+                let records = fixture::said(tls, bytes);
+                connection.inbound.extend(records);
+            }
+            None => connection.inbound.extend_from_slice(bytes),
+        }
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.0.borrow().tls.is_some()
+    }
+
+    /// Sends bytes past its TLS.
+    pub fn send_past_tls(&self, bytes: &[u8]) {
         self.0.borrow_mut().inbound.extend_from_slice(bytes);
+    }
+
+    /// Does something with its end of TLS, and sends what comes of it.
+    pub fn with_tls(&self, act: impl FnOnce(&mut ClientConnection)) {
+        let mut connection = self.0.borrow_mut();
+        let tls = connection.tls.as_mut().expect("a secure client");
+        act(tls);
+        let records = fixture::to_send(tls);
+        connection.inbound.extend(records);
+    }
+
+    /// Whether the end of its TLS has been announced to it, in what it has read.
+    pub fn saw_close_notify(&self) -> bool {
+        let mut connection = self.0.borrow_mut();
+        connection
+            .tls
+            .as_mut()
+            .expect("a secure client")
+            .process_new_packets()
+            .is_ok_and(|state| state.peer_has_closed())
     }
 
     pub fn finish(&self) {
@@ -207,7 +270,8 @@ impl Sockets for FakeKernel {
         self.batch_max
     }
 
-    fn adopt(&mut self, slot: u32, socket: FakeClient) -> io::Result<()> {
+    fn adopt(&mut self, at: SlotRef, socket: FakeClient) -> io::Result<()> {
+        let slot = at.slot;
         let fresh = Slot { client: socket, receive: None, writable: None, shutdown: None };
         assert!(self.slots.insert(slot, fresh).is_none(), "slot {slot} was reused while its socket was open");
         Ok(())
@@ -301,9 +365,9 @@ impl Sockets for FakeKernel {
         self.pending = held_back;
     }
 
-    fn received(&mut self, buffer: u16, len: usize) -> &mut [u8] {
+    fn received(&mut self, _: SlotRef, buffer: u16, len: usize) -> Received<'_> {
         let bytes = self.buffers[buffer as usize].as_mut().expect("the shard reads a buffer that it gave back");
-        &mut bytes[..len]
+        Received { bytes: &mut bytes[..len], ended: false }
     }
 
     fn recycle(&mut self, buffer: u16) {

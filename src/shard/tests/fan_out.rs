@@ -96,3 +96,38 @@ fn first_sockets_of_passes(bench: &mut Bench) -> std::collections::HashSet<u32> 
     };
     (0..50).map(first_of_a_pass).collect()
 }
+
+#[test]
+fn a_pass_and_a_batch_are_over_when_the_last_socket_has_been_sent_it() {
+    let mut bench = Bench::new(1, 20);
+    bench.kernel().batch_max = 4;
+    let clients: Vec<_> = (0..10).map(|_| bench.enter(1, ROOMY)).collect();
+    bench.settle();
+    bench.pace = 1_000_000;
+    bench.publish(vec![event(0, 20)]);
+    let before = bench.stats.pass.read();
+    for over in [0, 0, 1] {
+        bench.turn();
+        assert_eq!((passes_since(&bench, &before), bench.stats.fanout.read().count()), (over, over));
+    }
+    bench.settle();
+    assert!(clients.iter().all(|client| events(client) == [1]));
+    // Batches of four, four and two sockets: a look at the time at the beginning, and one behind each.
+    assert_eq!(bench.stats.pass.read().since(&before).sum_ns(), 3_000_000);
+}
+
+fn passes_since(bench: &Bench, before: &crate::metrics::HistogramReading) -> u64 {
+    bench.stats.pass.read().since(before).count()
+}
+
+#[test]
+fn a_batch_that_nobody_here_is_to_have_says_nothing_of_how_long_it_takes() {
+    let mut bench = Bench::new(1, 10);
+    let _client = bench.enter(1, ROOMY);
+    bench.publish(vec![event(99, 20)]);
+    bench.settle();
+    assert_eq!((bench.stats.events.get(), bench.stats.fanout.read().count()), (1, 0));
+    bench.publish(vec![event(99, 20), event(0, 20)]);
+    bench.settle();
+    assert_eq!(bench.stats.fanout.read().count(), 1);
+}

@@ -9,7 +9,7 @@ impl Bench {
         let client = FakeClient::new(buffer_bytes);
         let terms = Terms { since: None, policy: SlowPolicy::Disconnect };
         let entry = Entry::uncounted(&self.gate);
-        self.plane.enter(client.clone(), admission(account), terms, entry, Vec::new()).expect("a free slot");
+        self.plane.enter(client.link(), admission(account), terms, entry, Vec::new()).expect("a free slot");
         client
     }
 }

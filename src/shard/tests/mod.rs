@@ -3,6 +3,7 @@
 mod accounts;
 mod channels;
 mod closing;
+mod drain;
 pub(crate) mod fake_kernel;
 mod fan_out;
 mod full_sockets;
@@ -10,9 +11,11 @@ mod heartbeat;
 mod rates;
 mod resume;
 mod rooms;
+mod secured;
 mod storms;
 mod streams;
 mod subscriptions;
+mod surveys;
 mod tiered;
 
 use std::cell::Cell;
@@ -23,6 +26,7 @@ use serde_json::Value;
 
 use self::fake_kernel::{FakeClient, FakeKernel};
 use super::plane::{EnterError, Plane};
+use super::secured::Secured;
 use super::sessions::{SessionParts, Sessions, ShardSizes};
 use super::stats::ShardStats;
 use super::wheel::Tick;
@@ -86,7 +90,7 @@ fn event(wallet: u64, pad: usize) -> Event {
 }
 
 struct Bench {
-    plane: Plane<FakeKernel>,
+    plane: Plane<Secured<FakeKernel>>,
     stats: Arc<ShardStats>,
     tick: Tick,
     /// What each turn takes for the time, and how much of it goes by each time that it looks.
@@ -143,7 +147,7 @@ impl Bench {
             stats: stats.clone(),
             seq: 0,
         };
-        let mut plane = Plane::new(FakeKernel::new(seed), Sessions::new(sizes, parts));
+        let mut plane = Plane::new(Secured::new(FakeKernel::new(seed)), Sessions::new(sizes, parts));
         plane.tell_time(EPOCH_MS);
         Self {
             plane,
@@ -163,7 +167,7 @@ impl Bench {
     }
 
     fn kernel(&mut self) -> &mut FakeKernel {
-        self.plane.sockets()
+        self.plane.sockets().inner()
     }
 
     fn enter(&mut self, account: u64, buffer_bytes: usize) -> FakeClient {
@@ -173,7 +177,7 @@ impl Bench {
     }
 
     fn admit(&mut self, client: &FakeClient, admission: Admission, leftover: Vec<u8>) -> Result<(), EnterError> {
-        self.plane.enter(client.clone(), admission, Terms::default(), Entry::uncounted(&self.gate), leftover)
+        self.plane.enter(client.link(), admission, Terms::default(), Entry::uncounted(&self.gate), leftover)
     }
 
     /// A client of another protocol, on a good link.
@@ -187,7 +191,7 @@ impl Bench {
     fn stranger(&mut self, admission: Admission) -> FakeClient {
         let client = FakeClient::new(ROOMY);
         let entry = Entry::enter(&self.gate, [192, 0, 2, 1].into(), 0).expect("the gate is open");
-        self.plane.enter(client.clone(), admission, Terms::default(), entry, Vec::new()).expect("a free slot");
+        self.plane.enter(client.link(), admission, Terms::default(), entry, Vec::new()).expect("a free slot");
         client
     }
 
@@ -268,7 +272,7 @@ impl Bench {
     fn visit(&mut self, admission: Admission, terms: Terms) -> FakeClient {
         let client = FakeClient::new(ROOMY);
         let entry = Entry::uncounted(&self.gate);
-        self.plane.enter(client.clone(), admission, terms, entry, Vec::new()).expect("a free slot");
+        self.plane.enter(client.link(), admission, terms, entry, Vec::new()).expect("a free slot");
         client
     }
 
@@ -278,8 +282,14 @@ impl Bench {
         let enough = if self.kernel().answers_late { 20 } else { 2 };
         let mut quiet = 0;
         for _ in 0..100_000 {
-            quiet = if self.turn() { 0 } else { quiet + 1 };
+            // What leaves of ciphertext is nothing that the plane sees.
+            let held = self.plane.sockets().held_bytes();
+            let rests = !self.turn() && self.plane.sockets().held_bytes() == held;
+            quiet = if rests { quiet + 1 } else { 0 };
             if quiet == enough {
+                // Whatever has happened, what is told of it is so.
+                assert_eq!(self.stats.sockets(), u64::from(self.plane.occupied()));
+                assert_eq!(self.stats.behind.get(), self.plane.behind() as u64);
                 return;
             }
         }

@@ -214,6 +214,7 @@ fn one_that_falls_off_the_log_gets_everything_once_it_reads() {
     bench.publish_one_by_one(60, 50_000);
     assert_eq!(events(&healthy).len(), 60, "the others are undisturbed");
     assert_eq!(ShardStats::get(&bench.stats.fell_behind), 1);
+    assert_eq!((bench.stats.fell_behind_for_latest.get(), bench.stats.behind.get()), (0, 1));
     assert!(bench.plane.held_for_the_slow() < 60_000, "no more than the rest of a frame is kept for it");
     // It goes on as slowly as before, then well.
     for _ in 0..200 {

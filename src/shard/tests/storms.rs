@@ -12,8 +12,16 @@ struct Expected {
     gone: bool,
 }
 
+/// Who comes in a storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crowd {
+    Plain,
+    /// Two of three speak TLS.
+    Mixed,
+}
+
 /// Everything at once, in an order that the seed decides; a shadow model says what each client must have got.
-fn storm(seed: u64) {
+fn storm(seed: u64, crowd: Crowd) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut bench = Bench::new(seed, 12);
     bench.kernel().writes_short = random.bool();
@@ -24,7 +32,11 @@ fn storm(seed: u64) {
         match random.u32(..100) {
             0..15 => {
                 let account = 1 + random.u64(..ACCOUNTS);
-                let client = FakeClient::new(*random.choice(&[50, 1_000, 100_000, ROOMY]).unwrap());
+                let buffer_bytes = *random.choice(&[50, 1_000, 100_000, ROOMY]).unwrap();
+                let client = match crowd == Crowd::Mixed && random.u8(..3) > 0 {
+                    true => FakeClient::secure(buffer_bytes),
+                    false => FakeClient::new(buffer_bytes),
+                };
                 if bench.admit(&client, admission(account), Vec::new()).is_ok() {
                     let reads = random.u8(..) > 60;
                     clients.push(Expected { client, account, events: Vec::new(), reads, gone: false });
@@ -51,14 +63,20 @@ fn storm(seed: u64) {
             75..80 if !clients.is_empty() => {
                 let expected = random.choice(&mut clients).unwrap();
                 expected.gone = true;
-                match random.u8(..3) {
+                match random.u8(..5) {
                     0 => expected.client.reset(),
                     1 => expected.client.finish(),
+                    2 => expected.client.send_past_tls(b"\xff garbage, which is no record either"),
+                    3 if expected.client.is_secure() => expected.client.with_tls(|tls| tls.send_close_notify()),
                     _ => expected.client.send(b"\xff garbage, which nobody may send"),
                 }
             }
             80..90 if !clients.is_empty() => {
                 let expected = random.choice(&clients).unwrap();
+                if expected.client.is_secure() && random.bool() {
+                    // Not where its connection has failed.
+                    expected.client.with_tls(|tls| drop(tls.refresh_traffic_keys()));
+                }
                 expected.client.send(&client_frame(Opcode::Ping, &random.u64(..).to_be_bytes()));
             }
             90..95 => bench.tick += random.u32(..20),
@@ -105,15 +123,25 @@ fn check(seed: u64, number: usize, expected: &Expected) {
     }
 }
 
-#[test]
-fn storms_of_everything_lose_duplicate_and_reorder_nothing() {
+/// Runs storms of these seeds, or of the one that was asked for.
+fn storms(seeds: std::ops::Range<u64>, crowd: Crowd) {
     let first = std::env::var("STENTOR_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = first.map_or(0..120, |seed: u64| seed..seed + 1);
+    let seeds = first.map_or(seeds, |seed: u64| seed..seed + 1);
     for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| storm(seed));
+        let outcome = std::panic::catch_unwind(|| storm(seed, crowd));
         if let Err(panic) = outcome {
             eprintln!("the storm of STENTOR_SEED={seed} failed");
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+#[test]
+fn storms_of_everything_lose_duplicate_and_reorder_nothing() {
+    storms(0..120, Crowd::Plain);
+}
+
+#[test]
+fn storms_over_tls_lose_duplicate_and_reorder_nothing_either() {
+    storms(0..20, Crowd::Mixed);
 }

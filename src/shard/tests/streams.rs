@@ -315,7 +315,7 @@ fn a_slow_one_is_closed_where_that_is_its_policy_and_told_why() {
         let client = FakeClient::new(buffer);
         let entry = Entry::uncounted(&bench.gate);
         let terms = Terms { since: None, policy: SlowPolicy::Disconnect };
-        bench.plane.enter(client.clone(), of_account(1, &["wallet:*"]), terms, entry, Vec::new()).unwrap();
+        bench.plane.enter(client.link(), of_account(1, &["wallet:*"]), terms, entry, Vec::new()).unwrap();
         let first = bench.next_seq;
         for _ in 0..60 {
             bench.publish(vec![event(0, 50_000)]);
@@ -465,7 +465,7 @@ fn storm(seed: u64) {
                 let since = if random.bool() { newest } else { random.u64(..=newest) };
                 let terms = Terms { since: Some(since), ..Terms::default() };
                 let entry = Entry::uncounted(&bench.gate);
-                if bench.plane.enter(client.clone(), admission, terms, entry, Vec::new()).is_ok() {
+                if bench.plane.enter(client.link(), admission, terms, entry, Vec::new()).is_ok() {
                     guests.push(Guest { client, since, wallets, is_stream, reads: random.u8(..) > 60 });
                 }
             }

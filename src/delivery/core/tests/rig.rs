@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::accounts::fixture::{Fixture, now, owners};
+use crate::accounts::audit::Actor;
+use crate::accounts::fixture::{Fixture, by, owners};
 use crate::accounts::{AccountId, AccountsService, Hooks, KeyNumber, ReplaceWatchlist, Role, SubmitError};
 use crate::delivery::attempt::{AttemptError, Job, Outcome, Report};
 use crate::delivery::command::{Asker, Command, GetWebhook, ListDeliveries, NewWebhook};
@@ -110,7 +111,7 @@ impl Rig {
     /// An elite account that watches these, and its key.
     pub fn account(&mut self, name: &str, watched: &[&str]) -> Asker {
         let account = self.fixture.account(name);
-        let key = self.fixture.store.create_key(account, Role::Subscriber, now()).expect("a key").record.number;
+        let key = self.fixture.store.create_key(account, Role::Subscriber, &by()).expect("a key").record.number;
         self.watch(account, watched);
         Asker { account, key }
     }
@@ -123,7 +124,7 @@ impl Rig {
     pub fn ask<C: crate::accounts::Command>(&self, command: C) -> C::Answer {
         let (sender, answer) = std::sync::mpsc::channel();
         let submitted: Result<(), SubmitError> =
-            self.accounts.client().submit(command, move |result| sender.send(result).expect("awaited"));
+            self.accounts.client().submit(Actor::Server, command, move |result| sender.send(result).expect("awaited"));
         submitted.expect("room");
         answer.recv_timeout(Duration::from_secs(30)).expect("an answer").unwrap_or_else(|error| panic!("{error}"))
     }

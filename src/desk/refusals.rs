@@ -1,0 +1,41 @@
+//! What the log says of requests that were refused: by whom and why, some of each kind and then a count. Never what they said.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+
+use super::error::RestError;
+use crate::accounts::Identity;
+use crate::clock;
+use crate::logging::Occasion;
+
+/// A request that was refused for who sent it, or for how many did.
+pub fn tell(client: IpAddr, error: &RestError) {
+    static STRANGERS: Occasion = Occasion::new();
+    static FORBIDDEN: Occasion = Occasion::new();
+    static TOO_MANY: Occasion = Occasion::new();
+    static OVERLOAD: Occasion = Occasion::new();
+    let (occasion, why) = match error.status() {
+        StatusCode::UNAUTHORIZED => (&STRANGERS, "its key or token is missing or not good"),
+        StatusCode::FORBIDDEN => (&FORBIDDEN, "it asked for what is not its own"),
+        StatusCode::TOO_MANY_REQUESTS => (&TOO_MANY, "a limit of its address, key or user was reached"),
+        StatusCode::SERVICE_UNAVAILABLE => (&OVERLOAD, "the server can't serve it now"),
+        _ => return,
+    };
+    if let Some(untold) = occasion.tell(clock::now()) {
+        tracing::warn!(%client, code = error.code(), untold, "a request was refused: {why}");
+    }
+}
+
+/// Events that were refused for their publisher's rate, or for lack of room: it is told to send them again, and something is wrong
+/// where that goes on.
+pub fn tell_publisher(identity: &Identity, events: u64, error: &RestError) {
+    static REFUSED: Occasion = Occasion::new();
+    if !matches!(error.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return;
+    }
+    if let Some(untold) = REFUSED.tell(clock::now()) {
+        let (account, key, code) = (&identity.account.name, identity.key_id, error.code());
+        tracing::warn!(%account, %key, events, code, untold, "a publisher was refused: {error}");
+    }
+}

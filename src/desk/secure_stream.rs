@@ -1,0 +1,168 @@
+//! A connection at the desk that speaks TLS: an engine over glommio's stream.
+//!
+//! ```text
+//!   TcpStream ─ ciphertext ─▶ Engine ─▶ plaintext ─▶ hyper
+//!       ▲                       │ records, answers
+//!       └────── outgoing ◀──────┘◀──────────────────── hyper
+//! ```
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_lite::io::{AsyncRead, AsyncWrite};
+use glommio::net::TcpStream;
+
+use super::phase::PhaseCell;
+use crate::limits;
+use crate::tls::{Engine, TlsError};
+
+/// Why no TLS connection came about, or one ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error("it speaks plain HTTP, and this port TLS")]
+    PlainHttp,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("it ended before its handshake was done")]
+    Ended,
+    #[error("its handshake was not done in time")]
+    Late,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+pub struct SecureStream {
+    tcp: TcpStream,
+    engine: Box<Engine>,
+    /// What was said and not read yet; the first `read` bytes have been.
+    plaintext: Vec<u8>,
+    read: usize,
+    /// Ciphertext that the kernel has not taken yet; the first `sent` bytes have left.
+    outgoing: Vec<u8>,
+    sent: usize,
+    /// No byte has come yet.
+    is_new: bool,
+}
+
+impl SecureStream {
+    pub fn new(tcp: TcpStream, engine: Engine) -> Self {
+        Self {
+            tcp,
+            engine: Box::new(engine),
+            plaintext: Vec::new(),
+            read: 0,
+            outgoing: Vec::new(),
+            sent: 0,
+            is_new: true,
+        }
+    }
+
+    /// Carries the handshake out, and leaves nothing of it unsent. Whoever calls bounds it in time.
+    pub async fn shake_hands(&mut self, phase: &PhaseCell) -> Result<(), Broken> {
+        while self.engine.is_handshaking() {
+            if !poll_fn(|task| self.poll_fill(task, phase)).await? {
+                return Err(Broken::Ended);
+            }
+            poll_fn(|task| self.poll_send(task)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether something has been said that was not read.
+    pub fn has_plaintext(&self) -> bool {
+        self.read < self.plaintext.len()
+    }
+
+    /// The socket as it is, for whoever turned out not to speak TLS.
+    pub fn into_tcp(self) -> TcpStream {
+        self.tcp
+    }
+
+    /// The socket, its engine, and what was said and not read. What was to be sent must have been.
+    pub fn into_parts(mut self) -> (TcpStream, Box<Engine>, Vec<u8>) {
+        debug_assert!(self.outgoing.is_empty(), "records would be missing");
+        (self.tcp, self.engine, self.plaintext.split_off(self.read))
+    }
+
+    /// Reads what has been said, at most as much as `room` has; nothing at its end.
+    pub fn poll_read(&mut self, task: &mut Context<'_>, phase: &PhaseCell, room: usize) -> Poll<Result<&[u8], Broken>> {
+        while !self.has_plaintext() {
+            if self.engine.has_ended() || !ready!(self.poll_fill(task, phase))? {
+                return Poll::Ready(Ok(&[]));
+            }
+            // Whatever the engine answers by itself; what the kernel does not take now goes before what is written next.
+            let _ = self.poll_send(task)?;
+        }
+        let begin = self.read;
+        self.read += room.min(self.plaintext.len() - begin);
+        Poll::Ready(Ok(&self.plaintext[begin..self.read]))
+    }
+
+    /// Takes some of the bytes, once the records before them have left.
+    pub fn poll_write(&mut self, task: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
+        ready!(self.poll_send(task))?;
+        let taken = bytes.len().min(limits::TLS_SEND_BYTES_MAX);
+        self.engine.send(&bytes[..taken], &mut self.outgoing)?;
+        let _ = self.poll_send(task)?;
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Completes once the kernel has all that there was to send.
+    pub fn poll_flush(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        ready!(self.poll_send(task))?;
+        Pin::new(&mut self.tcp).poll_flush(task).map_err(Broken::Io)
+    }
+
+    /// Ends our direction, behind a close_notify.
+    pub fn poll_close(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.engine.finish(&mut self.outgoing);
+        ready!(self.poll_send(task))?;
+        Pin::new(&mut self.tcp).poll_close(task).map_err(Broken::Io)
+    }
+
+    /// Reads once from the socket. `false` at its end.
+    fn poll_fill(&mut self, task: &mut Context<'_>, phase: &PhaseCell) -> Poll<Result<bool, Broken>> {
+        let mut chunk = [0; limits::DESK_READ_BYTES];
+        let read = ready!(Pin::new(&mut self.tcp).poll_read(task, &mut chunk))?;
+        let ciphertext = &mut chunk[..read];
+        let Some(first) = ciphertext.first() else { return Poll::Ready(Ok(false)) };
+        phase.bytes_came();
+        // A handshake's record begins with 22, a method with a letter.
+        if std::mem::take(&mut self.is_new) && first.is_ascii_uppercase() {
+            return Poll::Ready(Err(Broken::PlainHttp));
+        }
+        if !self.has_plaintext() {
+            // An idle connection holds no buffer.
+            (self.plaintext, self.read) = (Vec::new(), 0);
+        }
+        let outcome = self.engine.receive(ciphertext, &mut self.plaintext, &mut self.outgoing);
+        if outcome.is_err() {
+            // The alert goes as far as the kernel takes it: nobody waits for a peer like that.
+            let _ = self.poll_send(task);
+        }
+        outcome?;
+        Poll::Ready(Ok(true))
+    }
+
+    fn poll_send(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while self.sent < self.outgoing.len() {
+            match ready!(Pin::new(&mut self.tcp).poll_write(task, &self.outgoing[self.sent..]))? {
+                0 => return Poll::Ready(Err(Broken::Io(io::ErrorKind::WriteZero.into()))),
+                sent => self.sent += sent,
+            }
+        }
+        (self.outgoing, self.sent) = (Vec::new(), 0);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Io(error) => error,
+            other => Self::other(other),
+        }
+    }
+}

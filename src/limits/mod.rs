@@ -1,0 +1,50 @@
+//! Every bound of the server, with its unit in its name and its reason beside it: a file for each part that has some, and all of
+//! them known as `limits::NAME`.
+
+mod accounts;
+mod audit;
+mod clients;
+mod command_line;
+mod configuration;
+mod console;
+mod desk;
+mod doctor;
+mod drain;
+mod events;
+mod gate;
+mod gate_defaults;
+mod hub;
+mod journal;
+mod logging;
+mod metrics;
+mod plan;
+mod session;
+mod shard;
+mod threads;
+mod time;
+mod tls;
+mod webhooks;
+
+pub use accounts::*;
+pub use audit::*;
+pub use clients::*;
+pub use command_line::*;
+pub use configuration::*;
+pub use console::*;
+pub use desk::*;
+pub use doctor::*;
+pub use drain::*;
+pub use events::*;
+pub use gate::*;
+pub use gate_defaults::*;
+pub use hub::*;
+pub use journal::*;
+pub use logging::*;
+pub use metrics::*;
+pub use plan::*;
+pub use session::*;
+pub use shard::*;
+pub use threads::*;
+pub use time::*;
+pub use tls::*;
+pub use webhooks::*;

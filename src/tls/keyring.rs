@@ -1,0 +1,156 @@
+//! The certificate in force, which another one can replace while the server runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::ring::Ticketer;
+use rustls::server::ProducesTickets;
+
+use super::certificate::{CertificateError, TlsFiles, server_config};
+use super::engine::Engine;
+
+/// What new connections are made with. All shards share it.
+pub struct Tls {
+    cert: PathBuf,
+    key: PathBuf,
+    /// Whoever has a ticket resumes with it also after a reload. Its keys change by themselves every six hours.
+    tickets: Arc<dyn ProducesTickets>,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files; `None` where none are named.
+    pub fn open(files: TlsFiles) -> Result<Option<Self>, CertificateError> {
+        let (cert, key) = match (files.cert, files.key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(CertificateError::NoKeyFile),
+            (None, Some(_)) => return Err(CertificateError::NoCertificateFile),
+        };
+        let tickets = Ticketer::new().map_err(|source| CertificateError::Tickets { source })?;
+        let config = ArcSwap::new(server_config(&cert, &key, tickets.clone())?);
+        Ok(Some(Self { cert, key, tickets, config }))
+    }
+
+    /// Reads the files again. Handshakes that begin later get the new certificate; those under way and connections that exist
+    /// keep theirs. An error changes nothing.
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        self.config.store(server_config(&self.cert, &self.key, self.tickets.clone())?);
+        Ok(())
+    }
+
+    /// The server's end of a new connection.
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.config.load_full())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::fixture::{Identity, Peer, shake_hands};
+    use super::*;
+    use crate::limits::TLS_FILE_BYTES_MAX;
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().expect("a folder"))
+        }
+
+        fn write(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            path
+        }
+
+        fn holding(&self, identity: &Identity) -> TlsFiles {
+            let cert = self.write("cert.pem", &identity.certificate_pem);
+            let key = self.write("key.pem", &identity.key_pem);
+            TlsFiles { cert: Some(cert), key: Some(key) }
+        }
+    }
+
+    fn open(files: TlsFiles) -> Tls {
+        Tls::open(files).expect("good files").expect("files were named")
+    }
+
+    fn refusal(files: TlsFiles) -> String {
+        Tls::open(files).err().expect("a refusal").to_string()
+    }
+
+    /// The certificate that somebody new is shown.
+    fn presented(tls: &Tls, trusted: &[&Identity]) -> Vec<u8> {
+        let (mut client, mut engine) = (Peer::trusting(trusted).client(), tls.engine());
+        shake_hands(&mut client, &mut engine).expect("a handshake");
+        client.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
+    #[test]
+    fn a_reload_changes_the_certificate_of_later_handshakes_and_a_bad_one_changes_nothing() {
+        let folder = Folder::new();
+        let (first, second) = (Identity::new(), Identity::new());
+        let both = [&first, &second];
+        let tls = open(folder.holding(&first));
+        let mut earlier = Peer::trusting(&both).client();
+        let mut engine = tls.engine();
+        folder.write("cert.pem", &second.certificate_pem);
+        let told = tls.reload().expect_err("the key is still the first one's").to_string();
+        assert!(told.contains("key.pem") && told.contains("is not the one of the first certificate in"), "{told}");
+        assert_eq!(presented(&tls, &both), first.certificate_der());
+        folder.write("key.pem", &second.key_pem);
+        tls.reload().expect("they fit");
+        assert_eq!(presented(&tls, &both), second.certificate_der());
+        shake_hands(&mut earlier, &mut engine).expect("one that had begun goes on");
+        assert_eq!(earlier.peer_certificates().expect("one")[0].to_vec(), first.certificate_der());
+    }
+
+    #[test]
+    fn a_ticket_from_before_a_reload_still_resumes() {
+        let folder = Folder::new();
+        let (first, second) = (Identity::new(), Identity::new());
+        let peer = Peer::trusting(&[&first]);
+        let tls = open(folder.holding(&first));
+        let (mut client, mut engine) = (peer.client(), tls.engine());
+        shake_hands(&mut client, &mut engine).expect("a handshake");
+        folder.holding(&second);
+        tls.reload().expect("good files");
+        // It never sees the new certificate, which it would not trust.
+        let (mut client, mut engine) = (peer.client(), tls.engine());
+        shake_hands(&mut client, &mut engine).expect("a resumption");
+        assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+    }
+
+    #[test]
+    fn files_that_are_no_use_are_refused_with_the_remedy() {
+        let folder = Folder::new();
+        let good = folder.holding(&Identity::new());
+        let other = folder.write("other.pem", &Identity::new().key_pem);
+        let empty = folder.write("empty.pem", "");
+        let text = folder.write("text.pem", "-----BEGIN CERTIFICATE-----\n**********\n-----END CERTIFICATE-----\n");
+        let hollow = folder.write("hollow.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let long = folder.write("long.pem", &" ".repeat(TLS_FILE_BYTES_MAX as usize + 1));
+        let with_cert = |path: &Path| TlsFiles { cert: Some(path.to_owned()), ..good.clone() };
+        let with_key = |path: &Path| TlsFiles { key: Some(path.to_owned()), ..good.clone() };
+        for (files, expected) in [
+            (TlsFiles { key: None, ..good.clone() }, "without its key: name the key's file"),
+            (TlsFiles { cert: None, ..good.clone() }, "without its certificate: name the certificate's file"),
+            (with_cert(Path::new("/nonexistent/cert.pem")), "can't read /nonexistent/cert.pem"),
+            (with_cert(&empty), "there is no certificate in"),
+            (with_cert(&text), "is no PEM file"),
+            (with_cert(&hollow), "can't be used"),
+            (with_cert(&long), "has more than 262144 bytes"),
+            (with_key(&empty), "there is no private key in"),
+            (with_key(good.cert.as_ref().expect("one")), "there is no private key in"),
+            (with_key(&other), "is not the one of the first certificate in"),
+        ] {
+            let told = refusal(files.clone());
+            assert!(told.contains(expected) && told.contains(": ") && !told.contains('\n'), "{files:?}: {told}");
+        }
+        assert!(Tls::open(TlsFiles::default()).expect("nothing is wrong").is_none());
+    }
+}
