@@ -15,6 +15,7 @@ use crate::limits::{
 };
 use crate::mixed::MixedArguments;
 use crate::publish::PublishArguments;
+use crate::restart::RestartArguments;
 use crate::search::SearchArguments;
 use crate::soak::SoakArguments;
 use crate::storm::StormArguments;
@@ -45,6 +46,8 @@ pub enum Command {
     Publish(PublishArguments),
     /// Have N sockets resume at once over the newest events, and check that each gets every one of its own, once, in order
     Storm(StormArguments),
+    /// Stay connected and publish while somebody restarts the server, and check that every socket ends with every event
+    Restart(RestartArguments),
     /// Find the highest steady rate at which what is asserted holds, by bisection
     Search(SearchArguments),
     /// Load the same sockets for hours, and tell what drifts: memory, descriptors, latency

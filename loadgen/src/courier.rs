@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::handshake::{Answer, read_answer};
 use crate::publisher::PublishError;
+use crate::secure::Wire;
 use crate::target::Target;
 
 /// One event as a JSON object.
@@ -24,6 +25,9 @@ pub struct Accepted {
     pub accepted: u64,
     pub first_seq: u64,
     pub last_seq: u64,
+    /// How many of them it had already.
+    #[serde(default)]
+    pub duplicates: u64,
 }
 
 /// Appends a whole publish request.
@@ -42,7 +46,7 @@ pub fn write_request(target: &Target, key: Option<&str>, kind: &str, body: &[u8]
 /// The connection.
 pub struct Courier {
     target: Target,
-    stream: TcpStream,
+    wire: Wire,
     bytes: Vec<u8>,
     patience: Duration,
 }
@@ -56,10 +60,10 @@ impl Courier {
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(patience))?;
-            Ok(stream)
+            Wire::new(stream, address, target.trust.as_ref())
         };
-        let stream = connect().map_err(|source| PublishError::Connect { address, source })?;
-        Ok(Self { target, stream, bytes: Vec::new(), patience })
+        let wire = connect().map_err(|source| PublishError::Connect { address, source })?;
+        Ok(Self { target, wire, bytes: Vec::new(), patience })
     }
 
     pub fn address(&self) -> SocketAddrV4 {
@@ -69,7 +73,7 @@ impl Courier {
     /// Sends a request of `events` events and waits for its answer.
     pub fn post(&mut self, request: &[u8], events: u32) -> Result<Accepted, PublishError> {
         let address = self.target.address;
-        self.stream.write_all(request).map_err(|source| PublishError::Broken { address, source })?;
+        self.wire.write_all(request).map_err(|source| PublishError::Broken { address, source })?;
         let answer = self.answer()?;
         if !(200..300).contains(&answer.status) {
             return Err(PublishError::Refused { address, answer });
@@ -97,7 +101,7 @@ impl Courier {
                 self.bytes.drain(..taken);
                 return Ok(answer);
             }
-            match self.stream.read(&mut chunk) {
+            match self.wire.read(&mut chunk) {
                 Ok(0) => {
                     let what = "the server closed the connection";
                     return Err(PublishError::Nonsense { address, what });

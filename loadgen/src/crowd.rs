@@ -22,6 +22,8 @@ use crate::limits::{
     RING_COMPLETION_ENTRIES, RING_SUBMISSION_ENTRIES,
 };
 use crate::listener::{Listener, Notice, Phase};
+use crate::returns::Returns;
+use crate::secure::{Session, Trust};
 
 /// How long the server may leave a connection in its accept queue.
 const CONNECT_SECONDS_MAX: u64 = 20;
@@ -35,6 +37,8 @@ const CONNECTS_PER_TURN: u32 = 16;
 /// Which sockets to open, and who takes what they receive.
 pub struct CrowdPlan<L> {
     pub address: SocketAddrV4,
+    /// Where TLS is spoken: whose word on the server counts.
+    pub trust: Option<Trust>,
     pub listener: L,
     pub sockets: u32,
     /// Where they come from; `None` lets the kernel choose (a server on another machine).
@@ -55,8 +59,14 @@ struct Lane {
     looked_ns: u64,
     /// Sockets that are not to read for now.
     held: AHashMap<u32, Held>,
-    /// Sockets that said goodbye, by slot, until another takes their place.
+    /// Sockets that go, by slot, until their descriptor is closed and another may take their place.
     leaving: AHashMap<u32, Leaving>,
+    /// By slot, where TLS is spoken.
+    secure: AHashMap<u32, Box<Session>>,
+    /// What TLS itself has to say.
+    records: Vec<(u32, Vec<u8>)>,
+    /// What a secure socket got, in plain.
+    plain: Vec<u8>,
 }
 
 /// A socket that can't receive until it is armed again.
@@ -76,9 +86,11 @@ enum Held {
     Unarmed,
 }
 
-/// What a socket that said goodbye waits for.
+/// What a socket that goes waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
+    /// For its end to be heeded. Its receive ended with it, so nothing more will be heard of it.
+    Heeding,
     /// For the server's end of the stream.
     Stream { until_ns: u64 },
     /// For the kernel to have closed its descriptor.
@@ -93,6 +105,8 @@ pub struct Crowd<L> {
     /// Sockets whose upgrade was sent, and those of them that were answered.
     started: u32,
     opened: u32,
+    /// Those that ended and come back.
+    returns: Returns,
     completions: Vec<Completion>,
     notices: Vec<Notice>,
     ended_why: Vec<String>,
@@ -123,10 +137,13 @@ impl<L: Listener> Crowd<L> {
                 looked_ns: 0,
                 held: AHashMap::new(),
                 leaving: AHashMap::new(),
+                secure: AHashMap::new(),
+                records: Vec::new(),
+                plain: Vec::new(),
             });
         }
-        let (completions, notices, ended_why) = Default::default();
-        Ok(Self { plan, clock, lanes, started: 0, opened: 0, completions, notices, ended_why })
+        let (returns, completions, notices, ended_why) = Default::default();
+        Ok(Self { plan, clock, lanes, started: 0, opened: 0, returns, completions, notices, ended_why })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -156,12 +173,38 @@ impl<L: Listener> Crowd<L> {
 
     fn open(&mut self, number: u32) -> Result<(), ClientError> {
         let upgrade = self.plan.listener.upgrade(number);
-        let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &upgrade)?;
         let lane = &mut self.lanes[(number / self.plan.slots_per_ring) as usize];
         let slot = number % self.plan.slots_per_ring;
+        let first = match &self.plan.trust {
+            None => upgrade,
+            Some(trust) => {
+                let mut session = trust.session(*self.plan.address.ip());
+                session.say(&upgrade);
+                let hello = session.outgoing();
+                lane.secure.insert(slot, session.into());
+                hello.into()
+            }
+        };
+        let socket = open_socket(self.plan.address, self.plan.sources.as_mut(), &first)?;
         lane.ring.adopt(slot, socket).map_err(|source| ClientError::Socket { source })?;
         lane.ring.arm_receive(SlotRef::new(slot, 0));
         Ok(())
+    }
+
+    /// Opens those anew whose time has come, a few at a time; returns how many that was.
+    fn open_returning(&mut self) -> Result<usize, ClientError> {
+        if !self.returns.are_awaited() {
+            return Ok(0);
+        }
+        let listener = &self.plan.listener;
+        self.returns.retain_under_way(|socket| listener.phase(socket) == Phase::Upgrading);
+        for begun in 0..CONNECTS_PER_TURN as usize {
+            let Some(number) = self.returns.next(self.clock.now_ns(), self.plan.handshakes_max as usize) else {
+                return Ok(begun);
+            };
+            self.open_anew(number)?;
+        }
+        Ok(CONNECTS_PER_TURN as usize)
     }
 
     /// Has another connection take the place of a socket that left. What the server does not take is a fault of its, and not the
@@ -175,7 +218,10 @@ impl<L: Listener> Crowd<L> {
                 | ClientError::SendUpgrade { .. }),
             ) => {
                 self.plan.listener.leave(number);
-                self.tell_ended(error.to_string());
+                match self.plan.listener.returns_at(number, self.clock.now_ns()) {
+                    Some(at_ns) => self.returns.wait(number, at_ns),
+                    None => self.tell_ended(error.to_string()),
+                }
                 Ok(())
             }
             other => other,
@@ -220,27 +266,30 @@ impl<L: Listener> Crowd<L> {
                     Operation::Receive => {
                         take_received(lane, completion, &mut self.plan.listener, now_ns, &mut self.notices);
                     }
-                    Operation::Close if lane.leaving.remove(&completion.at.slot).is_some() => {
+                    Operation::Close if lane.leaving.remove(&completion.at.slot) == Some(Leaving::Descriptor) => {
                         left.push(lane.first + completion.at.slot);
                     }
                     _ => {}
                 }
             }
             lane.looked_ns = looked_ns;
+            lane.say_records();
             let delivered = self.plan.listener.end_batch(now_ns, now_ns.saturating_sub(unread_since_ns));
             self.plan.tally.delivered.fetch_add(delivered, Relaxed);
             self.heed_notices()?;
             for number in left {
-                self.open_anew(number)?;
+                if !self.returns.is_vacant(number) {
+                    self.open_anew(number)?;
+                }
             }
         }
         self.plan.listener.tend(|| self.clock.now_ns(), &mut self.notices);
         self.heed_notices()?;
         self.give_up_waiting();
-        Ok(handled)
+        Ok(handled + self.open_returning()?)
     }
 
-    /// Counts those as ended whose goodbye the server does not answer.
+    /// Counts those as ended whose goodbye the server does not answer, and ends those by ourselves that come back.
     fn give_up_waiting(&mut self) {
         for index in 0..self.lanes.len() {
             if self.lanes[index].leaving.is_empty() {
@@ -253,6 +302,11 @@ impl<L: Listener> Crowd<L> {
                 let lane = &mut self.lanes[index];
                 lane.leaving.remove(&slot);
                 lane.ring.cancel(SlotRef::new(slot, 0));
+                if self.returns.is_leaving(lane.first + slot) {
+                    // Its receive ends with that, and its descriptor is closed then, or this is done again.
+                    lane.leaving.insert(slot, Leaving::Stream { until_ns: now_ns + CLOSING_MS_MAX * 1_000_000 });
+                    continue;
+                }
                 lane.ring.close(SlotRef::new(slot, 0));
                 self.tell_ended("the server did not end a connection that was closed with 1000".to_owned());
             }
@@ -271,7 +325,7 @@ impl<L: Listener> Crowd<L> {
             for some in open.chunks(lane.ring.send_batch_max()) {
                 let frames: Vec<(u32, &[u8])> = some.iter().map(|socket| (socket - lane.first, &goodbye[..])).collect();
                 match self.plan.listener.framing() {
-                    Framing::WebSocket => send(&mut lane.ring, &frames),
+                    Framing::WebSocket => lane.send(&frames),
                     // Nothing may be said on it; the server sees that nobody listens any more.
                     Framing::EventStream => {
                         frames.iter().for_each(|(slot, _)| lane.ring.shutdown_write(SlotRef::new(*slot, 0)));
@@ -299,7 +353,7 @@ impl<L: Listener> Crowd<L> {
             return Ok(());
         }
         let (address, slots) = (self.plan.address, self.plan.slots_per_ring);
-        let (mut ended, mut leaving) = (Vec::new(), Vec::new());
+        let (mut ended, mut leaving, mut returning) = (Vec::new(), Vec::new(), Vec::new());
         let mut replies: Vec<(u32, Vec<u8>)> = Vec::new();
         for notice in self.notices.drain(..) {
             match notice {
@@ -320,6 +374,11 @@ impl<L: Listener> Crowd<L> {
                     leaving.push(socket);
                 }
                 Notice::Ended { socket, why } => {
+                    if let Some(at_ns) = self.plan.listener.returns_at(socket, self.clock.now_ns()) {
+                        self.returns.leave(socket, at_ns);
+                        returning.push(socket);
+                        continue;
+                    }
                     ended.push(socket);
                     self.plan.tally.ended.fetch_add(1, Relaxed);
                     if self.ended_why.len() < ENDS_TOLD_MAX {
@@ -333,7 +392,7 @@ impl<L: Listener> Crowd<L> {
             for some in of_lane.chunks(lane.ring.send_batch_max()) {
                 let frames: Vec<(u32, &[u8])> =
                     some.iter().map(|(socket, frame)| (socket % slots, &frame[..])).collect();
-                send(&mut lane.ring, &frames);
+                lane.send(&frames);
             }
         }
         for socket in leaving {
@@ -345,8 +404,14 @@ impl<L: Listener> Crowd<L> {
             let until_ns = self.clock.now_ns() + CLOSING_MS_MAX * 1_000_000;
             lane.leaving.insert(slot, Leaving::Stream { until_ns });
         }
+        for socket in returning {
+            self.plan.listener.leave(socket);
+            let until_ns = self.clock.now_ns() + CLOSING_MS_MAX * 1_000_000;
+            self.lanes[(socket / slots) as usize].let_go(SlotRef::new(socket % slots, 0), until_ns);
+        }
         for socket in ended {
             let (lane, at) = (&mut self.lanes[(socket / slots) as usize], SlotRef::new(socket % slots, 0));
+            lane.leaving.remove(&at.slot);
             lane.ring.cancel(at);
             lane.ring.close(at);
         }
@@ -355,6 +420,28 @@ impl<L: Listener> Crowd<L> {
 }
 
 impl Lane {
+    /// Sends small frames, in records where TLS is spoken.
+    fn send(&mut self, frames: &[(u32, &[u8])]) {
+        if self.secure.is_empty() {
+            return send(&mut self.ring, frames);
+        }
+        for (slot, frame) in frames {
+            if let Some(session) = self.secure.get_mut(slot) {
+                session.say(frame);
+                self.records.push((*slot, session.outgoing()));
+            }
+        }
+        self.say_records();
+    }
+
+    fn say_records(&mut self) {
+        for some in self.records.chunks(self.ring.send_batch_max()) {
+            let records: Vec<(u32, &[u8])> = some.iter().map(|(slot, records)| (*slot, &records[..])).collect();
+            send(&mut self.ring, &records);
+        }
+        self.records.clear();
+    }
+
     /// Since when something may have been there that was not read yet.
     fn unread_since_ns(&self) -> u64 {
         self.deaf.front().map_or(self.looked_ns, |deaf| deaf.since_ns)
@@ -370,6 +457,19 @@ impl Lane {
         if self.held.remove(&slot) == Some(Held::Unarmed) {
             self.deaf.push_back(Deaf { at: SlotRef::new(slot, 0), since_ns: self.looked_ns });
         }
+    }
+
+    /// Has a socket go whose stream is over for us, so that its slot is vacant for another: once the server has ended it, too.
+    fn let_go(&mut self, at: SlotRef, until_ns: u64) {
+        let leaving = if self.leaving.get(&at.slot) == Some(&Leaving::Heeding) {
+            self.ring.close(at);
+            Leaving::Descriptor
+        } else {
+            // A server that would keep the connection, as after a refusal, is told that it is over.
+            self.ring.shutdown_write(at);
+            Leaving::Stream { until_ns }
+        };
+        self.leaving.insert(at.slot, leaving);
     }
 
     /// Has a socket's receive, which ended, armed again as soon as it may read.
@@ -391,7 +491,28 @@ fn take_received(
     let socket = lane.first + completion.at.slot;
     if let Some(buffer) = completion.buffer {
         if completion.result > 0 {
-            listener.receive(socket, lane.ring.received(buffer, completion.result as usize), now_ns, notices);
+            let bytes = lane.ring.received(buffer, completion.result as usize);
+            match lane.secure.get_mut(&completion.at.slot) {
+                None => listener.receive(socket, bytes, now_ns, notices),
+                Some(session) => {
+                    lane.plain.clear();
+                    let taken = session.receive(bytes, &mut lane.plain);
+                    if !lane.plain.is_empty() {
+                        listener.receive(socket, &lane.plain, now_ns, notices);
+                    }
+                    let records = session.outgoing();
+                    if !records.is_empty() {
+                        lane.records.push((completion.at.slot, records));
+                    }
+                    match taken {
+                        Ok(()) => {}
+                        Err(error) if listener.phase(socket) == Phase::Upgrading => {
+                            listener.not_opened(socket, Notice::Astray(format!("TLS: {error}")), notices);
+                        }
+                        Err(error) => listener.ended(socket, &format!("TLS: {error}"), notices),
+                    }
+                }
+            }
         }
         lane.ring.recycle(buffer);
     }
@@ -411,6 +532,10 @@ fn take_received(
         listener.ended(socket, "the server ended the stream without a close frame", notices);
     } else {
         listener.ended(socket, &io::Error::from_raw_os_error(-completion.result).to_string(), notices);
+    }
+    // The end of the stream may come in one batch with the message that ends it for us, before that is heeded.
+    if !completion.more && listener.phase(socket) == Phase::Ended {
+        lane.leaving.entry(completion.at.slot).or_insert(Leaving::Heeding);
     }
 }
 

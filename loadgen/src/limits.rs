@@ -242,3 +242,29 @@ pub const CALIBRATED_SPREAD_MAX: f64 = 0.6;
 
 /// What a session takes at the very least in the server.
 pub const CALIBRATED_SOCKET_BYTES_MIN: f64 = 64.0;
+
+// Of a restart.
+
+/// How many connections a socket makes in a run, over all sockets on average: source ports are set aside for as many. One is its first, and a
+/// restart that goes well takes one more.
+pub const CONNECTIONS_A_SOCKET_MAX: u32 = 16;
+
+/// How long a socket that was told nothing waits before it comes back, at least, as the clients of the README do; twice as long
+/// each time.
+pub const BACK_OFF_MS: u64 = 1_000;
+pub const BACK_OFF_MS_MAX: u64 = 30_000;
+
+/// Restarts of one run that are told apart; later ones count as the last.
+pub const RESTARTS_MAX: usize = 64;
+
+/// Reasons that are told in words; the others are counted.
+pub const ENDS_TOLD_MAX: usize = 5;
+
+/// Events that have gathered while the server was away go in requests of at most this, an eighth of what Stentor takes.
+pub const GATHERED_BYTES_MAX: usize = 1024 * 1024;
+
+/// After which time a publisher tries again that was not answered: often enough that an outage is told to a tenth of a second.
+pub const PUBLISH_AGAIN_MS: u64 = 100;
+
+/// How long an answer may take. Stentor gives up after 10 s, and says so.
+pub const PUBLISH_ANSWER_MS_MAX: u64 = 15_000;

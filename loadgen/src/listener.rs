@@ -86,6 +86,9 @@ pub trait Listener {
     /// What came of all sockets' incomplete frames and answers.
     fn carries(&mut self) -> &mut Carries;
 
+    /// The head of the answer to the upgrade of `socket`, just before it is open.
+    fn head(&mut self, _socket: u32, _head: &[u8]) {}
+
     /// The upgrade of `socket` was answered.
     fn opened(&mut self, socket: u32, now_ns: u64, notices: &mut Vec<Notice>);
 
@@ -105,6 +108,15 @@ pub trait Listener {
 
     /// Takes any other frame but a close. An event of an event stream is one of text, with all of its block as the whole.
     fn take_frame(&mut self, socket: u32, frame: Frame<'_>, now_ns: u64, notices: &mut Vec<Notice>);
+
+    /// The server said goodbye on `socket`, with its close code where it named one; the stream is told to be ended next.
+    fn closed(&mut self, _socket: u32, _code: Option<u16>) {}
+
+    /// When another connection is to take the place of `socket`, whose stream, or whose attempt to connect anew, ended at `now_ns`. `None`:
+    /// none is, and it counts as ended.
+    fn returns_at(&mut self, _socket: u32, _now_ns: u64) -> Option<u64> {
+        None
+    }
 
     /// Tells that the open stream of `socket` ended, by `why`.
     fn tell_end(&mut self, socket: u32, why: &str, notices: &mut Vec<Notice>);
@@ -167,6 +179,7 @@ fn read<L: Listener + ?Sized>(
                 let notice = match read_answer(listener, socket, rest, false) {
                     Verdict::Partial => return used,
                     Verdict::Upgraded { consumed } => {
+                        listener.head(socket, &rest[..consumed]);
                         used += consumed;
                         listener.stream(socket).phase = Phase::Open;
                         listener.opened(socket, now_ns, notices);
@@ -211,7 +224,9 @@ fn read<L: Listener + ?Sized>(
 fn take_close<L: Listener + ?Sized>(listener: &mut L, socket: u32, payload: &[u8], notices: &mut Vec<Notice>) {
     let (code, reason) = payload.split_at_checked(2).unwrap_or((&[], &[]));
     notices.push(Notice::Reply { socket, frame: client_control(OPCODE_CLOSE, code) });
-    let code = code.try_into().map(u16::from_be_bytes).map_or("none".to_owned(), |code| code.to_string());
+    let code = code.try_into().map(u16::from_be_bytes).ok();
+    listener.closed(socket, code);
+    let code = code.map_or("none".to_owned(), |code| code.to_string());
     let reason = String::from_utf8_lossy(reason);
     end(listener, socket, &format!("the server closed it (code {code}) {reason}"), notices);
 }

@@ -16,6 +16,7 @@
 //!   what was due while they were there.
 //! * [`search`] runs `fanout` again and again, for the highest rate at which an assertion holds.
 //! * [`soak`] keeps the same sockets for hours and tells what drifts; it does not grow itself.
+//! * [`restart`] stays while somebody restarts the server: each socket comes back as it is told, and must have every event in the end.
 //! * `publish` needs no sockets: [`publish`] waits for each answer, beside a bare write and `fdatasync`.
 //! * `webhooks` needs none either: [`webhooks`] is the endpoints that a server delivers to, and checks every signature.
 //! * `calibrate` makes short `fanout` loads and tells by their differences what each piece of a Stentor's work costs.
@@ -55,8 +56,11 @@ mod process;
 mod progress;
 mod publish;
 mod publisher;
+mod restart;
+mod returns;
 mod schedule;
 mod search;
+mod secure;
 mod soak;
 mod storm;
 mod target;
@@ -80,6 +84,7 @@ use crate::error::RunError;
 use crate::fanout::{Contender, Gate, Run, WriteError};
 use crate::mixed::MixedRun;
 use crate::publish::PublishRun;
+use crate::restart::RestartRun;
 use crate::search::SearchRun;
 use crate::soak::SoakRun;
 use crate::storm::StormRun;
@@ -170,6 +175,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
             let report = PublishRun { load: publish.load()?, interrupted }.measure()?;
             write_out(&publish::render(&report), &report, publish.json.as_deref())?;
             return Ok(Verdict { interrupted: false, broken: Vec::new() });
+        }
+        Command::Restart(restart) => {
+            let run = getrandom::u64().map_err(RunError::Random)?;
+            let report = RestartRun { load: restart.load(run)?, interrupted }.measure()?;
+            write_out(&restart::render(&report), &report, restart.json.as_deref())?;
+            return Ok(Verdict { interrupted: false, broken: report.broken });
         }
         Command::Search(search) => {
             let (report, stopped_by) = SearchRun { load: search.load()?, interrupted }.measure();

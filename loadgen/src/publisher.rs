@@ -22,6 +22,7 @@ use crate::event::EventSource;
 use crate::handshake::{Answer, read_answer};
 use crate::nats::{self, Said};
 use crate::schedule::Schedule;
+use crate::secure::{Trust, Wire};
 use crate::target::Target;
 
 /// The longest wait for the server, so that a stop is seen meanwhile.
@@ -81,6 +82,13 @@ impl Outlet {
         match self {
             Self::Http { target, .. } => target.address,
             Self::Nats { address, .. } => *address,
+        }
+    }
+
+    fn trust(&self) -> Option<&Trust> {
+        match self {
+            Self::Http { target, .. } => target.trust.as_ref(),
+            Self::Nats { .. } => None,
         }
     }
 
@@ -202,7 +210,7 @@ struct Unanswered {
 /// One round's connection, and what has come of it so far.
 struct Line<'a> {
     publisher: &'a Publisher,
-    stream: TcpStream,
+    wire: Wire,
     /// In the order in which they were sent.
     unanswered: VecDeque<Unanswered>,
     answers: Vec<u8>,
@@ -217,13 +225,16 @@ impl<'a> Line<'a> {
         let connect = || {
             let stream = TcpStream::connect_timeout(&address.into(), publisher.patience)?;
             stream.set_nodelay(true)?;
-            (&stream).write_all(publisher.outlet.greeting().as_bytes())?;
-            stream.set_nonblocking(true)?;
-            Ok(stream)
+            let timeout = Some(publisher.patience);
+            stream.set_read_timeout(timeout)?;
+            let mut wire = Wire::new(stream, address, publisher.outlet.trust())?;
+            wire.write_all(publisher.outlet.greeting().as_bytes())?;
+            wire.stream().set_nonblocking(true)?;
+            Ok(wire)
         };
-        let stream = connect().map_err(|source| PublishError::Connect { address, source })?;
+        let wire = connect().map_err(|source| PublishError::Connect { address, source })?;
         let (unanswered, answers) = Default::default();
-        Ok(Self { publisher, stream, unanswered, answers, owes_pong: false, outcome: RoundOutcome::new() })
+        Ok(Self { publisher, wire, unanswered, answers, owes_pong: false, outcome: RoundOutcome::new() })
     }
 
     /// Reads answers until `due_ns`, to the nanosecond as far as the machine allows.
@@ -263,8 +274,9 @@ impl<'a> Line<'a> {
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), PublishError> {
         self.read_some(Duration::ZERO)?;
         let mut began_ns = self.publisher.clock.now_ns();
-        while !bytes.is_empty() {
-            match self.stream.write(bytes) {
+        while !bytes.is_empty() || self.wire.has_unsent() {
+            let wrote = if bytes.is_empty() { self.wire.flush().map(|()| 0) } else { self.wire.write(bytes) };
+            match wrote {
                 Ok(taken) => {
                     bytes = &bytes[taken..];
                     began_ns = self.publisher.clock.now_ns();
@@ -286,7 +298,7 @@ impl<'a> Line<'a> {
     /// Whether something of what is waited for has come.
     fn wait(&self, flags: PollFlags, timeout: Duration) -> bool {
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.min(STOP_SEEN_IN).subsec_nanos()) };
-        matches!(poll(&mut [PollFd::new(&self.stream, flags)], Some(&timeout)), Ok(1))
+        matches!(poll(&mut [PollFd::new(&self.wire, flags)], Some(&timeout)), Ok(1))
     }
 
     /// Waits for bytes at most for `timeout`, and takes whole answers.
@@ -295,7 +307,7 @@ impl<'a> Line<'a> {
             return Ok(());
         }
         let mut chunk = [0; 4096];
-        let got = match self.stream.read(&mut chunk) {
+        let got = match self.wire.read(&mut chunk) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 return Ok(());
             }

@@ -81,7 +81,7 @@ impl FanoutArguments {
         }
         let mut contenders = vec![Contender::Server(server)];
         for rival in &self.vs {
-            contenders.push(rival.contender(self.server.allow_remote)?);
+            contenders.push(rival.contender(self.server.allow_remote, self.server.ca.as_deref())?);
             let (rival, others) = contenders.split_last().expect("one was just pushed");
             if others.iter().any(|other| other.name() == rival.name()) {
                 return Err(UsageError::SameName(rival.name().to_owned()));

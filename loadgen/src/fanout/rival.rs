@@ -1,5 +1,6 @@
 //! Whom a server is measured beside: what `--vs` says.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -89,9 +90,9 @@ impl FromStr for Rival {
 }
 
 impl Rival {
-    pub fn contender(&self, allow_remote: bool) -> Result<Contender, UsageError> {
+    pub fn contender(&self, allow_remote: bool, ca: Option<&Path>) -> Result<Contender, UsageError> {
         let Self::Server(rival) = self else { return Ok(Contender::Floor) };
-        let (subscribe, outlet) = rival.ends(allow_remote)?;
+        let (subscribe, outlet) = rival.ends(allow_remote, ca)?;
         let opening = match &outlet {
             Outlet::Nats { subject, .. } => Opening::nats(subscribe, subject.clone()),
             Outlet::Http { .. } => Opening::plain(subscribe),
@@ -102,12 +103,16 @@ impl Rival {
 
 impl RivalServer {
     /// Where its sockets connect, and where events are published.
-    fn ends(&self, allow_remote: bool) -> Result<(Target, Outlet), TargetError> {
-        let subscribe = Target::parse(&self.url, "ws")?;
-        let default = format!("http://{}/api/events", subscribe.authority());
+    fn ends(&self, allow_remote: bool, ca: Option<&Path>) -> Result<(Target, Outlet), TargetError> {
+        let subscribe = Target::parse_any(&self.url, "ws", ca)?;
+        let scheme = if subscribe.trust.is_some() { "https" } else { "http" };
+        let default = format!("{scheme}://{}/api/events", subscribe.authority());
         let publish = self.publish.as_deref().unwrap_or(&default);
         let is_nats = publish.starts_with("nats:");
-        let target = Target::parse(publish, if is_nats { "nats" } else { "http" })?;
+        let target = match is_nats {
+            true => Target::parse(publish, "nats")?,
+            false => Target::parse_any(publish, "http", ca)?,
+        };
         subscribe.check_local(allow_remote)?;
         target.check_local(allow_remote)?;
         let outlet = match is_nats {
@@ -139,11 +144,11 @@ mod tests {
         assert_eq!((peer.publish_key.as_deref(), peer.pid), (Some("k="), Some(7)));
         let other = server("ws://127.0.0.1:5002/ws/alerts?apiKey=k");
         assert_eq!((other.name.as_str(), other.url.as_str()), ("other", "ws://127.0.0.1:5002/ws/alerts?apiKey=k"));
-        let Outlet::Http { target, .. } = other.ends(false).unwrap().1 else { unreachable!("HTTP") };
+        let Outlet::Http { target, .. } = other.ends(false, None).unwrap().1 else { unreachable!("HTTP") };
         assert_eq!(target.path, "/api/events");
         let nats = server("nats=ws://127.0.0.1:9222/,publish=nats://127.0.0.1:4222/alerts,burst-as=requests");
         let address = "127.0.0.1:4222".parse().unwrap();
-        assert_eq!(nats.ends(false).unwrap().1, Outlet::Nats { address, subject: "alerts".to_owned() });
+        assert_eq!(nats.ends(false, None).unwrap().1, Outlet::Nats { address, subject: "alerts".to_owned() });
         assert_eq!(nats.burst_as, BurstAs::Requests);
     }
 
@@ -161,6 +166,6 @@ mod tests {
     #[test]
     fn a_rival_on_another_machine_needs_consent_too() {
         let remote = server("ws://127.0.0.1:1/,publish=http://10.0.0.1:1/");
-        assert!(remote.ends(false).is_err() && remote.ends(true).is_ok());
+        assert!(remote.ends(false, None).is_err() && remote.ends(true, None).is_ok());
     }
 }

@@ -218,7 +218,12 @@ impl Run {
                     cpu: self.load.server_cpu,
                 };
                 let (driver, address) = floor.start()?;
-                self.side(contender, vec![Opening::plain(Target { address, path: "/".into() })], None, driver)
+                self.side(
+                    contender,
+                    vec![Opening::plain(Target { address, path: "/".into(), trust: None })],
+                    None,
+                    driver,
+                )
             }
         };
         self.contenders.iter().map(side).collect()
@@ -298,6 +303,7 @@ impl Run {
                     taken += Sources::addresses_for(connections, &self.load.ports);
                     crowds.push(CrowdPlan {
                         address: side.target.address,
+                        trust: side.target.trust.clone(),
                         listener: Inbox::new(share.sockets, upgrade, opening, feed, timetable, share.conduct),
                         sockets: share.sockets,
                         sources,

@@ -1,5 +1,7 @@
 //! Which server is loaded: where its sockets connect, and where events are published.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::opening::Opening;
@@ -19,12 +21,16 @@ pub struct ServerArguments {
     /// The subscribers' key, put into the URL as apiKey
     #[arg(long)]
     pub key: Option<String>,
-    /// Where events are posted [default: http://HOST/api/events]
+    /// Where events are posted [default: http://HOST/api/events, or https]
     #[arg(long, value_name = "URL")]
     pub publish: Option<String>,
     /// The publisher's key, sent as X-API-Key
     #[arg(long)]
     pub publish_key: Option<String>,
+    /// The authority that vouches for a server with TLS (wss://, https://), a PEM file; with it the usual paths are TLS. Without it the
+    /// system's authorities count
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The server's process, to tell its memory and CPU time
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -43,8 +49,9 @@ impl ServerArguments {
     }
 
     pub fn subscribe(&self) -> Result<Target, UsageError> {
-        let default_url = format!("ws://{}/ws/alerts", self.host);
-        let mut subscribe = Target::parse(self.url.as_deref().unwrap_or(&default_url), "ws")?;
+        let scheme = if self.ca.is_some() { "wss" } else { "ws" };
+        let default_url = format!("{scheme}://{}/ws/alerts", self.host);
+        let mut subscribe = Target::parse_any(self.url.as_deref().unwrap_or(&default_url), "ws", self.ca.as_deref())?;
         if let Some(key) = &self.key {
             subscribe = subscribe.with_query("apiKey", key);
         }
@@ -53,8 +60,11 @@ impl ServerArguments {
     }
 
     fn outlet(&self, burst_as: BurstAs) -> Result<Outlet, UsageError> {
-        let default_publish = format!("http://{}/api/events", self.subscribe()?.authority());
-        let target = Target::parse(self.publish.as_deref().unwrap_or(&default_publish), "http")?;
+        let subscribe = self.subscribe()?;
+        let scheme = if subscribe.trust.is_some() { "https" } else { "http" };
+        let default_publish = format!("{scheme}://{}/api/events", subscribe.authority());
+        let publish = self.publish.as_deref().unwrap_or(&default_publish);
+        let target = Target::parse_any(publish, "http", self.ca.as_deref())?;
         target.check_local(self.allow_remote)?;
         Ok(Outlet::Http { target, key: self.publish_key.clone(), burst_as })
     }

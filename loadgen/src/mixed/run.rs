@@ -72,6 +72,7 @@ impl MixedRun {
         let (failures_told, failures) = mpsc::channel();
         let crowd = CrowdPlan {
             address: load.credentials.server.address,
+            trust: None,
             listener: Inbox::new(Arc::clone(&plan), &timetable),
             sockets: plan.roster.sockets(),
             sources: self.sources(plan.roster.sockets())?,

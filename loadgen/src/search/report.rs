@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::SearchLoad;
 use super::bisection::Answer;
-use super::probe::{Probe, rate_text};
+use super::probe::{Probe, Purpose, rate_text};
 use crate::error::RunError;
 use crate::figures::Machine;
 use crate::wording::{thousands, time};
@@ -97,11 +97,17 @@ impl SearchReport {
             }
         };
         let confirmed = match self.confirmed {
+            Some(true) if self.took_two() => " (confirmed by the second of two more runs; the first one failed)",
             Some(true) => " (confirmed by one more run)",
-            Some(false) => " (NOT confirmed: one more run at that rate failed)",
+            Some(false) => " (NOT confirmed: two more runs at that rate failed)",
             None => " (not confirmed: the search did not come to its end)",
         };
         told + confirmed
+    }
+
+    /// Whether the first run that was to confirm the answer failed.
+    fn took_two(&self) -> bool {
+        self.probes.iter().any(|probe| probe.purpose == Purpose::ConfirmAgain)
     }
 
     /// What may limit other than the server: the doubts of the lowest rate that failed.
@@ -161,7 +167,6 @@ pub fn render(report: &SearchReport) -> String {
 mod tests {
     use clap::Parser;
 
-    use super::super::probe::Purpose;
     use super::*;
     use crate::args::{Arguments, Command};
 
@@ -185,6 +190,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("the limit is doubtful: a publisher that is late") && !text.contains("without room"));
+        let mut again = report(Answer::Between { holds: 38.5, fails: 40.0 }, Some(true));
+        again.probes.push(Probe::failed(38.5, Purpose::ConfirmAgain, String::new()));
+        assert!(render(&again).contains("(confirmed by the second of two more runs"));
         let text = render(&report(Answer::AtLeast { holds: 2000.0 }, None));
         assert!(text.contains("at least up to 2000 events a second (not confirmed"), "{text}");
         assert!(render(&report(Answer::Unknown, None)).contains("nothing is known"));

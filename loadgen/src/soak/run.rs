@@ -138,7 +138,8 @@ impl<'a> Soak<'a> {
         let (mut nonce, mut random) = ([0; 16], [0; 2]);
         getrandom::fill(&mut nonce).map_err(RunError::Random)?;
         getrandom::fill(&mut random).map_err(RunError::Random)?;
-        let (opening, address) = (&server.openings[0], server.openings[0].target.address);
+        let opening = &server.openings[0];
+        let (address, trust) = (opening.target.address, &opening.target.trust);
         let upgrade = Arc::new(opening.upgrade(nonce));
         let times = Arc::new(Times::new(load.schedule));
         let (failures_told, failures) = mpsc::channel();
@@ -167,6 +168,7 @@ impl<'a> Soak<'a> {
             let local = address.ip().is_loopback();
             let plan = CrowdPlan {
                 address,
+                trust: trust.clone(),
                 listener: Inbox::new(sockets, load.payload_bytes, published, upgrade, times, Arc::clone(&window)),
                 sockets,
                 sources: local.then(|| Sources::for_sockets(sockets, first, taken, load.ports.clone())),

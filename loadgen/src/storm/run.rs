@@ -282,6 +282,7 @@ impl Watch<'_> {
         let local = load.server.address.ip().is_loopback();
         let crowd = CrowdPlan {
             address: load.server.address,
+            trust: None,
             listener: inbox,
             sockets,
             sources: local.then(|| Sources::for_sockets(sockets, self.first_address, skip, load.ports.clone())),

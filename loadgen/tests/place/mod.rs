@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Stentor's binary beside loadgen's. Cargo builds only this package's for its tests, so the other is built here.
 fn stentor() -> PathBuf {
@@ -85,6 +87,13 @@ impl Place {
 impl Server {
     pub fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Has it stop in order, and waits until it has.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        self.0.wait().unwrap()
     }
 }
 
