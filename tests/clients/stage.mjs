@@ -124,7 +124,7 @@ export class Stage {
 
   /** `config`: the text of a configuration file. */
   async serve(listen = '127.0.0.1:0', config) {
-    const words = [stentor, '--data-dir', this.dataDir, 'serve', '--listen', listen]
+    const words = [stentor, '--data-dir', this.dataDir, 'serve', '--listen', listen, '--drain-seconds', '0']
     if (config) {
       const file = join(this.dataDir, 'stentor.toml')
       writeFileSync(file, config)

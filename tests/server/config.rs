@@ -50,6 +50,8 @@ delivery_cpu = 0
 allowed_origins = ["https://app.example"]
 trusted_proxies = ["10.0.0.0/8"]
 proxy_protocol = true
+drain_seconds = 3
+restart_seconds = 4
 "#;
 
 #[test]

@@ -52,6 +52,12 @@ impl Request {
         Reply::read(&mut stream)
     }
 
+    /// The same over a connection of the caller's.
+    pub fn send_over(&self, stream: &mut TcpStream) -> Reply {
+        stream.write_all(&[self.head.as_bytes(), b"\r\n", &self.body].concat()).expect("the server reads it all");
+        Reply::read(stream)
+    }
+
     /// The same to a server that may end meanwhile: none where no whole answer came.
     pub fn send_to_a_dying(&self, address: SocketAddr) -> Option<Reply> {
         let mut stream = TcpStream::connect(address).ok()?;

@@ -70,6 +70,12 @@ impl Server {
         assert!(status.success(), "{status}: {}", self.said());
     }
 
+    /// Has it read its configuration again, as a service manager does.
+    pub fn reload(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal to our own child");
+    }
+
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");
@@ -83,6 +89,11 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where its `stentor.toml` is.
+    pub fn config_file(&self) -> std::path::PathBuf {
+        self.config.as_ref().expect("it has a configuration").path().join("stentor.toml")
     }
 
     /// A socket of the account `watcher`.
@@ -156,6 +167,11 @@ impl Server {
         Request::get("/readyz").send(self.address).json()["last_seq"].as_u64().expect("a number")
     }
 
+    /// Waits until it has said that.
+    pub fn await_word(&self, word: &str) {
+        until(word, SOON, || self.said().contains(word).then_some(()));
+    }
+
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
         self.words.lock().expect("no holder panics").clone()
@@ -186,7 +202,13 @@ fn serve(
     prepare: impl FnOnce(&mut Command),
 ) -> (Child, SocketAddr, Arc<Mutex<String>>) {
     let mut command = Command::new(STENTOR);
-    command.arg("--data-dir").arg(data_dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+    command.arg("--data-dir").arg(data_dir.path()).arg("serve").args(flags);
+    // Where the drain is not what is tested, nobody waits for it.
+    for (flag, value) in [("--listen", "127.0.0.1:0"), ("--drain-seconds", "0")] {
+        if !flags.iter().any(|given| given == flag) {
+            command.args([flag, value]);
+        }
+    }
     prepare(&mut command);
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let stderr = child.stderr.take().expect("a pipe");
@@ -204,7 +226,9 @@ fn serve(
 /// Finds the address in what the server says, and passes its words on to the test's own output.
 fn relay(stderr: ChildStderr, listens: &Sender<SocketAddr>, words: &Mutex<String>) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if let Some((address, _)) = line.strip_prefix("stentor listens on ").and_then(|rest| rest.split_once(',')) {
+        // By itself in a log for people, and in an object else.
+        let told = line.split_once("stentor listens on ").and_then(|(_, rest)| rest.split_once(','));
+        if let Some((address, _)) = told {
             let _ = listens.send(address.parse().expect("an address"));
         }
         eprintln!("server: {line}");

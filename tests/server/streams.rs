@@ -51,7 +51,7 @@ impl Stream {
                 match line.split_once(": ") {
                     Some(("id", id)) => self.last_id = Some(id.parse().expect("a number")),
                     Some(("data", json)) => data = Some(serde_json::from_str(json).expect("JSON")),
-                    Some(("retry", "2000")) => {}
+                    Some(("retry", "2000")) | Some(("event", "reconnect")) => {}
                     _ => assert!(line.starts_with(':'), "{line:?}"),
                 }
             }
@@ -229,7 +229,8 @@ fn a_stop_ends_a_stream_behind_its_events() {
     server.publish(&[numbered(OWNER, 1)]);
     server.terminate();
     stream.expect(1, 1);
-    assert_eq!(stream.message(), None);
+    assert_eq!(stream.message().expect("a word before the end")["type"], "reconnect");
+    assert_eq!((stream.message(), stream.last_id), (None, Some(1)));
     drop(stream);
     assert!(server.wait_for_exit(SOON).success());
 }
