@@ -214,13 +214,16 @@ impl Output {
         }
     }
 
-    /// A copy of the frames of its own of which no byte was sent: answers and pongs, in order.
+    /// A copy of the answers and pongs, in order, of which no byte was sent and before which no event waits: where the events are
+    /// dropped, what stands behind them may tell a number that the client must not resume after.
     pub fn waiting_answers(&self) -> Vec<u8> {
         let Self::Queue(backlog) = self else { return Vec::new() };
         let mut frames = Vec::new();
         for piece in &backlog.pieces {
-            if let Piece::Owned { bytes, sent: 0, what: Own::Answer | Own::Pong } = piece {
-                frames.extend_from_slice(bytes);
+            match piece {
+                Piece::Owned { bytes, sent: 0, what: Own::Answer | Own::Pong } => frames.extend_from_slice(bytes),
+                Piece::Owned { what: Own::Answer | Own::Pong | Own::Rest, .. } => {}
+                Piece::Log(_) | Piece::Owned { what: Own::Replay, .. } => break,
             }
         }
         frames

@@ -34,8 +34,9 @@ pub enum CertificateError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} has more than {TLS_FILE_BYTES_MAX} bytes: name a PEM file that holds a certificate or a key and nothing else", .path.display())]
     TooLong { path: PathBuf },
-    #[error("{} is no PEM file ({source}): convert it with `openssl x509` or `openssl pkey`", .path.display())]
-    NoPem { path: PathBuf, source: pem::Error },
+    /// In our own words: the library's error quotes the file, and that may be the key.
+    #[error("{} is no PEM file ({why}): convert it with `openssl x509` or `openssl pkey`", .path.display())]
+    NoPem { path: PathBuf, why: &'static str },
     #[error("there is no certificate in {} (BEGIN CERTIFICATE): name the file that holds the server's, with its chain behind it", .path.display())]
     NoCertificate { path: PathBuf },
     #[error(
@@ -84,15 +85,25 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certificate
     match found {
         Ok(chain) if chain.is_empty() => Err(CertificateError::NoCertificate { path: path.to_owned() }),
         Ok(chain) => Ok(chain),
-        Err(source) => Err(CertificateError::NoPem { path: path.to_owned(), source }),
+        Err(error) => Err(CertificateError::NoPem { path: path.to_owned(), why: fault(&error) }),
     }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
         pem::Error::NoItemsFound => CertificateError::NoKey { path: path.to_owned() },
-        source => CertificateError::NoPem { path: path.to_owned(), source },
+        error => CertificateError::NoPem { path: path.to_owned(), why: fault(&error) },
     })
+}
+
+/// What is wrong, without a word of what stands there.
+fn fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "an END line is missing or another's",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line does not end with ----- and a line break",
+        pem::Error::Base64Decode(_) => "what stands between BEGIN and END is not base64",
+        _ => "it can't be decoded",
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {

@@ -133,6 +133,9 @@ mod tests {
         let empty = folder.write("empty.pem", "");
         let text = folder.write("text.pem", "-----BEGIN CERTIFICATE-----\n**********\n-----END CERTIFICATE-----\n");
         let hollow = folder.write("hollow.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        // One line, as some dashboards paste it, and with its line breaks spelled out, as environment variables have it.
+        let one_line = folder.write("line.pem", &Identity::new().key_pem.replace('\n', ""));
+        let escaped = folder.write("escaped.pem", &Identity::new().key_pem.replace('\n', "\\n"));
         let long = folder.write("long.pem", &" ".repeat(TLS_FILE_BYTES_MAX as usize + 1));
         let with_cert = |path: &Path| TlsFiles { cert: Some(path.to_owned()), ..good.clone() };
         let with_key = |path: &Path| TlsFiles { key: Some(path.to_owned()), ..good.clone() };
@@ -146,10 +149,13 @@ mod tests {
             (with_cert(&long), "has more than 262144 bytes"),
             (with_key(&empty), "there is no private key in"),
             (with_key(good.cert.as_ref().expect("one")), "there is no private key in"),
+            (with_key(&one_line), "is no PEM file"),
+            (with_key(&escaped), "is no PEM file"),
             (with_key(&other), "is not the one of the first certificate in"),
         ] {
             let told = refusal(files.clone());
             assert!(told.contains(expected) && told.contains(": ") && !told.contains('\n'), "{files:?}: {told}");
+            assert!(told.len() < 300 + 2 * folder.0.path().as_os_str().len(), "nothing of a key is quoted: {told}");
         }
         assert!(Tls::open(TlsFiles::default()).expect("nothing is wrong").is_none());
     }

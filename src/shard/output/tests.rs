@@ -167,15 +167,25 @@ fn past_a_few_pongs_the_newest_that_waits_is_replaced() {
 }
 
 #[test]
-fn answers_that_wait_are_the_whole_frames_of_the_sockets_own() {
+fn answers_that_wait_are_the_whole_frames_of_the_sockets_own_before_any_event() {
     let mut bench = Bench::new();
     assert!(bench.output.waiting_answers().is_empty());
     bench.owned("half-sent");
-    bench.event("event");
-    bench.owned("answer");
     bench.send(3);
+    bench.owned("answer");
+    bench.event("event");
+    bench.owned("answer to what came after the event");
     bench.pong("pong");
     assert_eq!(bench.output.waiting_answers(), frames(&["pong", "answer"]));
+}
+
+#[test]
+fn answers_behind_events_from_the_journal_do_not_wait_either() {
+    let mut bench = Bench::new();
+    bench.owned("answer");
+    bench.output.push_replayed(&Bench::frame("from the journal"), &mut bench.pool);
+    bench.owned("answer to what came after the event");
+    assert_eq!(bench.output.waiting_answers(), frames(&["answer"]));
 }
 
 #[test]

@@ -7,6 +7,7 @@ const socket = new WebSocket(process.argv[2])
 socket.on('open', () => console.log('open', JSON.stringify(socket.extensions)))
 socket.on('message', (message, isBinary) => {
   const { type, seq, data } = JSON.parse(message)
+  if (type === 'reconnect') return
   if (isBinary || type !== 'trade') throw new Error(`not a trade in text: ${message}`)
   const { tradeType, owner, marketSymbol, side, sizeUsd, leverage, entryPrice, timestamp } = data
   console.log('trade', JSON.stringify([seq, tradeType, owner, marketSymbol, side, sizeUsd, leverage, entryPrice, timestamp]))

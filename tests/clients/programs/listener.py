@@ -26,6 +26,8 @@ async def listen(url: str) -> None:
         try:
             async for text in socket:
                 message = json.loads(text)
+                if message["type"] == "reconnect":
+                    continue
                 assert isinstance(text, str) and message["type"] == "trade", text
                 say("trade", json.dumps([message["seq"], *(message["data"][field] for field in FIELDS)]))
         except websockets.ConnectionClosed:

@@ -7,6 +7,7 @@ const socket = new WebSocket(process.argv[2])
 socket.onopen = () => console.log('open', JSON.stringify(socket.extensions))
 socket.onmessage = (event) => {
   const message = JSON.parse(event.data)
+  if (message.type === 'reconnect') return
   if (message.type !== 'trade') throw new Error(`not a trade: ${event.data}`)
   const trade = message.data
   const fields = ['tradeType', 'owner', 'marketSymbol', 'side', 'sizeUsd', 'leverage', 'entryPrice', 'timestamp']
