@@ -27,6 +27,8 @@ pub enum Standing {
     Listening,
     /// It came back, and no event has come since: it may begin with an earlier one than it must get.
     Fresh,
+    /// It came back when the last event was due: it must get nothing more, and may get some of the last ones, which were late.
+    Latecomer,
     /// It stalled, and has everything again; or it comes and goes, and has everything to the end of the load.
     Whole,
 }
@@ -72,7 +74,8 @@ impl Doing {
                 if socket.standing == Standing::Fresh {
                     socket.standing = Standing::Listening;
                 }
-                if socket.standing != Standing::Whole && socket.expected == timetable.schedule.events() {
+                let counts = matches!(socket.standing, Standing::Listening);
+                if counts && socket.expected == timetable.schedule.events() {
                     socket.standing = Standing::Whole;
                     churn.is_whole();
                 }

@@ -196,7 +196,7 @@ impl Listener for Inbox {
                 let may_go = |socket: u32| {
                     let state = &mut sockets[socket as usize];
                     let open = state.stream.phase == Phase::Open && usize::from(state.heard) == answers;
-                    let goes = open && state.standing != Standing::Whole;
+                    let goes = open && !matches!(state.standing, Standing::Whole | Standing::Latecomer);
                     if goes {
                         lost += u64::from(overdue.saturating_sub(state.expected));
                         // What is published while it is away is not lost.
@@ -256,7 +256,8 @@ impl Inbox {
 
     /// The books, closed after `published` events.
     pub fn harvest(self, published: u32) -> Harvest {
-        let tail: u64 = self.sockets.iter().map(|socket| u64::from(published.saturating_sub(socket.expected))).sum();
+        let due = self.sockets.iter().filter(|socket| socket.standing != Standing::Latecomer);
+        let tail: u64 = due.map(|socket| u64::from(published.saturating_sub(socket.expected))).sum();
         let lost = tail + self.order.skipped() + self.left_without;
         let harvest = Harvest {
             socket_means_ns: Vec::new(),
@@ -366,7 +367,12 @@ impl Inbox {
             }
         }
         let state = &mut self.sockets[socket as usize];
-        if state.standing == Standing::Fresh && event < state.expected {
+        let begins_anywhere = match state.standing {
+            Standing::Fresh => true,
+            Standing::Latecomer => state.expected == self.recorder.events(),
+            Standing::Listening | Standing::Whole => false,
+        };
+        if begins_anywhere && event < state.expected {
             state.expected = event;
         }
         if self.order.arrived(socket, &mut state.expected, event) != Arrival::Duplicate {
@@ -425,10 +431,10 @@ impl Inbox {
             let state = &mut self.sockets[socket as usize];
             if state.standing == Standing::Fresh {
                 state.expected = self.timetable.due_from(now_ns);
-            }
-            if state.expected == self.recorder.events() && state.standing != Standing::Whole {
-                state.standing = Standing::Whole;
-                churn.is_whole();
+                if state.expected == self.recorder.events() {
+                    state.standing = Standing::Latecomer;
+                    churn.is_whole();
+                }
             }
             return;
         }

@@ -456,6 +456,22 @@ fn who_comes_back_after_the_last_event_has_all_that_it_can_have() {
     assert_eq!((whole, end.lost), (2, 0));
 }
 
+/// They were due before it was back, and the server was late: it need not have got them, and may.
+#[test]
+fn the_last_events_that_come_late_to_one_that_is_back_are_no_duplicates() {
+    for (events, duplicated, deliveries) in
+        [(vec![4, 5], 0, 2), (vec![5], 0, 1), (vec![4], 0, 1), (vec![3, 4, 4], 1, 2)]
+    {
+        let mut kind = come_back(Protocol::Watchlist);
+        let (answers, late) = (kind.answers().concat(), kind.events(events.clone()));
+        kind.bench.inbox.receive(0, &answers, 6_000, &mut kind.bench.notices);
+        kind.bench.inbox.receive(0, &late, 7_000, &mut kind.bench.notices);
+        let (whole, end) = churned(kind);
+        let counts = (end.lost, end.duplicated, end.reordered, end.deliveries);
+        assert_eq!((whole, counts), (2, (0, duplicated, 0, 1 + 6 + deliveries)), "{events:?}");
+    }
+}
+
 #[test]
 fn a_server_that_does_not_take_a_socket_back_does_not_end_the_run() {
     for bytes in [&b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nwait"[..], b"HTTP/1.1 429 Too"] {
