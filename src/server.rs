@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use async_lock::Mutex;
 use glommio::ExecutorJoinHandle;
 use rustix::fs::FlockOperation;
 use serde_json::json;
@@ -224,6 +225,7 @@ impl Server {
             journal: journal.handle(),
             delivery: delivery.handle().stats(),
             directory: accounts.directory().clone(),
+            tls: tls.clone(),
             pulses: watched.clone(),
         };
         let observer =
@@ -233,7 +235,8 @@ impl Server {
         let rules = Arc::new(LiveRules::new(options.rules));
         let mut reloads = Reloads::default();
         if let Some(tls) = tls.clone() {
-            reloads.add("the TLS certificate", move || tls.reload());
+            tls.tell_expiry(clock::unix_ms());
+            reloads.add("the TLS certificate", move || tls.reload().inspect(|()| tls.tell_expiry(clock::unix_ms())));
         }
         let parts = ShardParts {
             shards: shards.clone(),
@@ -497,6 +500,7 @@ async fn run_shard(index: usize, parts: ShardParts, listener: OwnedFd, outcome: 
         gate: parts.gate,
         tokens: parts.tokens,
         tls: parts.tls,
+        handshake: Mutex::new(()),
         publishers: parts.publishers,
         answers: answers.clone(),
         door: door.clone(),

@@ -25,7 +25,7 @@ use super::source::source;
 use super::stream::{Stream, StreamParts};
 use super::streamed::{Pieces, Streamed};
 use super::upgrade::Upgrade;
-use super::{Desk, router};
+use super::{Desk, refusals, router};
 use crate::gate::{Gate, Network, client_address};
 use crate::shard::{Arrival, Link, ShardMail};
 use crate::tls::Tls;
@@ -40,6 +40,8 @@ pub struct ConnectionContext {
     pub upgrade: RefCell<Option<Upgrade>>,
     /// Set by a handler whose answer's body is still to be made.
     pub streamed: RefCell<Option<Pieces>>,
+    /// Set by a handler whose request is best answered by the connection's end.
+    pub hangs_up: Cell<bool>,
     /// Whether, when the request under way came, the kernel did not have all of the answer to the one before.
     owes_an_answer: Cell<bool>,
 }
@@ -63,9 +65,9 @@ impl ConnectionContext {
         self.owes_an_answer.get()
     }
 
-    /// Whether the request under way is answered by the session that its socket is for, and not by hyper.
+    /// Whether the request under way is answered by the session that its socket is for, or by nobody, and not by hyper.
     fn leaves_unanswered(&self) -> bool {
-        self.upgrade.borrow().as_ref().is_some_and(Upgrade::answers_itself)
+        self.hangs_up.get() || self.upgrade.borrow().as_ref().is_some_and(Upgrade::answers_itself)
     }
 }
 
@@ -76,14 +78,14 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
     let Ok(peer) = stream.peer_addr() else { return };
     let source = match source(&desk, &mut stream, &place, peer.ip()).await {
         Ok(source) => source,
-        Err(error) => return tracing::debug!(%peer, %error, "a proxy's connection was closed unserved"),
+        Err(error) => return refusals::tell_connection(&desk, peer.ip(), (&error).into(), &error),
     };
     let phase = place.phase.clone();
     let stream = match &desk.tls {
         None => Stream::plain(stream, phase.clone()),
-        Some(tls) => match secured(tls, stream, &place).await {
+        Some(tls) => match secured(&desk, tls, stream, &place).await {
             Ok(stream) => stream,
-            Err(error) => return tracing::debug!(%peer, %error, "a connection came to no TLS"),
+            Err(error) => return refusals::tell_connection(&desk, source, (&error).into(), &error),
         },
     };
     let context = Rc::new(ConnectionContext {
@@ -91,6 +93,7 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
         gate: desk.gate.clone(),
         upgrade: RefCell::default(),
         streamed: RefCell::default(),
+        hangs_up: Cell::default(),
         owes_an_answer: Cell::default(),
     });
     let service = service_fn({
@@ -142,17 +145,16 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
     }
 }
 
-/// Has a connection's TLS begin, in the time that a request's head has. Of the request, nothing has come then.
-async fn secured(tls: &Tls, tcp: TcpStream, place: &Place) -> Result<Stream, Broken> {
-    let silent = place.phase.get();
+/// Has a connection's TLS begin, in the time that a request's head has. Of the request, nothing has come then, and it has as long again.
+async fn secured(desk: &Desk, tls: &Tls, tcp: TcpStream, place: &Place) -> Result<Stream, Broken> {
     let mut secure = SecureStream::new(tcp, tls.engine());
     let late = async {
         expired(place).await;
         Err(Broken::Late)
     };
-    match futures_lite::future::or(secure.shake_hands(&place.phase), late).await {
+    match futures_lite::future::or(secure.shake_hands(&place.phase, &desk.handshake), late).await {
         Ok(()) => {
-            place.phase.set(silent);
+            place.phase.set(Phase::Silent(clock::now()));
             if secure.has_plaintext() {
                 place.phase.bytes_came();
             }

@@ -7,6 +7,7 @@
 //!   request ─▶ sound? ─▶ origin ─▶ gate (the address) ─▶ key or token ─▶ topics ─▶ terms ─▶ gate (the key or user) ─▶ seat ─▶ head
 //! ```
 
+use http::header::ACCEPT;
 use http::{HeaderMap, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 
@@ -23,10 +24,21 @@ pub async fn open(desk: &Desk, context: &ConnectionContext, request: Request<Inc
         // Nobody sends this one: see `Upgrade::answers_itself`.
         Ok(()) => Ok(Response::default()),
         Err(error) => {
+            // A browser's `EventSource` gives up for good on any answer but 200, and comes back where there is none.
+            context.hangs_up.set(matches!(error, RestError::Stopping) && wants_stream(request.headers()));
             body::discard(desk, request).await;
             Err(error)
         }
     }
+}
+
+/// Whether the client says, as browsers do, that it knows what a stream of events is (HTML, server-sent events, §9.2.3).
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let named =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    named
+        .into_iter()
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(stream::MEDIA_TYPE)))
 }
 
 /// Refuses what could not be answered by a stream.

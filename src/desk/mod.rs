@@ -79,6 +79,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use async_lock::Mutex;
+
 use crate::accounts::{AccountsClient, Directory};
 use crate::delivery::DeliveryHandle;
 use crate::gate::{Gate, Network, Publishers, Refusals};
@@ -117,6 +119,8 @@ pub struct Desk {
     pub tokens: Arc<Verifier>,
     /// Where the port speaks TLS, and nothing else.
     pub tls: Option<Arc<Tls>>,
+    /// Whose turn it is to compute a handshake.
+    pub handshake: Mutex<()>,
     /// What each publisher has under way.
     pub publishers: Arc<Publishers>,
     pub answers: Rc<Answers>,

@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
+use std::fmt::Display;
+
 use http::StatusCode;
 
+use super::Desk;
 use super::error::RestError;
+use super::stats::ConnectionFailure;
 use crate::accounts::Identity;
 use crate::clock;
 use crate::logging::Occasion;
@@ -24,6 +28,26 @@ pub fn tell(client: IpAddr, error: &RestError) {
     };
     if let Some(untold) = occasion.tell(clock::now()) {
         tracing::warn!(%client, code = error.code(), untold, "a request was refused: {why}");
+    }
+}
+
+/// A connection that ended before its first request could be read. Strangers knock and leave all day; what the log says is what an
+/// operator can mend: a certificate that clients refuse, a client or a proxy that is set up otherwise.
+pub fn tell_connection(desk: &Desk, client: IpAddr, failure: ConnectionFailure, why: &dyn Display) {
+    static PROXY_HEADER: Occasion = Occasion::new();
+    static NOT_TLS: Occasion = Occasion::new();
+    static INCOMPATIBLE: Occasion = Occasion::new();
+    static REFUSED: Occasion = Occasion::new();
+    desk.shards[desk.shard].stats.desk.failed.of(failure).add(1);
+    let occasion = match failure {
+        ConnectionFailure::ProxyHeader => &PROXY_HEADER,
+        ConnectionFailure::NotTls => &NOT_TLS,
+        ConnectionFailure::TlsIncompatible => &INCOMPATIBLE,
+        ConnectionFailure::TlsRefused => &REFUSED,
+        _ => return tracing::debug!(%client, "a connection came to no request: {why}"),
+    };
+    if let Some(untold) = occasion.tell(clock::now()) {
+        tracing::warn!(%client, untold, "a connection came to no request: {why}");
     }
 }
 

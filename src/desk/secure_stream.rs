@@ -9,14 +9,15 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
+use async_lock::Mutex;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 
 use super::phase::PhaseCell;
-use crate::limits;
 use crate::tls::{Engine, TlsError};
+use crate::{executor, limits};
 
 /// Why no TLS connection came about, or one ended.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +60,19 @@ impl SecureStream {
         }
     }
 
-    /// Carries the handshake out, and leaves nothing of it unsent. Whoever calls bounds it in time.
-    pub async fn shake_hands(&mut self, phase: &PhaseCell) -> Result<(), Broken> {
+    /// Carries the handshake out, and leaves nothing of it unsent. Whoever calls bounds it in time. A signature takes as long as a
+    /// thousand deliveries, so one handshake computes at a time, whoever has `turn`, and between two the thread does its other work.
+    pub async fn shake_hands(&mut self, phase: &PhaseCell, turn: &Mutex<()>) -> Result<(), Broken> {
+        let mut chunk = vec![0; limits::DESK_READ_BYTES];
         while self.engine.is_handshaking() {
-            if !poll_fn(|task| self.poll_fill(task, phase)).await? {
+            let read = poll_fn(|task| self.poll_receive(task, phase, &mut chunk)).await?;
+            if read == 0 {
                 return Err(Broken::Ended);
             }
+            let mine = turn.lock().await;
+            self.take_in(&mut chunk[..read])?;
+            executor::breathe(limits::BUSY_BREATH_US).await;
+            drop(mine);
             poll_fn(|task| self.poll_send(task)).await?;
         }
         Ok(())
@@ -122,17 +130,34 @@ impl SecureStream {
         Pin::new(&mut self.tcp).poll_close(task).map_err(Broken::Io)
     }
 
-    /// Reads once from the socket. `false` at its end.
+    /// Reads once from the socket, and takes in what came. `false` at its end.
     fn poll_fill(&mut self, task: &mut Context<'_>, phase: &PhaseCell) -> Poll<Result<bool, Broken>> {
         let mut chunk = [0; limits::DESK_READ_BYTES];
-        let read = ready!(Pin::new(&mut self.tcp).poll_read(task, &mut chunk))?;
-        let ciphertext = &mut chunk[..read];
-        let Some(first) = ciphertext.first() else { return Poll::Ready(Ok(false)) };
+        let read = ready!(self.poll_receive(task, phase, &mut chunk))?;
+        if read > 0 {
+            self.take_in(&mut chunk[..read])?;
+        }
+        Poll::Ready(Ok(read > 0))
+    }
+
+    /// Reads once from the socket; nothing at its end.
+    fn poll_receive(
+        &mut self,
+        task: &mut Context<'_>,
+        phase: &PhaseCell,
+        chunk: &mut [u8],
+    ) -> Poll<Result<usize, Broken>> {
+        let read = ready!(Pin::new(&mut self.tcp).poll_read(task, chunk))?;
+        let Some(first) = chunk[..read].first() else { return Poll::Ready(Ok(0)) };
         phase.bytes_came();
         // A handshake's record begins with 22, a method with a letter.
         if std::mem::take(&mut self.is_new) && first.is_ascii_uppercase() {
             return Poll::Ready(Err(Broken::PlainHttp));
         }
+        Poll::Ready(Ok(read))
+    }
+
+    fn take_in(&mut self, ciphertext: &mut [u8]) -> Result<(), Broken> {
         if !self.has_plaintext() {
             // An idle connection holds no buffer.
             (self.plaintext, self.read) = (Vec::new(), 0);
@@ -140,10 +165,9 @@ impl SecureStream {
         let outcome = self.engine.receive(ciphertext, &mut self.plaintext, &mut self.outgoing);
         if outcome.is_err() {
             // The alert goes as far as the kernel takes it: nobody waits for a peer like that.
-            let _ = self.poll_send(task);
+            let _ = self.poll_send(&mut Context::from_waker(Waker::noop()));
         }
-        outcome?;
-        Poll::Ready(Ok(true))
+        Ok(outcome?)
     }
 
     fn poll_send(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Broken>> {

@@ -2,9 +2,12 @@
 
 use super::error::{Reply, RestError};
 use super::router::Route;
+use super::secure_stream::Broken;
+use super::source::NoHeader;
 use super::upgrade::Upgrade;
 use crate::metrics::{ByLabel, Counter, Counters, Gauge, labels};
 use crate::protocol::{Admission, Protocol};
+use crate::tls::TlsError;
 use crate::ws::CloseCode;
 
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub struct DeskStats {
     pub strays: Counter,
     /// Connections that are here now.
     pub connections: Gauge,
+    /// Connections of which no request could be read.
+    pub failed: Counters<ConnectionFailure>,
     /// Of requests, read as a whole.
     pub body_bytes: Counter,
     /// Handshakes whose session was opened, event streams included.
@@ -29,6 +34,23 @@ labels! {
         Redirection = "3xx",
         ClientError = "4xx",
         ServerError = "5xx",
+    }
+}
+
+labels! {
+    /// Why no request could be read from a connection.
+    pub enum ConnectionFailure {
+        /// A trusted proxy's, without a sound PROXY protocol header.
+        ProxyHeader = "proxy_header",
+        /// Plain HTTP at a port that speaks TLS.
+        NotTls = "not_tls",
+        /// No version, suite or protocol in common.
+        TlsIncompatible = "tls_incompatible",
+        /// The client sent an alert: most do where they don't trust the certificate.
+        TlsRefused = "tls_refused",
+        TlsMisbehaved = "tls_misbehaved",
+        Ended = "ended",
+        Late = "late",
     }
 }
 
@@ -70,6 +92,29 @@ impl DeskStats {
             },
             (Err(error), _) if route.opens_sessions() => self.refused.of(HandshakeRefusal::of(error)).add(1),
             _ => {}
+        }
+    }
+}
+
+impl From<&NoHeader> for ConnectionFailure {
+    fn from(failure: &NoHeader) -> Self {
+        match failure {
+            NoHeader::Invalid(_) => Self::ProxyHeader,
+            NoHeader::Late => Self::Late,
+            NoHeader::Ended | NoHeader::Broke(_) => Self::Ended,
+        }
+    }
+}
+
+impl From<&Broken> for ConnectionFailure {
+    fn from(failure: &Broken) -> Self {
+        match failure {
+            Broken::PlainHttp => Self::NotTls,
+            Broken::Tls(TlsError::PeerGaveUp(_)) => Self::TlsRefused,
+            Broken::Tls(TlsError::Incompatible(_)) => Self::TlsIncompatible,
+            Broken::Tls(_) => Self::TlsMisbehaved,
+            Broken::Ended | Broken::Io(_) => Self::Ended,
+            Broken::Late => Self::Late,
         }
     }
 }

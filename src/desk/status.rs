@@ -27,6 +27,7 @@ use crate::accounts::{Directory, KeyNumber, Role};
 use crate::limits;
 use crate::mailbox::Mailbox;
 use crate::metrics::{ObserverHandle, Sample};
+use crate::protocol::stream::MEDIA_TYPE;
 use crate::shard::ShardMail;
 
 /// How many streams a desk has open.
@@ -53,7 +54,7 @@ pub async fn open(desk: &Desk, context: &ConnectionContext, request: Request<Inc
     *context.streamed.borrow_mut() = Some(Box::pin(pieces));
     let mut reply = Response::default();
     for (name, value) in [
-        (CONTENT_TYPE, "text/event-stream"),
+        (CONTENT_TYPE, MEDIA_TYPE),
         (CACHE_CONTROL, "no-store"),
         (CONNECTION, "close"),
         // nginx would collect events until a buffer is full.

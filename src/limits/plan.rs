@@ -6,8 +6,8 @@ use super::{ASIDE_THREADS_MAX, DELIVERY_WORKERS, IDLE_CONNECTIONS_MAX, NAME_LOOK
 pub const SHARDS_MAX: usize = 256;
 
 /// Process descriptors that a shard holds before its first connection: glommio's three rings, its event and timer
-/// descriptors, our ring and its doorbell (measured: 7.5 a shard), and the listening socket.
-pub const OWN_DESCRIPTORS_PER_SHARD: u32 = 9;
+/// descriptors, our ring and its doorbell (measured: 7.5 a shard), and the listening socket with the duplicate by which it is shut.
+pub const OWN_DESCRIPTORS_PER_SHARD: u32 = 10;
 
 /// Connections that one shard's front desk serves at a time, each with a process descriptor of its own until its
 /// socket moves into the ring. Handshakes take about a millisecond, so this many are a storm.

@@ -5,6 +5,9 @@ use super::SEND_BATCH_SOCKETS;
 /// A certificate's or a key's file. A chain of three with RSA keys has 6 KB.
 pub const TLS_FILE_BYTES_MAX: u64 = 256 << 10;
 
+/// A certificate that ends within so many days is warned of. Automatic ones are renewed a month before.
+pub const TLS_EXPIRY_WARNED_DAYS: u64 = 14;
+
 /// Plaintext of one record (RFC 8446 §5.1).
 pub const TLS_RECORD_BYTES_MAX: usize = 16 << 10;
 
@@ -18,6 +21,12 @@ pub const TLS_UNFINISHED_BYTES_MAX: usize = 5 + TLS_RECORD_BYTES_MAX + 2048;
 /// Plaintext that is encrypted at a time for a socket in a ring. What the kernel refuses of it stays in memory until it is sent, so
 /// this bounds what a socket that does not read costs. The kernel takes about as much (`UNSENT_BYTES_MAX`) where it takes anything.
 pub const TLS_SEND_BYTES_MAX: usize = 64 << 10;
+
+/// What a socket of a ring may hold beside what it holds when idle: records that the kernel has not taken, and what came of one
+/// whose rest has not.
+pub const TLS_HELD_BYTES_MAX: usize = TLS_SEND_BYTES_MAX
+    + TLS_SEND_BYTES_MAX / TLS_RECORD_BYTES_MAX * TLS_RECORD_MORE_BYTES_MAX
+    + TLS_UNFINISHED_BYTES_MAX;
 
 /// Emptied buffers for records that a shard keeps: one for each send of a batch.
 pub const TLS_SPARE_BUFFERS_MAX: usize = SEND_BATCH_SOCKETS;

@@ -180,6 +180,17 @@ impl Reading {
             "Handshakes, sessions and publish requests that were refused because a limit of an address, a key or a user was reached.",
             by_word("reason", self.refused_by_gate.iter().copied()),
         )?;
+        families.counters(
+            "stentor_connections_failed_total",
+            "Connections that ended before a request could be read: no TLS in common, a certificate that was refused, a PROXY protocol \
+             header that is missing.",
+            by_word("reason", self.failed.iter().copied()),
+        )?;
+        families.gauges(
+            "stentor_tls_certificate_expiration_timestamp_seconds",
+            "When the TLS certificate ends, or the first one of its chain that does; nothing where the port speaks no TLS.",
+            self.certificate_expires_s.map(|expires_s| (Labels::new(), expires_s)),
+        )?;
         let requests = self.requests.iter().map(|(route, class, count)| {
             (vec![("route", (*route).to_owned()), ("status", (*class).to_owned())], *count)
         });

@@ -22,6 +22,7 @@ use crate::hub::HubHandle;
 use crate::journal::{JournalHandle, Window};
 use crate::limits;
 use crate::shard::ShardHandle;
+use crate::tls::Tls;
 use crate::watchman::Pulse;
 
 /// Takes the text of a scrape. It is called on the observer's thread and must not block.
@@ -39,6 +40,8 @@ pub struct Sources {
     pub journal: JournalHandle,
     pub delivery: Arc<DeliveryStats>,
     pub directory: Arc<Directory>,
+    /// Where the port speaks TLS.
+    pub tls: Option<Arc<Tls>>,
     /// Threads that the watchman watches, by their names.
     pub pulses: Vec<(String, Arc<Pulse>)>,
 }

@@ -23,6 +23,8 @@ pub struct Reading {
     /// Handshakes by the protocol of their session.
     pub accepted: Vec<(&'static str, u64)>,
     pub refused_by_gate: Vec<(&'static str, u64)>,
+    /// Connections of which no request could be read.
+    pub failed: Vec<(&'static str, u64)>,
     /// By route and by the class of the answer's status; none that never came.
     pub requests: Vec<(&'static str, &'static str, u64)>,
     pub strays: u64,
@@ -33,6 +35,8 @@ pub struct Reading {
     pub duplicates: u64,
     pub journal: JournalReading,
     pub delivery: Arc<DeliveryStats>,
+    /// When the TLS certificate ends, in seconds since 1970.
+    pub certificate_expires_s: Option<u64>,
     /// How often each thread had to be woken.
     pub rescues: Vec<(String, u64)>,
     pub descriptors_max: Option<u64>,
@@ -113,6 +117,7 @@ impl Reading {
             shards,
             accepted: summed(stats.iter().map(|stats| &stats.desk.accepted)),
             refused_by_gate: summed(stats.iter().map(|stats| &stats.refused_by_gate)),
+            failed: summed(stats.iter().map(|stats| &stats.desk.failed)),
             requests: requests(&stats),
             strays: sum(|stats| stats.desk.strays.get()),
             body_bytes: sum(|stats| stats.desk.body_bytes.get()),
@@ -122,6 +127,7 @@ impl Reading {
             duplicates: hub.duplicates.get(),
             journal: JournalReading { sync, writes, written_bytes, failures: status.failures.get(), is_failing },
             delivery: sources.delivery.clone(),
+            certificate_expires_s: sources.tls.as_ref().and_then(|tls| Some(tls.expires_at()? / 1_000)),
             rescues: sources.pulses.iter().map(|(name, pulse)| (name.clone(), pulse.rescues())).collect(),
             descriptors_max: descriptors_max(),
         }

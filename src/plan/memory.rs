@@ -9,7 +9,8 @@ use crate::limits::{
     DELIVERY_BYTES_PER_WORKER, DELIVERY_PAGES_CACHED_BYTES, DELIVERY_WORKERS, JOURNAL_WRITE_BYTES,
     KERNEL_BYTES_PER_SOCKET, PAYLOADS_CACHED_BYTES, QUEUED_BYTES_PER_SOCKET, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS,
     REPLAY_PIECE_BYTES_MAX, REPLAY_SESSION_BYTES_MAX, RING_BYTES_PER_SHARD, RING_BYTES_PER_SLOT, SHARD_LOG_BYTES,
-    TLS_BYTES_PER_SOCKET, USER_BYTES_PER_SOCKET, WHOLE_PIECES_MAX, WINDOW_BYTES_MAX, WINDOW_KEPT_BYTES,
+    TLS_BYTES_PER_SOCKET, TLS_HELD_BYTES_MAX, USER_BYTES_PER_SOCKET, WHOLE_PIECES_MAX, WINDOW_BYTES_MAX,
+    WINDOW_KEPT_BYTES,
 };
 
 /// Memory at full load: every slot of every shard taken.
@@ -77,6 +78,7 @@ impl MemoryPlan {
         Self {
             user_bytes: slots * user_bytes_per_socket,
             tls_bytes: slots * TLS_BYTES_PER_SOCKET,
+            behind_bytes: slots * (BEHIND_BYTES_PER_SESSION + TLS_HELD_BYTES_MAX as u64),
             first_limit: FirstLimit::new(slots, left, user_bytes_per_socket, self.tcp_queue_bytes_max),
             ..self
         }
@@ -106,7 +108,7 @@ impl MemoryPlan {
         lines.push(format!(
             "slow      up to {} more while every socket is slow: {} for each that is served from the journal",
             BinaryBytes(self.behind_bytes),
-            BinaryBytes(BEHIND_BYTES_PER_SESSION),
+            BinaryBytes(BEHIND_BYTES_PER_SESSION + if self.tls_bytes > 0 { TLS_HELD_BYTES_MAX as u64 } else { 0 }),
         ));
         if let Some(bytes) = self.tcp_queue_bytes_max {
             lines
@@ -206,6 +208,7 @@ mod tests {
         assert_eq!(secured.first_limit.resource, Resource::Memory);
         assert!(secured.first_limit.sockets < plain.first_limit.sockets);
         assert!(secured.lines().iter().any(|line| line.starts_with("tls       ")), "{:?}", secured.lines());
+        assert_eq!(secured.behind_bytes, plain.behind_bytes + 240_000 * TLS_HELD_BYTES_MAX as u64);
     }
 
     #[test]

@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn desks_shrink_until_all_shards_fit_into_the_limit() {
-        for (shards, limit) in [(1, 600), (1, 1024), (12, 20_000), (19, 20_000), (64, 2_112), (256, 1 << 20)] {
+        for (shards, limit) in [(1, 600), (1, 1024), (12, 20_000), (19, 20_000), (64, 2_176), (256, 1 << 20)] {
             let plan = Plan::new(&machine("0-1", limit), &asks(Some(shards), None, None)).expect("a plan");
             let desk = plan.descriptors.desk_connections_per_shard;
             assert!(plan.descriptors.needed <= limit, "{shards} shards, {limit} files: {:?}", plan.descriptors);

@@ -24,6 +24,9 @@ use super::message::{Reconnect, SocketError, UnixMs, reconnect_json};
 use super::rooms;
 use crate::limits::STREAM_RETRY_MS;
 
+/// By which clients ask for a stream, and servers say that it is one.
+pub const MEDIA_TYPE: &str = "text/event-stream";
+
 /// Appends an event. `payload` is what its WebSocket frame carries: one line of JSON.
 pub fn append_event(payload: &[u8], seq: u64, out: &mut Vec<u8>) {
     append(payload, Some(seq), out);
@@ -73,7 +76,7 @@ pub fn retry() -> Box<[u8]> {
 pub fn head(seq: u64, now: UnixMs, more: &HeaderMap) -> Box<[u8]> {
     let mut head = String::from("HTTP/1.1 200 OK\r\n");
     for (name, value) in [
-        ("content-type", "text/event-stream"),
+        ("content-type", MEDIA_TYPE),
         // Nobody between us and the client keeps what a key has opened.
         ("cache-control", "no-store"),
         // nginx would collect events until a buffer is full.

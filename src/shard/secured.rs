@@ -79,6 +79,8 @@ enum Outcome {
     Plain,
     /// So many of its bytes were encrypted, and these go.
     Sealed(i32),
+    /// The keys are used up: what they encrypted goes, with a close_notify, as far as the kernel takes it at once, and then nothing.
+    Last,
     /// Nothing goes, for this `errno`.
     Refused(i32),
 }
@@ -125,12 +127,17 @@ impl<S: Sockets> Secured<S> {
             self.gathered.extend_from_slice(&piece[..piece.len().min(room)]);
         }
         secure.pending = self.spare.pop().unwrap_or_default();
-        if let Err(error) = secure.engine.send(&self.gathered, &mut secure.pending) {
-            tracing::debug!(slot, %error, "a socket can be sent no more");
-            secure.end(&mut self.spare);
-            return Outcome::Refused(-libc::EPIPE);
+        match secure.engine.send(&self.gathered, &mut secure.pending) {
+            Ok(()) => Outcome::Sealed(self.gathered.len() as i32),
+            Err(error) => {
+                tracing::debug!(slot, %error, "a socket can be sent no more");
+                if !secure.pending.is_empty() {
+                    return Outcome::Last;
+                }
+                secure.end(&mut self.spare);
+                Outcome::Refused(-libc::EPIPE)
+            }
         }
-        Outcome::Sealed(self.gathered.len() as i32)
     }
 
     /// Sends what waits for these slots, as much as the kernel takes.
@@ -400,7 +407,7 @@ impl<S: Sockets> Sockets for Secured<S> {
                     wire.begin(slot);
                     pieces.iter().for_each(|piece| wire.push(piece));
                 }
-                Outcome::Sealed(_) => {
+                Outcome::Sealed(_) | Outcome::Last => {
                     wire.begin(slot);
                     wire.push(&self.secures[slot as usize].as_ref().expect("it was sealed").pending);
                 }
@@ -419,6 +426,11 @@ impl<S: Sockets> Sockets for Secured<S> {
         results.extend(batch.iter().zip(&outcomes).map(|((slot, _), outcome)| match *outcome {
             Outcome::Plain => next(),
             Outcome::Sealed(bytes) => self.settle(slot, next()).map_or_else(|error| error, |()| bytes),
+            Outcome::Last => {
+                next();
+                secure_mut(&mut self.secures, slot).end(&mut self.spare);
+                -libc::EPIPE
+            }
             Outcome::Refused(error) => error,
         }));
         self.results = sent;

@@ -12,6 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConfig};
 
 use crate::limits::TLS_FILE_BYTES_MAX;
+use crate::protocol::UnixMs;
 
 /// Where the certificate and its key are. Both, or none for a server that speaks no TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,14 +53,22 @@ pub enum CertificateError {
     Tickets { source: rustls::Error },
 }
 
+/// What the two files come to.
+pub(super) struct Identification {
+    pub config: Arc<ServerConfig>,
+    /// When the first certificate of the chain to end does so; none where that can't be read.
+    pub expires_at: Option<UnixMs>,
+}
+
 /// Reads both files and makes of them what connections are made with.
-pub(super) fn server_config(
+pub(super) fn identification(
     cert: &Path,
     key: &Path,
     tickets: Arc<dyn ProducesTickets>,
-) -> Result<Arc<ServerConfig>, CertificateError> {
+) -> Result<Identification, CertificateError> {
     let chain = certificates(cert)?;
     let private = private_key(key)?;
+    let expires_at = chain.iter().filter_map(|certificate| expiry(certificate)).min();
     let refused = |source| {
         let (cert, key) = (cert.to_owned(), key.to_owned());
         match source {
@@ -77,7 +86,13 @@ pub(super) fn server_config(
     // A ticket holds all that a session is resumed by, so nothing has to be remembered here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = tickets;
-    Ok(Arc::new(config))
+    Ok(Identification { config: Arc::new(config), expires_at })
+}
+
+/// The end of a certificate's validity (RFC 5280 §4.1.2.5).
+fn expiry(certificate: &[u8]) -> Option<UnixMs> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok()?.checked_mul(1_000)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {

@@ -88,7 +88,9 @@ impl Engine {
         }
     }
 
-    /// Appends records that hold all of `plaintext` to `outgoing`.
+    /// Appends records that hold all of `plaintext` to `outgoing`. Where the keys are used up in the middle of it, what they still
+    /// encrypted stands there, and a close_notify behind it: AES-GCM has 2^24 records, after which TLS 1.3 changes keys by itself and
+    /// TLS 1.2 can't.
     pub fn send(&mut self, plaintext: &[u8], outgoing: &mut Vec<u8>) -> Result<(), TlsError> {
         if self.finished || self.incoming == Incoming::Failed {
             return Err(TlsError::NotOpen);
@@ -102,7 +104,7 @@ impl Engine {
             return;
         }
         self.finished = true;
-        // With keys that are used up it goes without.
+        // One whose keys are used up has been given its own.
         let _ = self.write(None, outgoing);
     }
 
@@ -174,6 +176,7 @@ impl Engine {
                             Err(EncryptError::EncryptExhausted) => {
                                 outgoing.truncate(begin);
                                 self.finished = true;
+                                self.say_the_rest(outgoing);
                                 return Err(TlsError::Exhausted);
                             }
                         }
@@ -189,7 +192,12 @@ impl Engine {
     /// Nothing more is taken from this peer; what there is to be said about that is said.
     fn fail(&mut self, outgoing: &mut Vec<u8>) {
         self.incoming = Incoming::Failed;
-        // Asked only as long as it has something: it would look at the bytes again that it has refused.
+        self.say_the_rest(outgoing);
+    }
+
+    /// Appends the alert that the connection has made to end with. It is asked only as long as it has something: it would look at bytes
+    /// again that it has refused.
+    fn say_the_rest(&mut self, outgoing: &mut Vec<u8>) {
         while self.connection.wants_write() {
             match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => append(outgoing, |room| data.encode(room)),
@@ -335,6 +343,48 @@ mod tests {
         }
         assert_eq!((rest.len(), records), (0, 7));
         assert_eq!(take_in(&mut client, &outgoing), plaintext);
+    }
+
+    /// Of TLS 1.2 with a suite that encrypts so many records with one key.
+    fn enduring(records: u64, identity: &Identity) -> Engine {
+        use rustls::crypto::ring::{cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as SUITE, default_provider};
+        use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
+        use rustls::{CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSuite};
+        let SupportedCipherSuite::Tls12(suite) = SUITE else { panic!("it is of TLS 1.2") };
+        let Tls12CipherSuite { ref common, prf_provider, kx, sign, aead_alg } = *suite;
+        let common = CipherSuiteCommon { confidentiality_limit: records, ..*common };
+        let tired = Box::leak(Box::new(Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg }));
+        let mut provider = default_provider();
+        provider.cipher_suites = vec![SupportedCipherSuite::Tls12(tired)];
+        let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).expect("a key");
+        let config = ServerConfig::builder_with_provider(provider.into())
+            .with_protocol_versions(&[&TLS12])
+            .expect("a suite for it")
+            .with_no_client_auth()
+            .with_single_cert(vec![identity.certificate_der().into()], key)
+            .expect("they belong together");
+        Engine::new(Arc::new(config))
+    }
+
+    #[test]
+    fn keys_that_are_used_up_end_the_connection_with_a_close_notify_behind_all_that_was_encrypted() {
+        let identity = Identity::new();
+        let (mut client, mut engine) = (Peer::trusting(&[&identity]).client(), enduring(10, &identity));
+        client.set_buffer_limit(None);
+        shake_hands(&mut client, &mut engine).expect("a handshake");
+        let (mut outgoing, mut whole) = (Vec::new(), 0);
+        let error = loop {
+            match engine.send(b"event", &mut outgoing) {
+                Ok(()) => whole += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, TlsError::Exhausted) && whole > 5, "{error} after {whole} records");
+        assert_eq!(take_in(&mut client, &outgoing), b"event".repeat(whole));
+        assert!(client.process_new_packets().expect("nothing is wrong").peer_has_closed());
+        let behind = outgoing.len();
+        engine.finish(&mut outgoing);
+        assert_eq!(outgoing.len(), behind, "it was said");
     }
 
     #[test]

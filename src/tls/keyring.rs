@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
 use rustls::server::ProducesTickets;
 
-use super::certificate::{CertificateError, TlsFiles, server_config};
+use super::certificate::{CertificateError, Identification, TlsFiles, identification};
 use super::engine::Engine;
+use crate::limits::TLS_EXPIRY_WARNED_DAYS;
+use crate::protocol::UnixMs;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What new connections are made with. All shards share it.
 pub struct Tls {
@@ -17,7 +20,7 @@ pub struct Tls {
     key: PathBuf,
     /// Whoever has a ticket resumes with it also after a reload. Its keys change by themselves every six hours.
     tickets: Arc<dyn ProducesTickets>,
-    config: ArcSwap<ServerConfig>,
+    current: ArcSwap<Identification>,
 }
 
 impl Tls {
@@ -30,20 +33,38 @@ impl Tls {
             (None, Some(_)) => return Err(CertificateError::NoCertificateFile),
         };
         let tickets = Ticketer::new().map_err(|source| CertificateError::Tickets { source })?;
-        let config = ArcSwap::new(server_config(&cert, &key, tickets.clone())?);
-        Ok(Some(Self { cert, key, tickets, config }))
+        let current = ArcSwap::from_pointee(identification(&cert, &key, tickets.clone())?);
+        Ok(Some(Self { cert, key, tickets, current }))
     }
 
     /// Reads the files again. Handshakes that begin later get the new certificate; those under way and connections that exist
     /// keep theirs. An error changes nothing.
     pub fn reload(&self) -> Result<(), CertificateError> {
-        self.config.store(server_config(&self.cert, &self.key, self.tickets.clone())?);
+        self.current.store(Arc::new(identification(&self.cert, &self.key, self.tickets.clone())?));
         Ok(())
+    }
+
+    /// When the certificate ends, or the first one of its chain that does; none where the files don't tell.
+    pub fn expires_at(&self) -> Option<UnixMs> {
+        self.current.load().expires_at
+    }
+
+    /// Says in the log how long the certificate lasts: clients refuse one that has ended.
+    pub fn tell_expiry(&self, now: UnixMs) {
+        let (cert, Some(expires_at)) = (self.cert.display(), self.expires_at()) else { return };
+        let days = expires_at.saturating_sub(now) / DAY_MS;
+        if expires_at <= now {
+            tracing::warn!(%cert, "the TLS certificate has ended, and clients refuse it: put a new one in its place and reload");
+        } else if days < TLS_EXPIRY_WARNED_DAYS {
+            tracing::warn!(%cert, days, "the TLS certificate ends soon: put a new one in its place and reload");
+        } else {
+            tracing::info!(%cert, days, "the TLS certificate is good");
+        }
     }
 
     /// The server's end of a new connection.
     pub fn engine(&self) -> Engine {
-        Engine::new(self.config.load_full())
+        Engine::new(self.current.load().config.clone())
     }
 }
 
@@ -51,7 +72,7 @@ impl Tls {
 mod tests {
     use std::path::Path;
 
-    use super::super::fixture::{Identity, Peer, shake_hands};
+    use super::super::fixture::{HOST, Identity, Peer, shake_hands};
     use super::*;
     use crate::limits::TLS_FILE_BYTES_MAX;
 
@@ -107,6 +128,23 @@ mod tests {
         assert_eq!(presented(&tls, &both), second.certificate_der());
         shake_hands(&mut earlier, &mut engine).expect("one that had begun goes on");
         assert_eq!(earlier.peer_certificates().expect("one")[0].to_vec(), first.certificate_der());
+    }
+
+    #[test]
+    fn the_end_of_its_validity_is_read_and_follows_a_reload() {
+        let folder = Folder::new();
+        let ending = |year| {
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let mut params = rcgen::CertificateParams::new([HOST.to_owned()]).expect("a name");
+            params.not_after = rcgen::date_time_ymd(year, 2, 3);
+            let certificate_pem = params.self_signed(&key).expect("a certificate").pem();
+            Identity { certificate_pem, key_pem: key.serialize_pem() }
+        };
+        let tls = open(folder.holding(&ending(2030)));
+        assert_eq!(tls.expires_at(), Some(1_896_307_200_000));
+        folder.holding(&ending(2031));
+        tls.reload().expect("good files");
+        assert_eq!(tls.expires_at(), Some(1_927_843_200_000));
     }
 
     #[test]

@@ -55,9 +55,10 @@ impl Scrape {
         found.iter().sum()
     }
 
-    /// The names of all samples.
+    /// The names of all samples, and of gauges that have none at the moment.
     fn names(&self) -> BTreeSet<&str> {
-        self.samples.iter().map(|(sample, _)| sample.split('{').next().expect("a name")).collect()
+        let told = self.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
+        told.chain(self.samples.iter().map(|(sample, _)| sample.split('{').next().expect("a name"))).collect()
     }
 }
 

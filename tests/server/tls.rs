@@ -53,19 +53,29 @@ impl Identity {
         Server::configured(&self.config())
     }
 
-    /// What a client trusts and remembers.
-    fn trust(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_file(self.path("ca.pem")).expect("a certificate");
-        roots.add(authority).expect("an authority");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+    fn certificate(&self) -> Vec<u8> {
+        CertificateDer::from_pem_file(self.path("cert.pem")).expect("a certificate").to_vec()
     }
+
+    fn trust(&self) -> Arc<ClientConfig> {
+        trust(&[self])
+    }
+}
+
+/// What a client trusts and remembers.
+fn trust(identities: &[&Identity]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for identity in identities {
+        let authority = CertificateDer::from_pem_file(identity.path("ca.pem")).expect("a certificate");
+        roots.add(authority).expect("an authority");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 /// A client's end of a connection by TLS.
@@ -217,6 +227,84 @@ fn a_websocket_gets_events_answers_pings_and_is_closed_in_order() {
         socket.send(Opcode::Close, &CloseCode::NORMAL.get().to_be_bytes());
         assert_eq!(socket.read_to_end(), [0x88, 2, 0x03, 0xe8], "a close frame, then a close_notify");
     }
+}
+
+/// The certificate in its DER form that somebody new is shown.
+fn presented(server: &Server, trusted: &[&Identity]) -> Vec<u8> {
+    let mut newcomer = Secure::connect(server, &trust(trusted));
+    newcomer.write(b"GET /healthz HTTP/1.1\r\nHost: stentor\r\n\r\n");
+    newcomer.read_to("\r\n\r\n");
+    newcomer.stream.conn.peer_certificates().expect("a certificate")[0].to_vec()
+}
+
+/// How many lines of the log say so.
+fn told(server: &Server, words: &str) -> usize {
+    server.said().matches(words).count()
+}
+
+#[test]
+fn a_certificate_is_swapped_by_sighup_and_no_connection_is_dropped() {
+    let (first, second, third) = (Identity::new(), Identity::new(), Identity::new());
+    let all = [&first, &second, &third];
+    let server = first.server();
+    let mut sockets: Vec<_> = (0..20).map(|_| Secure::watch(&server, &first.trust())).collect();
+    let mut kept = Secure::connect(&server, &first.trust());
+    let mut seq = 0;
+    let mut everybody_gets_one = |server: &Server, publisher: &Identity| {
+        publish(server, publisher, &trade("trade.open", OWNER).to_string());
+        seq += 1;
+        for socket in &mut sockets {
+            let message = socket.read_to(r#""tradeType":"open"}}"#);
+            assert!(message.contains(&format!(r#""seq":{seq},"#)), "{message}");
+        }
+        kept.write(b"GET /healthz HTTP/1.1\r\nHost: stentor\r\n\r\n");
+        assert!(kept.read_to("\r\n\r\n").contains("HTTP/1.1 200 "), "the same connection");
+    };
+    everybody_gets_one(&server, &first);
+    assert_eq!(presented(&server, &all), first.certificate());
+    // In the place of the first, as whatever renews certificates does it: the key first, so that for a moment they don't fit.
+    let swap = |name: &str, to: &Identity| {
+        std::fs::copy(to.path(name), first.path(name)).expect("a copy");
+    };
+    swap("key.pem", &second);
+    server.reload();
+    until("a refusal", SOON, || (told(&server, "is not the one of the first certificate") == 1).then_some(()));
+    everybody_gets_one(&server, &first);
+    assert_eq!(presented(&server, &all), first.certificate(), "a bad pair changes nothing");
+    swap("cert.pem", &second);
+    server.reload();
+    until("the second certificate", SOON, || (presented(&server, &all) == second.certificate()).then_some(()));
+    everybody_gets_one(&server, &second);
+    swap("key.pem", &third);
+    swap("cert.pem", &third);
+    server.reload();
+    until("the third certificate", SOON, || (presented(&server, &all) == third.certificate()).then_some(()));
+    everybody_gets_one(&server, &third);
+}
+
+#[test]
+fn clients_that_come_to_no_tls_are_counted_and_the_certificates_end_is_told() {
+    let identity = Identity::new();
+    let server = identity.server();
+    let url = format!("https://{}/metrics", server.address);
+    let ca = identity.path("ca.pem");
+    curl(&[&url.replace("https", "http")]);
+    assert!(!curl(&[&url]).0, "nobody knows the authority");
+    let mut silent = TcpStream::connect(server.address).expect("a connection");
+    silent.write_all(b"\x16\x03\x01").expect("it is taken");
+    drop(silent);
+    let scrape = until("the counts", SOON, || {
+        let (done, scrape) = curl(&["--cacert", path(&ca), &url]);
+        let counts =
+            |reason: &str| scrape.contains(&format!("stentor_connections_failed_total{{reason=\"{reason}\"}} 1\n"));
+        (done && counts("not_tls") && counts("tls_refused") && counts("ended")).then_some(scrape)
+    });
+    // The year 4096 is the default of whoever made the certificate.
+    assert!(scrape.contains("\nstentor_tls_certificate_expiration_timestamp_seconds 67090118400\n"), "{scrape}");
+    assert_eq!(
+        (told(&server, "the TLS certificate is good"), told(&server, "a connection came to no request")),
+        (1, 2)
+    );
 }
 
 /// Its kernel is full, then ciphertext waits for it, then the journal.
