@@ -49,7 +49,7 @@ pub async fn accept(desk: Rc<Desk>, listener: TcpListener, entrance: Entrance) {
                 glommio::spawn_local(serve(desk.clone(), stream, place)).detach();
             }
             // What `Entrance::shut` does to an accept. An accept is never given up: it may have got somebody already.
-            Err(_) if desk.door.is_closing() => break,
+            Err(_) if desk.door.is_shutting() => break,
             Err(error) => {
                 // Out of descriptors, or the peer was gone before it was accepted. Neither gets better by hurrying.
                 static FAILED: Occasion = Occasion::new();

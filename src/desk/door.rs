@@ -32,6 +32,8 @@ enum State {
     Closing {
         ajar_ms: u64,
     },
+    /// An accept that fails from now on has been ended by us.
+    Shutting,
     Shut,
 }
 
@@ -49,6 +51,11 @@ impl Door {
         self.state.get() != State::Open
     }
 
+    /// Whether accepts are made to fail.
+    pub(super) fn is_shutting(&self) -> bool {
+        self.state.get() == State::Shutting
+    }
+
     /// Whether everybody who had knocked was let in.
     pub fn is_shut(&self) -> bool {
         self.state.get() == State::Shut
@@ -63,7 +70,7 @@ impl Door {
     async fn closing(&self) -> u64 {
         poll_fn(|context| match self.state.get() {
             State::Closing { ajar_ms } => Poll::Ready(ajar_ms),
-            State::Shut => Poll::Ready(0),
+            State::Shutting | State::Shut => Poll::Ready(0),
             State::Open => {
                 self.waiting.borrow_mut().push(context.waker().clone());
                 Poll::Pending
@@ -88,6 +95,7 @@ pub(super) async fn attend(desk: Rc<Desk>, entrance: Entrance) {
     while entrance.has_waiting() && clock::now() < until {
         executor::breathe(0).await;
     }
+    desk.door.state.set(State::Shutting);
     if let Err(error) = entrance.shut() {
         tracing::debug!(shard = desk.shard, %error, "the listener can't be shut");
         desk.door.has_shut();

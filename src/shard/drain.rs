@@ -110,7 +110,7 @@ impl Drain {
 }
 
 impl Sessions {
-    /// From now on sessions are told and closed. Nobody may enter any more.
+    /// From now on sessions are told and closed. Whoever enters while that lasts is told, too.
     pub fn begin_drain(&mut self, rules: DrainRules, shard: usize, shards: usize) {
         debug_assert!(self.drain.is_none(), "a shard is drained once");
         let timetable = Timetable::new(rules, shard, shards, self.occupied());
@@ -145,6 +145,19 @@ impl Sessions {
             if self.slots.current(at).is_some() {
                 self.close_drained(at.slot, drain.timetable.away_ms());
             }
+        }
+        self.drain = Some(drain);
+    }
+
+    /// A session that has come while the others are being told: its handshake overlapped with the beginning. It goes with the last.
+    pub(super) fn tell_latecomer(&mut self, at: SlotRef) {
+        let Some(mut drain) = self.drain.take() else { return };
+        // Else its turn to be told is still to come.
+        if !drain.untold.contains(&at.slot) && self.slots[at.slot].is_open() {
+            let place = drain.place + drain.told.len() as u32;
+            let after_ms = drain.timetable.after_ms(place, drain.now_ms(self.now));
+            self.say_reconnect(at.slot, after_ms, drain.timetable.away_ms());
+            drain.told.push_back(at);
         }
         self.drain = Some(drain);
     }

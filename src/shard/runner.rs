@@ -352,8 +352,8 @@ impl Shard {
 
     fn enter(&mut self, arrival: Arrival) {
         let Arrival { socket, mut admission, terms, leftover, entry, seat } = arrival;
-        if !matches!(self.ending, Ending::NotYet) {
-            // Its handshake overlapped with the shutdown: it was not there when the others were closed.
+        if !matches!(self.ending, Ending::NotYet | Ending::Drains { .. }) {
+            // Its handshake overlapped with the end: it was not there when the others were closed.
             if matches!(admission, Admission::Stream(_)) {
                 // Its answer has not begun, and a connection that ends is all that there is to say.
                 return;

@@ -196,6 +196,7 @@ impl Sessions {
         if !leftover.is_empty() {
             self.input(at, leftover);
         }
+        self.tell_latecomer(at);
     }
 
     /// The snapshot may be newer than the one that the desk authenticated against.

@@ -84,7 +84,7 @@ fn everybody_is_told_closed_evenly_and_served_until_then() {
 #[test]
 fn newcomers_are_kept_out_and_those_who_are_there_are_told_why() {
     let mut server = draining_over("2");
-    let mut idle = [(); 3].map(|()| kept(&server));
+    let mut idle = [(); 4].map(|()| kept(&server));
     let mut socket = server.connect();
     server.terminate();
     socket.message("reconnect");
@@ -97,6 +97,11 @@ fn newcomers_are_kept_out_and_those_who_are_there_are_told_why() {
     let refused =
         ask(&mut idle[2], "GET", &format!("/events/stream?topic=alerts&api_key={}", server.subscriber), "", "");
     assert_eq!((refused.status, refused.error()["code"].as_str()), (503, Some("SHUTTING_DOWN")));
+    let path = format!("/events/stream?topic=alerts&api_key={}", server.subscriber);
+    write!(idle[3], "GET {path} HTTP/1.1\r\nHost: stentor\r\nAccept: text/event-stream\r\n\r\n").expect("a request");
+    let mut answer = Vec::new();
+    idle[3].read_to_end(&mut answer).expect("an orderly end");
+    assert!(answer.is_empty(), "a browser comes back only where nothing is answered");
     // Nobody listens, while sessions are still there.
     until("the listener's end", SOON, || {
         let outcome = TcpStream::connect_timeout(&server.address, Duration::from_millis(200));
@@ -152,14 +157,18 @@ fn a_browser_is_told_in_the_fields_that_it_knows() {
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let path = format!("/events/stream?topic=wallet:*&api_key={}", server.subscriber);
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: stentor\r\n\r\n").as_bytes()).expect("a request");
-    server.publish(&[trade("trade.open", OWNER)]);
     stream.set_read_timeout(Some(SOON)).expect("a timeout");
     let mut text = String::new();
     let mut chunk = [0; 4096];
-    while !text.contains("id: 1\ndata: ") {
-        let read = stream.read(&mut chunk).expect("an event");
-        text.push_str(std::str::from_utf8(&chunk[..read]).expect("UTF-8"));
-    }
+    let mut read_to = |stream: &mut TcpStream, words: &str| {
+        while !text.contains(words) {
+            let read = stream.read(&mut chunk).expect(words);
+            text.push_str(std::str::from_utf8(&chunk[..read]).expect("UTF-8"));
+        }
+    };
+    read_to(&mut stream, "id: 0\n\n");
+    server.publish(&[trade("trade.open", OWNER)]);
+    read_to(&mut stream, "id: 1\ndata: ");
     server.terminate();
     stream.read_to_string(&mut text).expect("an end");
     let (_, told) = text.split_once("event: reconnect\n").unwrap_or_else(|| panic!("{text}"));

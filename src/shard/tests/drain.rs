@@ -89,6 +89,27 @@ fn one_that_is_gone_or_replaced_is_passed_over() {
     assert_eq!(close_of(&second), None);
 }
 
+/// Its handshake had begun before the drain did.
+#[test]
+fn one_that_comes_while_the_others_are_told_is_told_and_goes_with_the_last() {
+    let mut bench = Bench::new(1, 4);
+    let early = [(); 2].map(|()| bench.enter(1, ROOMY));
+    bench.publish(vec![event(0, 10)]);
+    bench.settle();
+    bench.plane.begin_drain(RULES, 0, 1);
+    bench.settle();
+    bench.pass_time(250);
+    let late = bench.enter(1, ROOMY);
+    bench.publish(vec![event(0, 10)]);
+    bench.settle();
+    assert_eq!(early.each_ref().map(reconnects), [[(1_500, 1)], [(2_000, 1)]]);
+    assert_eq!(reconnects(&late), [(1_750, 1)], "with the last, counted from now");
+    assert_eq!([&early[1], &late].map(close_of), [None, None]);
+    bench.pass_time(250);
+    assert_eq!([&early[1], &late].map(close_of), [Some(1012), Some(1012)]);
+    assert!(bench.plane.has_drained());
+}
+
 #[test]
 fn every_protocol_is_told_in_its_own_form() {
     let mut bench = Bench::new(1, 10);
