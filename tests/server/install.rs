@@ -225,7 +225,12 @@ fn health_is_the_servers_own_and_an_exit_code() {
     let output = ask(&format!("http://{free}"), &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains(&free.to_string()), "{output:?}");
-    assert_eq!(ask("nonsense", &[]).status.code(), Some(2));
+    // A port that is none is not another one.
+    for wrong in ["nonsense", "http://127.0.0.1:99999", "127.0.0.1:5001"] {
+        let output = ask(wrong, &[]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("http://127.0.0.1:5001"), "{wrong}: {told}");
+    }
 }
 
 #[test]
@@ -235,6 +240,16 @@ fn a_shell_completes_every_subcommand() {
         for subcommand in ["serve", "audit", "doctor", "health"] {
             assert!(script.contains(subcommand), "{shell}: {subcommand}");
         }
+    }
+}
+
+#[test]
+fn who_has_read_enough_of_a_text_hears_of_no_failure() {
+    for arguments in [&["completions", "bash"][..], &["doctor", "--sysctl"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(STENTOR).args(arguments).stdout(writer).output().expect("the binary starts");
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
 }
 
