@@ -17,6 +17,6 @@ impl CompletionsArgs {
     pub fn run(&self) -> Result<(), Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Command::command(), "stentor", &mut script);
-        Console::of_process(|console| console.value(String::from_utf8_lossy(&script).trim_end()))
+        Console::of_process(|console| console.text(&String::from_utf8_lossy(&script)))
     }
 }

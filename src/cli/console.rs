@@ -23,6 +23,14 @@ impl Console<'_> {
         writeln!(self.values, "{value}").and_then(|()| self.values.flush()).map_err(unwritable)
     }
 
+    /// Text for whoever reads on. One that stops (`stentor doctor | head`) has read enough.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        match self.values.write_all(text.as_bytes()).and_then(|()| self.values.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// One line for a person. Lost words are no failure: what was asked for is done.
     pub fn say(&mut self, words: impl Display) {
         let _ = writeln!(self.words, "{words}");

@@ -1,9 +1,9 @@
 //! `stentor doctor`: examines this machine and says what is short, what it costs and how to mend it.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use super::Failure;
+use super::console::Console;
 use crate::doctor::{Colour, Host, Needs, Report, examine, sysctl_file};
 use crate::limits::DOCTOR_SOCKETS_MAX;
 
@@ -37,9 +37,5 @@ pub fn run(arguments: &Arguments, data_dir: &Path) -> Result<(), Failure> {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `stentor doctor | head` has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
-        _ => Ok(()),
-    }
+    Console::of_process(|console| console.text(text))
 }

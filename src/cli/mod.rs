@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Values that a script wants go to stdout, words to stderr.
 
 mod account;
+mod address;
 mod audit;
 mod backup;
 mod completions;

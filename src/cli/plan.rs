@@ -1,11 +1,11 @@
 //! `stentor plan`: what a load takes, on this machine and in all, from the costs that `loadgen calibrate` measured.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::Failure;
+use super::console::Console;
 use crate::limits::{
     BATCH_EVENTS_MAX, DOCTOR_SOCKETS_MAX, EVENT_BYTES_MAX, PLANNED_BUSY_MAX, PLANNED_RATE_MAX, SHARDS_MAX,
 };
@@ -59,11 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         lines.push(measured(&calibration, &MeasuredMachine::read(Path::new("/"))));
         lines.join("\n")
     };
-    match writeln!(io::stdout().lock(), "{text}") {
-        // `stentor plan | head` has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
-        _ => Ok(()),
-    }
+    Console::of_process(|console| console.text(&(text + "\n")))
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

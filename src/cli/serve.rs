@@ -89,7 +89,7 @@ impl ServeArgs {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %server.address, "the server runs");
         supervisor::serves();
         stop.wait(|| reload(&source, &mut config, &mut server, &log));
-        supervisor::stops();
+        supervisor::stops(server.drain_seconds());
         shut_down(server, &log)
     }
 }

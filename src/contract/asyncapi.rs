@@ -259,12 +259,15 @@ fn what_the_parsers_refuse_does_not_fit_the_schemas_either() {
         ("channels", "channelsSubscribe", r#"{"type":"subscribe","channel":"bot","mint":"m"}"#),
         ("channels", "channelsUnsubscribe", r#"{"type":"unsubscribe","channel":"bot","botId":""}"#),
         ("channels", "ping", r#"{"type":"list_rooms"}"#),
+        ("channels", "ping", r#"["ping",null,null,null,null,null,null,null]"#),
+        ("channels", "channelsAuth", r#"["auth","k",41,null,null,null,null,null]"#),
         ("rooms", "roomsAuth", r#"{"type":"auth"}"#),
         ("rooms", "roomsAuth", r#"{"type":"auth","token":7}"#),
         ("rooms", "roomsSubscribe", r#"{"type":"subscribe"}"#),
         ("rooms", "roomsSubscribe", r#"{"type":"subscribe","channel":"market:X","since":1.5}"#),
         ("rooms", "roomsUnsubscribe", r#"{"type":"unsubscribe"}"#),
         ("rooms", "listRooms", r#"{"type":"rooms"}"#),
+        ("rooms", "listRooms", r#"["list_rooms",null,null,null]"#),
     ] {
         let refused = match protocol {
             "channels" => channels::parse(text).is_err(),

@@ -21,20 +21,30 @@ use super::error::RestError;
 use super::phase::Phase;
 use super::places::Place;
 use super::secure_stream::{Broken, SecureStream};
-use super::source::source;
+use super::source::{Source, source};
 use super::stream::{Stream, StreamParts};
 use super::streamed::{Pieces, Streamed};
 use super::upgrade::Upgrade;
 use super::{Desk, refusals, router};
-use crate::gate::{Gate, Network, client_address};
+use crate::gate::{Client, Gate};
 use crate::shard::{Arrival, Link, ShardMail};
 use crate::tls::Tls;
 use crate::{clock, limits, ring};
 
+/// Headers by which proxies name a client, and that are not read: only `X-Forwarded-For` is.
+const NAMES_UNREAD: &[&str] = &[
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+];
+
 /// What a handler may know of the connection, and what it may leave for it.
 pub struct ConnectionContext {
-    /// The peer, or whom a proxy passes bytes on for.
-    source: IpAddr,
+    source: Source,
     gate: Arc<Gate>,
     /// Set by a handler that answers 101, or that leaves the answer to the session.
     pub upgrade: RefCell<Option<Upgrade>>,
@@ -47,16 +57,22 @@ pub struct ConnectionContext {
 }
 
 impl ConnectionContext {
-    /// The address of the client that sent a request with these headers.
+    /// The address that a request with these headers counts for: its client's, as far as that is known.
     pub fn client(&self, headers: &HeaderMap) -> IpAddr {
-        let forwarded_for = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
-        client_address(self.source, forwarded_for, &self.gate.policy().trusted_proxies)
+        self.counts_as(headers).address
     }
 
-    /// Whether somebody says that they pass the request on whose word does not count: whoever it is from is not known.
-    pub fn is_passed_on_by_a_stranger(&self, headers: &HeaderMap) -> bool {
-        let is_passed_on = ["x-forwarded-for", "forwarded", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
-        is_passed_on && !Network::any_contains(&self.gate.policy().trusted_proxies, self.source)
+    /// The client's own address. None: somebody passes the request on, and nobody who is believed says for whom in a way that
+    /// is read here. Of a proxy that says it in another way, the list that is read may be the client's own invention.
+    pub fn named_client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let is_named_unread = NAMES_UNREAD.iter().any(|name| headers.contains_key(*name));
+        let Client { address, is_named } = self.counts_as(headers);
+        (is_named && self.source.is_named && !is_named_unread).then_some(address)
+    }
+
+    fn counts_as(&self, headers: &HeaderMap) -> Client {
+        let forwarded_for = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+        Client::of(self.source.address, forwarded_for, &self.gate.policy().trusted_proxies)
     }
 
     /// Whether hyper still holds bytes of an earlier answer: a socket that left it now would leave without them. It reads no
@@ -85,7 +101,7 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
         None => Stream::plain(stream, phase.clone()),
         Some(tls) => match secured(&desk, tls, stream, &place).await {
             Ok(stream) => stream,
-            Err(error) => return refusals::tell_connection(&desk, source, (&error).into(), &error),
+            Err(error) => return refusals::tell_connection(&desk, source.address, (&error).into(), &error),
         },
     };
     let context = Rc::new(ConnectionContext {

@@ -1,7 +1,8 @@
 //! `GET /metrics`: what Prometheus and its like scrape.
 //!
-//! Requests from the networks of `[metrics] scrapers` need no key, anybody else's an admin key. A request that a proxy passes on
-//! without being trusted is not the proxy's own: it needs a key wherever the proxy is.
+//! Requests from the networks of `[metrics] scrapers` need no key, anybody else's an admin key. A request that is passed on is not
+//! the proxy's own: where no trusted proxy names its client in `X-Forwarded-For`, it needs a key wherever the proxy is. And no
+//! page of another origin reads what a browser at a scraper's address would get.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub async fn scrape(
 }
 
 fn needs_no_key(desk: &Desk, context: &ConnectionContext, headers: &HeaderMap) -> bool {
-    !context.is_passed_on_by_a_stranger(headers) && Network::any_contains(&desk.scrapers, context.client(headers))
+    context.named_client(headers).is_some_and(|client| Network::any_contains(&desk.scrapers, client))
 }
 
 /// Whether a scraper names that form; without it there is no other that it would rather have.

@@ -72,6 +72,12 @@ impl Route {
         }
     }
 
+    /// Whether pages of other origins may read its answers, where the operator allows these origins. Whoever may scrape is known
+    /// by their address, which a browser there has as well: that would be a credential that is sent by itself.
+    fn is_for_pages(self) -> bool {
+        self != Self::Metrics
+    }
+
     /// The methods that the route takes, as an `Allow` header lists them.
     pub fn allow(self) -> &'static str {
         match self {
@@ -123,7 +129,9 @@ pub async fn answer(desk: &Desk, context: &ConnectionContext, request: Request<I
         }
         error.reply()
     });
-    cors::mark(desk, &visitor, reply.headers_mut());
+    if route.is_none_or(Route::is_for_pages) {
+        cors::mark(desk, &visitor, reply.headers_mut());
+    }
     reply
 }
 
@@ -166,7 +174,7 @@ async fn handle(
         body::discard(desk, request).await;
         return Err(error);
     };
-    if cors::is_preflight(&request) {
+    if route.is_for_pages() && cors::is_preflight(&request) {
         return cors::preflight(desk, request.headers(), route.allow());
     }
     match (route, request.method()) {

@@ -24,19 +24,28 @@ pub enum NoHeader {
     Broke(#[from] std::io::Error),
 }
 
-/// The address that the connection comes from. Where the operator says that trusted proxies speak the PROXY protocol, one of
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The peer's address, or of whoever a proxy passes bytes on for.
+    pub address: IpAddr,
+    /// Whether that is so, and not of a proxy whose header names nobody.
+    pub is_named: bool,
+}
+
+/// Where the connection comes from. Where the operator says that trusted proxies speak the PROXY protocol, one of
 /// theirs has to begin with its header, in the time that a request's head has; anybody else speaks HTTP from the first byte.
-pub async fn source(desk: &Desk, stream: &mut TcpStream, place: &Place, peer: IpAddr) -> Result<IpAddr, NoHeader> {
+pub async fn source(desk: &Desk, stream: &mut TcpStream, place: &Place, peer: IpAddr) -> Result<Source, NoHeader> {
     let policy = desk.gate.policy();
     if !policy.proxy_protocol || !Network::any_contains(&policy.trusted_proxies, peer) {
-        return Ok(peer);
+        return Ok(Source { address: peer, is_named: true });
     }
     let late = async {
         expired(place).await;
         Err(NoHeader::Late)
     };
     let named = futures_lite::future::or(read_header(stream, &place.phase), late).await?;
-    Ok(named.unwrap_or(peer))
+    Ok(Source { address: named.unwrap_or(peer), is_named: named.is_some() })
 }
 
 /// Reads the header and no byte behind it, which is hyper's.

@@ -11,7 +11,7 @@ use super::auth::Caller;
 use super::error::{Reply, RestError, json_reply};
 use super::{Desk, accounts, auth, body};
 use crate::accounts::{Command, GetWatchlist, InvalidOwner, Owner, ReplaceWatchlist, Role, StoreError};
-use crate::accounts::{Unwatch, Watch};
+use crate::accounts::{Unwatch, Watch, Watchlist};
 use crate::limits;
 
 #[derive(Deserialize)]
@@ -39,8 +39,7 @@ pub async fn collection(desk: &Desk, request: Request<Incoming>) -> Result<Reply
     let body = body::read(desk, request, limits::WATCHLIST_BODY_BYTES_MAX, None).await?;
     let edit = if method == Method::PUT {
         let Owners { owners } = parse(&body.bytes, r#"{"owners":["…"]}"#)?;
-        let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<_, InvalidOwner>>();
-        ask(desk, &caller, ReplaceWatchlist { account, owners: owners.map_err(StoreError::from)? }).await?
+        ask(desk, &caller, ReplaceWatchlist { account, owners: each_once(&owners)? }).await?
     } else {
         let OneOwner { owner } = parse(&body.bytes, r#"{"owner":"…"}"#)?;
         let owner = owner.parse().map_err(StoreError::InvalidOwner)?;
@@ -61,6 +60,15 @@ pub async fn remove(desk: &Desk, request: &Request<Incoming>, owner: &str) -> Re
     let owner = percent_decode_str(owner).decode_utf8_lossy().parse().map_err(StoreError::InvalidOwner)?;
     let edit = ask(desk, &caller, Unwatch { account: caller.account.id, owners: vec![owner] }).await?;
     Ok(json_reply(StatusCode::OK, &json!({ "success": true, "removed": edit.removed, "total": edit.total })))
+}
+
+/// A body has room for many more names than a watchlist, and the accounts thread's queue has not.
+fn each_once(owners: &[String]) -> Result<Vec<Owner>, StoreError> {
+    let owners = owners.iter().map(|owner| owner.parse()).collect::<Result<Watchlist, InvalidOwner>>()?;
+    if owners.len() > limits::WATCHLIST_OWNERS_MAX {
+        return Err(StoreError::WatchlistFull);
+    }
+    Ok(owners.iter().cloned().collect())
 }
 
 /// Nothing here is worse for being done twice.

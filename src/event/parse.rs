@@ -233,6 +233,8 @@ mod tests {
     fn refusals_name_line_and_field() {
         for (text, expected) in [
             (r#"[1]"#, "line 3: expected an object, got an array"),
+            (r#"["alert",null,{},null,null,null]"#, "line 3: expected an object, got an array"),
+            (r#"{"type":"alert","data":[{}]}"#, "line 3: data: expected an object, got an array"),
             (r#"{"data":{}}"#, "line 3: type: required, but missing"),
             (r#"{"type":"alert"}"#, "line 3: data: required, but missing"),
             (r#"{"type":"alert","data":null}"#, "line 3: data: expected an object, got null"),

@@ -5,34 +5,48 @@ use std::net::{IpAddr, SocketAddr};
 use super::Network;
 use crate::limits;
 
-/// The client's address: the peer's own, or, where that is a trusted proxy's, what the proxy says in `X-Forwarded-For`.
-///
-/// Each proxy adds whom it was called by at the right end, so the list is walked from there, over all of its lines
-/// (`forwarded_for`, in the order of the message): past trusted proxies to the first address that is none. Whatever stands
-/// left of it was written by the client, who may write anything. Where the list ends, or something else than an address
-/// stands in it, or after [`FORWARDED_HOPS_MAX`](limits::FORWARDED_HOPS_MAX), it is the last trusted one.
-pub fn client_address<'a>(
-    peer: IpAddr,
-    forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
-    trusted_proxies: &[Network],
-) -> IpAddr {
-    let mut client = peer.to_canonical();
-    let mut hops = forwarded_for.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    for _ in 0..limits::FORWARDED_HOPS_MAX {
-        if !Network::any_contains(trusted_proxies, client) {
-            break;
+/// Whom a request counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The client's address, or of those whom it came through the last that is known.
+    pub address: IpAddr,
+    /// Whether that is the client's own, and not of somebody who passes a request on for one that nobody believed names.
+    pub is_named: bool,
+}
+
+impl Client {
+    /// The client's address is the peer's own, or, where that is a trusted proxy's, what the proxy says in `X-Forwarded-For`.
+    ///
+    /// Each proxy adds whom it was called by at the right end, so the list is walked from there, over all of its lines
+    /// (`forwarded_for`, in the order of the message): past trusted proxies to the first address that is none. Whatever stands
+    /// left of it was written by the client, who may write anything. Where the list ends, or something else than an address
+    /// stands in it, or after [`FORWARDED_HOPS_MAX`](limits::FORWARDED_HOPS_MAX), it is the last trusted one.
+    pub fn of<'a>(
+        peer: IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
+        trusted_proxies: &[Network],
+    ) -> Self {
+        let mut client = Self { address: peer.to_canonical(), is_named: false };
+        let mut hops = forwarded_for.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let is_trusted = |client: Self| Network::any_contains(trusted_proxies, client.address);
+        for _ in 0..limits::FORWARDED_HOPS_MAX {
+            if !is_trusted(client) {
+                break;
+            }
+            match hops.next() {
+                // A list may have empty elements, which mean nothing (RFC 9110 §5.6.1).
+                Some(b"") => continue,
+                Some(hop) => match address(hop) {
+                    Some(address) => client = Self { address: address.to_canonical(), is_named: true },
+                    None => return Self { is_named: false, ..client },
+                },
+                // It speaks for itself, as far as it says.
+                None => return Self { is_named: true, ..client },
+            }
         }
-        match hops.next() {
-            // A list may have empty elements, which mean nothing (RFC 9110 §5.6.1).
-            Some(b"") => continue,
-            Some(hop) => match address(hop) {
-                Some(address) => client = address.to_canonical(),
-                None => break,
-            },
-            None => break,
-        }
+        // A stranger is itself where it has no list. One of more hops than are looked at ends with a proxy.
+        Self { is_named: !is_trusted(client) && (client.is_named || hops.next().is_none()), ..client }
     }
-    client
 }
 
 /// An address as proxies write it: bare, in brackets, in quotes, with a port or without.
@@ -49,11 +63,15 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1";
 
-    /// The client behind `peer` with these lines of the header, where 10.0.0.0/8 and fd00::/8 are proxies.
-    fn client(peer: &str, lines: &[&str]) -> String {
+    /// Whom a request from `peer` with these lines of the header counts as, where 10.0.0.0/8 and fd00::/8 are proxies.
+    fn told(peer: &str, lines: &[&str]) -> Client {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("a network"));
         let lines = lines.iter().map(|line| line.as_bytes());
-        client_address(peer.parse().expect("an address"), lines, &trusted).to_string()
+        Client::of(peer.parse().expect("an address"), lines, &trusted)
+    }
+
+    fn client(peer: &str, lines: &[&str]) -> String {
+        told(peer, lines).address.to_string()
     }
 
     #[test]
@@ -102,6 +120,28 @@ mod tests {
         }
         assert_eq!(client(PROXY, &["198.51.100.1,, ,"]), "198.51.100.1", "empty elements mean nothing");
         assert_eq!(client(PROXY, &["", ",,"]), PROXY);
+    }
+
+    #[test]
+    fn a_client_is_named_by_itself_or_by_somebody_who_is_believed() {
+        let endless = format!("198.51.100.1{}", ", 10.0.0.2".repeat(limits::FORWARDED_HOPS_MAX));
+        for (peer, lines, is_named) in [
+            ("192.0.2.9", &[][..], true),
+            (PROXY, &[], true),
+            (PROXY, &["198.51.100.1"], true),
+            (PROXY, &["unknown, 198.51.100.1, 10.2.3.4"], true),
+            (PROXY, &["10.7.7.7, 10.2.3.4"], true),
+            (PROXY, &["", ","], true),
+            // Passed on, but not by a proxy that is trusted.
+            ("192.0.2.9", &["198.51.100.1"], false),
+            ("192.0.2.9", &[""], false),
+            // Passed on, and nobody says for whom.
+            (PROXY, &["unknown"], false),
+            (PROXY, &["198.51.100.1, unknown, 10.2.3.4"], false),
+            (PROXY, &[&endless], false),
+        ] {
+            assert_eq!(told(peer, lines).is_named, is_named, "{peer} {lines:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod refused;
 mod tally;
 
 pub use entry::Entry;
-pub use forwarded::client_address;
+pub use forwarded::Client;
 pub use inside::{Gate, Holder, Pass};
 pub use policy::{Network, NotANetwork, Origins, Policy};
 pub use proxy::{InvalidHeader, ProxyHeader, parse_proxy_header};

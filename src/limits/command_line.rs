@@ -64,6 +64,9 @@ pub const DEMO_TOKEN_TTL_S: u64 = 24 * 3600;
 /// What `stentor health` waits for an answer. Containers ask every few seconds, and a server that needs longer is not well.
 pub const HEALTH_TIMEOUT_MS: u64 = 3_000;
 
+/// What it reads of an answer that is not the one hoped for: a sentence in JSON.
+pub const HEALTH_ANSWER_BYTES_MAX: u64 = 4 << 10;
+
 /// How often `stentor journal tail` looks for new events.
 pub const JOURNAL_TAIL_MS: u64 = 100;
 

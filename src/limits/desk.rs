@@ -1,6 +1,6 @@
 //! The front desk: connections, requests and their deadlines.
 
-use super::EVENT_BYTES_MAX;
+use super::{EVENT_BYTES_MAX, OWNER_BYTES_MAX, WATCHLIST_OWNERS_MAX};
 
 /// Connections waiting in the kernel to be accepted. The kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -32,8 +32,9 @@ pub const DESK_BODIES_BYTES_MAX: usize = 64 << 20;
 /// A body that is refused is read and thrown away up to here, so that the client sees the answer.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64 << 20;
 
-/// A whole watchlist: 10,000 owners of 64 bytes, with room.
-pub const WATCHLIST_BODY_BYTES_MAX: usize = 1 << 20;
+/// A whole watchlist of the longest owners, each in quotes and behind a comma, with room.
+pub const WATCHLIST_BODY_BYTES_MAX: usize = 2 << 20;
+const _: () = assert!(WATCHLIST_BODY_BYTES_MAX > WATCHLIST_OWNERS_MAX * (OWNER_BYTES_MAX + 8));
 
 /// A request that makes a key: one word of JSON.
 pub const KEY_BODY_BYTES_MAX: usize = 4 << 10;

@@ -1,6 +1,8 @@
 //! A server's end: how long its parts of it take.
 
-use super::CONFIGURED_RETRY_S_MAX;
+use super::{
+    CONFIGURED_RETRY_S_MAX, DELIVERY_STOP_MS, HUB_STOP_MS, JOURNAL_STOP_MS, SHUTDOWN_MS_MAX, STORE_BUSY_TIMEOUT_MS,
+};
 
 /// Over how long sessions are closed where nothing else is configured: ten thousand a second with 100,000 of them, which a new server
 /// takes back as fast.
@@ -34,3 +36,21 @@ pub const FAREWELL_MS: u32 = 1_000;
 
 /// How much longer than the drain the server waits for its shards to say that their sessions are gone: for one that is held up.
 pub const DRAIN_LATE_MS: u64 = 2_000;
+
+/// The longest that a stop takes beside the time over which sessions are closed: each of its steps at its own bound, one after the
+/// other. Webhooks and the journal are waited for twice as long as they give themselves.
+pub const STOP_MS_MAX: u64 = DRAIN_LINGER_MS as u64
+    + DRAIN_LATE_MS
+    + HUB_STOP_MS
+    + SHUTDOWN_MS_MAX as u64
+    + FAREWELL_MS as u64
+    + 2 * DELIVERY_STOP_MS
+    + STORE_BUSY_TIMEOUT_MS
+    + 2 * JOURNAL_STOP_MS;
+
+/// How long a service manager is to wait for a stop, beside the time over which sessions are closed: half a minute and more beyond the
+/// longest, for a machine on which everything stops at once. The unit waits so long for the default drain.
+pub const STOP_PATIENCE_MS: u64 = 90_000;
+const _: () = assert!(STOP_PATIENCE_MS >= STOP_MS_MAX + 30_000);
+/// It is told in microseconds, of 32 bits.
+const _: () = assert!((CONFIGURED_DRAIN_S_MAX as u64 * 1_000 + STOP_PATIENCE_MS) * 1_000 <= u32::MAX as u64);

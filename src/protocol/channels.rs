@@ -6,7 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
 
-use super::message::{Since, SocketError, text_frame};
+use super::message::{Since, SocketError, read, text_frame};
 use crate::accounts::GrantNamespace;
 use crate::event::Topic;
 use crate::limits::AUTH_TOPICS_MAX;
@@ -162,10 +162,7 @@ impl<'de> Deserialize<'de> for Named {
 
 /// Reads a client's message.
 pub fn parse(text: &str) -> Result<Command, SocketError> {
-    let fields: Fields = serde_json::from_str(text).map_err(|error| {
-        SocketError::invalid(format!("a message is a JSON object such as {{\"type\":\"ping\"}}: {error}"))
-    })?;
-    let Fields { kind, key, since, topics, channel, bot, mint, wallet } = fields;
+    let Fields { kind, key, since, topics, channel, bot, mint, wallet } = read(text, r#"{"type":"ping"}"#)?;
     let since = since.map(|Since(seq)| seq);
     let described = Description { channel, bot, mint, wallet };
     match kind.as_deref() {
@@ -295,6 +292,8 @@ mod tests {
             r#""price:m""#,
             "[7]",
             "[[]]",
+            r#"[["bot","b",null,null]]"#,
+            r#"{"channel":"bot","botId":"b"}"#,
             r#"["price"]"#,
             r#"["wallet:w"]"#,
             r#"["price:"]"#,
@@ -318,7 +317,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told_with_what_would_be() {
         assert!(refused("ping").contains("JSON object"));
-        assert!(refused("[]").contains("JSON object"));
+        assert!(refused("null").contains("JSON object"));
         assert!(refused("{}").contains("`type`"));
         assert!(refused(r#"{"type":5}"#).contains("JSON object"));
         assert!(refused(r#"{"type":"hello"}"#).contains("auth, subscribe, unsubscribe and ping"));
@@ -334,6 +333,19 @@ mod tests {
         assert!(refused(r#"{"type":"ping","type":"ping"}"#).contains("duplicate"));
         let deep = format!(r#"{{"type":"ping","x":{}}}"#, "[".repeat(10_000));
         assert!(refused(&deep).contains("JSON object"), "it has no end, and takes no stack to find that out");
+    }
+
+    #[test]
+    fn a_list_of_fields_is_no_message() {
+        for text in [
+            r#"["ping",null,null,null,null,null,null,null]"#,
+            " \n[\"subscribe\",null,null,null,\"bot\",\"b\",null,null]",
+            r#"["auth","key",0,["price:m"],null,null,null,null]"#,
+            r#"[{"type":"ping"}]"#,
+            "[]",
+        ] {
+            assert!(refused(text).ends_with(r#"such as {"type":"ping"}: it is an array"#), "{text}");
+        }
     }
 
     #[test]

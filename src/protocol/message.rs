@@ -19,6 +19,17 @@ pub fn text_frame(message: &Value) -> Box<[u8]> {
     frame.into()
 }
 
+/// Reads a client's message, which is an object; `example` is one.
+pub(super) fn read<'t, T: Deserialize<'t>>(text: &'t str, example: &str) -> Result<T, SocketError> {
+    let refused =
+        |why: &dyn fmt::Display| SocketError::invalid(format!("a message is a JSON object such as {example}: {why}"));
+    // Serde would take an array for an object, by the order of its fields.
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(refused(&"it is an array"));
+    }
+    serde_json::from_str(text).map_err(|error| refused(&error))
+}
+
 /// The word by which a program tells a socket's errors apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {

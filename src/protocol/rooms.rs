@@ -10,7 +10,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::message::{ErrorCode, Since, SocketError, UnixMs, rfc3339, text_frame};
+use super::message::{ErrorCode, Since, SocketError, UnixMs, read, rfc3339, text_frame};
 use crate::event::{Namespace, Topic};
 use crate::tokens::UserId;
 
@@ -35,9 +35,7 @@ struct Fields {
 
 /// Reads a client's message.
 pub fn parse(text: &str) -> Result<Command, SocketError> {
-    let fields: Fields = serde_json::from_str(text).map_err(|error| {
-        SocketError::invalid(format!("a message is a JSON object such as {{\"type\":\"list_rooms\"}}: {error}"))
-    })?;
+    let fields: Fields = read(text, r#"{"type":"list_rooms"}"#)?;
     let missing = || SocketError::invalid("the field `channel` is missing: name a room such as market:BTC_USD");
     let since = fields.since.map(|Since(seq)| seq);
     match fields.kind.as_deref() {
@@ -228,6 +226,10 @@ mod tests {
     fn what_is_not_understood_is_told_with_what_would_be() {
         for (text, told) in [
             ("null", "JSON object"),
+            (r#"["auth","a.b.c",0,null]"#, "it is an array"),
+            (r#" ["subscribe",null,null,"market:X"]"#, "it is an array"),
+            (r#"["list_rooms",null,null,null]"#, "it is an array"),
+            ("[]", "it is an array"),
             ("{}", "`type`"),
             (r#"{"type":"auth"}"#, "`token`"),
             (r#"{"type":"auth","token":7}"#, "JSON object"),

@@ -36,7 +36,7 @@ mod tests {
         for text in ["ping", "ping\n", "\"ping\"", "{\"type\":\"ping\"}"] {
             assert!(is_ping(text), "{text}");
         }
-        for text in ["", "pong", "pings", "PING", "{\"type\":\"pong\"}"] {
+        for text in ["", "pong", "pings", "PING", "{\"type\":\"pong\"}", "[\"ping\"]", "[{\"type\":\"ping\"}]"] {
             assert!(!is_ping(text), "{text}");
         }
     }

@@ -165,7 +165,7 @@ fn a_trusted_proxy_tells_the_clients_address_and_nobody_else_does() {
 }
 
 /// A PROXY protocol header, version 2, for a client at this address.
-fn proxy_header(client: [u8; 4]) -> Vec<u8> {
+pub fn proxy_header(client: [u8; 4]) -> Vec<u8> {
     let fixed = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f";
     [&fixed[..], &client, &[127, 0, 0, 1], &[16, 0, 1, 187], &[4, 0, 0]].concat()
 }

@@ -12,7 +12,7 @@ use stentor::ws::CloseCode;
 
 use crate::admin::operator;
 use crate::http::{Reply, Request};
-use crate::limits::from;
+use crate::limits::{from, proxy_header};
 use crate::process::{OWNER, Server};
 use crate::socket::Socket;
 use crate::trade::numbered;
@@ -268,6 +268,51 @@ fn from_elsewhere_it_takes_an_admin_key() {
     Scrape::read(&from_inside(""));
     let passed_on = from_inside("X-Forwarded-For: 203.0.113.9\r\n");
     assert_eq!(passed_on.status, 401, "it is somebody else's, and nobody trusts who says so");
+}
+
+#[test]
+fn what_a_proxy_passes_on_is_its_clients_whom_it_has_to_name() {
+    const PROXY: &str = "127.0.9.7";
+    let networks = "trusted_proxies = [\"127.0.9.0/24\"]\n[metrics]\nscrapers = [\"127.0.9.0/24\", \"192.0.2.1\"]\n";
+    let scrape = |server: &Server, before: &[u8], headers: &str| {
+        let mut stream = from(PROXY, server.address);
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: stentor\r\n{headers}\r\n");
+        stream.write_all(&[before, request.as_bytes()].concat()).expect("a request");
+        Reply::read(&mut stream).status
+    };
+    let server = Server::configured(&format!("[server]\n{networks}"));
+    for (headers, status) in [
+        ("", 200),
+        ("X-Forwarded-For: 192.0.2.1\r\n", 200),
+        ("X-Forwarded-For: 198.51.100.1\r\n", 401),
+        ("X-Forwarded-For: unknown\r\n", 401),
+        ("X-Real-IP: 198.51.100.1\r\n", 401),
+        ("Forwarded: for=198.51.100.1\r\n", 401),
+        ("CF-Connecting-IP: 198.51.100.1\r\n", 401),
+        // A list that a proxy has not written, as it names its client otherwise, is the client's own.
+        ("X-Forwarded-For: 192.0.2.1\r\nX-Real-IP: 198.51.100.1\r\n", 401),
+    ] {
+        assert_eq!(scrape(&server, b"", headers), status, "{headers}");
+    }
+    let server = Server::configured(&format!("[server]\nproxy_protocol = true\n{networks}"));
+    assert_eq!(scrape(&server, &proxy_header([192, 0, 2, 1]), ""), 200);
+    assert_eq!(scrape(&server, &proxy_header([198, 51, 100, 1]), ""), 401);
+    // A header of version 2 without an address, as of a client at the proxy's Unix socket.
+    assert_eq!(scrape(&server, b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", ""), 401);
+}
+
+/// A browser at a scraper's address needs no key, and would send none to ask for one.
+#[test]
+fn no_page_of_another_origin_may_read_it() {
+    let server = Server::start();
+    let from_page = |method: &str| {
+        let request = Request::new(method, "/metrics").header("Origin", "https://elsewhere.example");
+        request.header("Access-Control-Request-Method", "GET").send(server.address)
+    };
+    let read = from_page("GET");
+    assert_eq!((read.status, read.header("access-control-allow-origin")), (200, None));
+    let asked = from_page("OPTIONS");
+    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (405, None));
 }
 
 #[test]

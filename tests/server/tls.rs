@@ -387,6 +387,22 @@ fn the_command_line_publishes_to_whom_it_is_told_to_trust() {
     assert!(code == Some(0) && told.starts_with("1\n"), "{told}");
 }
 
+/// As in a container: at an address that the certificate need not name, of an authority that nobody knows there.
+#[test]
+fn health_is_asked_by_tls_and_told_where_it_has_to_be() {
+    let server = Identity::new().server();
+    let ask = |url: String| {
+        let output = Command::new(STENTOR).args(["health", "--url", &url]).output().expect("it starts and ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(ask(format!("https://{}", server.address)), (Some(0), String::new()));
+    let (code, told) = ask(format!("http://{}", server.address));
+    assert!(code == Some(1) && told.contains("connect by https://"), "{told}");
+    let plain = Server::start();
+    let (code, told) = ask(format!("https://{}", plain.address));
+    assert!(code == Some(1) && told.contains("http://"), "{told}");
+}
+
 fn server_last_seq(server: &Server, identity: &Identity) -> u64 {
     let (_, answer) =
         curl(&["--cacert", path(&identity.path("ca.pem")), &format!("https://{}/readyz", server.address)]);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stentor::limits;
 use stentor::ws::CloseCode;
 
 use crate::http::Request;
@@ -98,6 +99,24 @@ fn an_owner_is_removed_by_its_name_in_the_path_escaped_or_not() {
         let refused = edit(Request::new("DELETE", &format!("/api/watchlist/{invalid}")));
         assert_eq!((refused.status, refused.error()["code"].as_str()), (400, Some("INVALID_OWNER")), "{invalid}");
     }
+}
+
+#[test]
+fn a_watchlist_is_replaced_by_as_many_owners_as_it_holds_however_often_they_are_named() {
+    let server = Server::start();
+    let replace = |owners: &[String]| {
+        let request = Request::new("PUT", "/api/watchlist").header("X-API-Key", &server.subscriber);
+        request.body(json!({ "owners": owners }).to_string()).send(server.address)
+    };
+    // The longest that there are.
+    let mut owners: Vec<String> = (0..limits::WATCHLIST_OWNERS_MAX).map(|number| format!("{number:0128}")).collect();
+    owners.push(owners[0].clone());
+    let replaced = replace(&owners);
+    assert_eq!(replaced.status, 200, "{}", replaced.text());
+    assert_eq!(replaced.json()["total"], limits::WATCHLIST_OWNERS_MAX);
+    owners.push(NEWCOMER.to_owned());
+    let refused = replace(&owners);
+    assert_eq!((refused.status, &refused.error()["code"]), (409, &json!("WATCHLIST_FULL")));
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::thread;
 use std::time::Duration;
 
 use http::header::{HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode, Uri};
+use http::{Response, StatusCode};
 use rustls::CertificateError;
 use serde::Deserialize;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::batches::{Batch, BatchFormat};
+use crate::cli::address::{NotAServer, ServerUrl};
 use crate::limits::{
     PUBLISH_ANSWER_BYTES_MAX, PUBLISH_ANSWER_TIMEOUT_S, PUBLISH_CONNECT_TIMEOUT_S, PUBLISH_IDLE_CONNECTION_S,
     PUBLISH_RETRY_AFTER_S_MAX, PUBLISH_RETRY_FIRST_MS, PUBLISH_RETRY_MS_MAX, PUBLISH_TRIES_MAX,
@@ -38,8 +39,8 @@ pub struct Accepted {
 /// Why an endpoint can't be addressed: wrong usage, told before anything is read.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    #[error("--url `{url}` is no address of a server: write it like http://127.0.0.1:5001 or https://example.com")]
-    NoUrl { url: String },
+    #[error("--url `{url}` is no address of a server: {how}")]
+    NoUrl { url: String, how: NotAServer },
     #[error("--key holds characters that no key has: give it as `stentor key create` printed it")]
     Key,
 }
@@ -132,14 +133,7 @@ enum Answer {
 impl Endpoint {
     /// `url` names the server; the route is added.
     pub fn new(url: &str, key: &str) -> Result<Self, AddressError> {
-        let address = url.trim_end_matches('/');
-        let no_url = || AddressError::NoUrl { url: url.to_owned() };
-        let uri: Uri = address.parse().map_err(|_| no_url())?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("http" | "https"), Some(host)) if !host.is_empty() && uri.query().is_none() => {}
-            _ => return Err(no_url()),
-        }
-        let is_secure = uri.scheme_str() == Some("https");
+        let server: ServerUrl = url.parse().map_err(|how| AddressError::NoUrl { url: url.to_owned(), how })?;
         let mut key = HeaderValue::from_str(key.trim()).map_err(|_| AddressError::Key)?;
         key.set_sensitive(true);
         let config = Agent::config_builder()
@@ -147,7 +141,9 @@ impl Endpoint {
             .proxy(None)
             .http_status_as_error(false)
             .tls_config(
-                TlsConfig::builder().root_certs(if is_secure { authorities() } else { RootCerts::WebPki }).build(),
+                TlsConfig::builder()
+                    .root_certs(if server.is_secure() { authorities() } else { RootCerts::WebPki })
+                    .build(),
             )
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -156,7 +152,7 @@ impl Endpoint {
             .max_idle_age(Duration::from_secs(PUBLISH_IDLE_CONNECTION_S))
             .user_agent(concat!("stentor-publish/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { agent: config.new_agent(), url: format!("{address}/api/events"), key })
+        Ok(Self { agent: config.new_agent(), url: server.route("/api/events"), key })
     }
 
     /// Publishes a batch; waits and tries again where the server took none of it and may take it later. Each wait is

@@ -91,7 +91,8 @@ const KEYS: &[Key] = &[
     Key {
         name: "trusted_proxies",
         about: "Addresses and networks whose word on the client's address is taken (X-Forwarded-For, the PROXY protocol).\n\
-                From anywhere else the connection's own address counts. []: none is trusted.",
+                No other header is read, so a proxy has to write that one. From anywhere else the connection's own address\n\
+                counts. []: none is trusted.",
         wanted: "a list of networks",
         example: "[\"10.0.0.0/8\", \"192.0.2.7\"]",
         read: |options, value| {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { WebSocketServer } from 'ws'
 import { OWNER, alert, price, trade } from '../events.mjs'
 import { here, sleep } from '../stage.mjs'
 
@@ -78,6 +79,48 @@ export const long = {
 }
 
 export const checks = {
+  async 'the rooms client resumes from where all of its rooms are, wherever its connection is lost'(stage) {
+    const event = (seq) => ({ type: 'notification', channel: 'notifications', seq, data: { mark: seq } })
+    const greeting = (seq) => ({ type: 'connection', status: 'connected', userId: 'user_123', seq })
+    const room = (seq) => ({ type: 'room_subscription', channel: 'market:BTC_USD', status: 'subscribed', seq })
+    /** What each connection is told before it is lost, and the number that the next one has to name. */
+    const sessions = [
+      // Where the first session began, and no later: it was not in its market yet.
+      [[greeting(41), event(42), event(43)], '41'],
+      // The user's own events come again before the market's begin to.
+      [[greeting(41), event(42), event(43), event(50)], '41'],
+      [[greeting(41), event(42), room(41), event(45)], '45'],
+      [[greeting(45), room(45), { type: 'gap', from: 46, to: 60, reason: 'crash' }], '60'],
+      [[greeting(60), room(60), { type: 'gap', from: 61, to: 70, reason: 'latest' }], '60'],
+      [[greeting(60), { type: 'reconnect', after_ms: 10, since: 99 }], '60'],
+      [[greeting(60), room(60), { type: 'reconnect', after_ms: 10, since: 62 }], '62'],
+    ]
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+    try {
+      await new Promise((listens) => server.on('listening', listens))
+      const named = []
+      const all = new Promise((done) => {
+        server.on('connection', (socket, request) => {
+          named.push(new URL(request.url, 'ws://server').searchParams.get('since'))
+          if (named.length > sessions.length) return done()
+          const [said] = sessions[named.length - 1]
+          let heard = 0
+          socket.on('message', () => {
+            // Behind `auth` and `subscribe`.
+            if (++heard < 2) return
+            for (const message of said) socket.send(JSON.stringify(message))
+            socket.close(1012)
+          })
+        })
+      })
+      start(stage, 'rooms', printed().rooms, `127.0.0.1:${server.address().port}`, { TOKEN: 'a.b.c' })
+      await Promise.race([all, sleep(PATIENCE_MS)])
+      assert.deepEqual(named, [null, ...sessions.map(([, since]) => since)])
+    } finally {
+      for (const socket of server.clients) socket.terminate()
+      server.close()
+    }
+  },
   async 'the clients in README.md get their events, and what was published while the server was away, once'(stage) {
     let { server, publisher, env } = await serving(stage)
     const { address } = server

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use stentor::gate::{Network, ProxyHeader, client_address, parse_proxy_header};
+use stentor::gate::{Client, Network, ProxyHeader, parse_proxy_header};
 use stentor::limits::PROXY_HEADER_BYTES_MAX;
 
 fuzz_target!(|input: &[u8]| {
@@ -48,9 +48,9 @@ fn check_header(input: &[u8]) {
 
 fn check_forwarded(input: &[u8]) {
     let trusted = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse::<Network>().expect("a network"));
-    let client = |peer: IpAddr| client_address(peer, input.split(|byte| *byte == b'\n'), &trusted);
+    let client = |peer: IpAddr| Client::of(peer, input.split(|byte| *byte == b'\n'), &trusted);
     let stranger = IpAddr::from([192, 0, 2, 1]);
-    assert_eq!(client(stranger), stranger, "a stranger was believed");
-    let behind_proxy = client(IpAddr::from([10, 0, 0, 1]));
+    assert_eq!(client(stranger), Client { address: stranger, is_named: false }, "a stranger was believed");
+    let behind_proxy = client(IpAddr::from([10, 0, 0, 1])).address;
     assert_eq!(behind_proxy.to_canonical(), behind_proxy);
 }
