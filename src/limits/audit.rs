@@ -19,6 +19,9 @@ pub const AUDIT_NAMES_MAX: usize = 16;
 /// The name of a Unix user, in characters; useradd(8) makes none longer than 32.
 pub const AUDIT_USER_CHARS_MAX: usize = 32;
 
+/// Acts that wait for the accounts thread, which writes all of them at once: some 20 ms. With details of the longest they are 2 MiB.
+pub const AUDIT_ACTS_QUEUED_MAX: usize = 256;
+
 /// Entries of one answer over HTTP, unless it asks otherwise, and at most.
 pub const AUDIT_PAGE: usize = 50;
 pub const AUDIT_PAGE_MAX: usize = 200;

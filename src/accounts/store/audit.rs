@@ -19,8 +19,20 @@ const AGE_MAX: Duration = Duration::from_secs(AUDIT_DAYS_MAX * 24 * 3600);
 impl Store {
     /// Writes down what was done elsewhere. What is done to this database writes its own entry.
     pub fn record(&mut self, act: &Act, by: &Author) -> Result<(), StoreError> {
+        self.record_all([(act, by)])
+    }
+
+    /// The same of several acts, in one transaction.
+    pub fn record_all<'a>(
+        &mut self,
+        acts: impl IntoIterator<Item = (&'a Act, &'a Author)>,
+    ) -> Result<(), StoreError> {
+        let mut acts = acts.into_iter().peekable();
+        if acts.peek().is_none() {
+            return Ok(());
+        }
         let change = self.change()?;
-        write(&change, act, by)?;
+        acts.try_for_each(|(act, by)| write(&change, act, by))?;
         Ok(change.commit()?)
     }
 
