@@ -36,13 +36,16 @@ impl Store {
         Ok(change.commit()?)
     }
 
-    /// The newest entries that are wanted, the newest first.
+    /// The entries that are wanted.
     pub fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-        let sql = "SELECT id, at_ms, actor, action, target, detail FROM audit
+        let order = if query.oldest_first { "ASC" } else { "DESC" };
+        let sql = format!(
+            "SELECT id, at_ms, actor, action, target, detail FROM audit
             WHERE id > :after AND id < :before AND at_ms >= :since
                 AND (:actor = '' OR instr(lower(actor), :actor) > 0)
                 AND (:action = '' OR action = :action OR substr(action, 1, length(:action) + 1) = :action || '.')
-            ORDER BY id DESC LIMIT :entries_max";
+            ORDER BY id {order} LIMIT :entries_max"
+        );
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let actor = query.actor.as_deref().unwrap_or_default();
         // SQLite's lower() knows ASCII alone; so do all actors but those of odd user names.
@@ -55,7 +58,7 @@ impl Store {
             ":action": query.action.map_or("", |action| action.as_str()),
             ":entries_max": number(query.entries_max as u64),
         };
-        let mut select = self.connection.prepare_cached(sql)?;
+        let mut select = self.connection.prepare_cached(&sql)?;
         Ok(select.query_map(params, entry)?.collect::<Result<_, _>>()?)
     }
 
@@ -242,6 +245,7 @@ mod tests {
         let actor = |text: &str| AuditQuery { actor: Some(text.to_owned()), ..all() };
         assert_eq!(of(all()), [4, 3, 2, 1]);
         assert_eq!(of(AuditQuery { entries_max: 2, ..all() }), [4, 3]);
+        assert_eq!(of(AuditQuery { entries_max: 2, after: Some(1), oldest_first: true, ..all() }), [2, 3]);
         assert_eq!(of(AuditQuery { before: Some(3), ..all() }), [2, 1]);
         assert_eq!(of(AuditQuery { after: Some(3), ..all() }), [4]);
         assert_eq!(of(AuditQuery { since: Some(later.at), ..all() }), [4, 3]);
