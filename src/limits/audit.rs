@@ -4,6 +4,10 @@
 /// customers did with their own keys: about 40 MB each. Apart, so that nobody pushes the operator's out by doing a lot.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;
 
+/// Entries that are kept of what an account's keys did: so it takes a hundred accounts that do a lot to push out what another
+/// customer did.
+pub const AUDIT_ENTRIES_PER_ACCOUNT_MAX: u64 = AUDIT_ENTRIES_MAX / 100;
+
 /// How long an entry is kept, in days: a year, and the weeks that its review takes.
 pub const AUDIT_DAYS_MAX: u64 = 400;
 
