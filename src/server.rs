@@ -19,7 +19,9 @@ use crate::accounts::audit::{Act, Action, Actor, UnixUser};
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
 use crate::config::{Change, Changes, Reloads};
 use crate::delivery::guard::SystemNames;
-use crate::delivery::{DeliveryError, DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings, WebhookOptions};
+use crate::delivery::{
+    DeliveryError, DeliveryHandle, DeliveryService, DeliveryWaker, OnDisabled, Surroundings, WebhookOptions, recorded,
+};
 use crate::desk::{self, Answers, Budget, Desk, Door, Places, StatusStreams};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Network, Policy, Publishers, Refusals};
@@ -204,6 +206,7 @@ impl Server {
             history: journal.handle(),
             names: Arc::new(SystemNames),
             waker,
+            on_disabled: on_disabled(&accounts),
             cpu: plan.delivery_cpu,
         };
         let delivery = DeliveryService::start(&options.data_dir, options.webhooks, surroundings)?;
@@ -371,6 +374,16 @@ fn started(address: SocketAddr, plan: &Plan) -> Act {
     let version = env!("CARGO_PKG_VERSION");
     let detail = json!({ "version": version, "pid": std::process::id(), "user": user, "shards": plan.shards.len() });
     Act::new(Action::ServerStart, address, detail)
+}
+
+/// Writes into the audit log that an endpoint's answers have ended its webhook.
+fn on_disabled(accounts: &AccountsService) -> OnDisabled {
+    let (client, directory) = (accounts.client(), accounts.directory().clone());
+    Box::new(move |webhook| {
+        let owner = directory.load().account(webhook.account).map(|account| account.name.to_string());
+        let owner = owner.unwrap_or_else(|| webhook.account.to_string());
+        client.record(Actor::ServerFor(webhook.account), recorded::disabled(webhook, owner));
+    })
 }
 
 /// A view of a running server's counters.

@@ -24,6 +24,9 @@ pub enum Actor {
     Key(KeyActor),
     /// The server, by itself or told by a signal.
     Server,
+    /// The server, because of what something of this account's did. Its owner may make that happen at will, so it is counted with what
+    /// the account's own keys do.
+    ServerFor(AccountId),
 }
 
 /// A key that was used, and from where.
@@ -66,6 +69,7 @@ impl Actor {
             Self::Key(KeyActor { role: Role::Subscriber | Role::Publisher, account_id, .. }) => {
                 Side::Customer(*account_id)
             }
+            Self::ServerFor(account) => Side::Customer(*account),
             Self::Key(KeyActor { role: Role::Admin, .. }) | Self::Cli(_) | Self::Server => Side::Operator,
         }
     }
@@ -109,7 +113,7 @@ impl fmt::Display for Actor {
             Self::Key(KeyActor { key, role, account, address, .. }) => {
                 write!(f, "{role} key {key} of {account} from {address}")
             }
-            Self::Server => f.write_str("server"),
+            Self::Server | Self::ServerFor(_) => f.write_str("server"),
         }
     }
 }
@@ -145,6 +149,7 @@ mod tests {
         let sudo = UnixUser { login: Some(Box::new(user(1000, Some("alice")))), ..user(0, Some("root")) };
         for (actor, told) in [
             (Actor::Server, "server"),
+            (Actor::ServerFor(AccountId(3)), "server"),
             (Actor::Cli(user(0, Some("root"))), "cli by root (uid 0)"),
             (Actor::Cli(user(4711, None)), "cli by uid 4711"),
             (Actor::Cli(sudo), "cli by root (uid 0), logged in as alice (uid 1000)"),
@@ -155,11 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn only_keys_of_customers_are_on_their_side() {
+    fn keys_of_customers_and_what_is_theirs_alone_are_on_their_side() {
         let sides = [Actor::Server, Actor::Cli(user(0, None)), key(Role::Admin)].map(|actor| actor.side());
         assert_eq!(sides, [Side::Operator; 3]);
         let customers = [Role::Subscriber, Role::Publisher].map(|role| key(role).side());
         assert_eq!(customers, [Side::Customer(AccountId(3)); 2]);
+        assert_eq!(Actor::ServerFor(AccountId(3)).side(), Side::Customer(AccountId(3)));
     }
 
     #[test]
