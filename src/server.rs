@@ -29,7 +29,7 @@ use crate::hub::{Hub, HubHandle};
 use crate::journal::service::StopError;
 use crate::journal::{JournalHandle, JournalOptions, JournalService, OpenError, Opening, Window};
 use crate::logging::{AccountNews, LogOptions};
-use crate::metrics::{Counter, HistogramReading, ObserverHandle, ObserverService, Sources};
+use crate::metrics::{HistogramReading, ObserverHandle, ObserverService, Sources};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::protocol::{LiveRules, SessionRules};
 use crate::ring::probe::Unsupported;
@@ -396,14 +396,13 @@ pub struct ServerWatch {
 impl ServerWatch {
     /// Counters since the start.
     pub fn totals(&self) -> Totals {
-        let sum =
-            |counter: fn(&ShardStats) -> &Counter| self.shards.iter().map(|shard| counter(&shard.stats).get()).sum();
+        let sum = |counted: fn(&ShardStats) -> u64| self.shards.iter().map(|shard| counted(&shard.stats)).sum();
         Totals {
-            sockets: self.shards.iter().map(|shard| shard.stats.sockets()).sum(),
-            deliveries: sum(|stats| &stats.deliveries),
-            slow_consumers_closed: sum(|stats| &stats.slow_consumers_closed),
-            fell_behind: sum(|stats| &stats.fell_behind),
-            caught_up: sum(|stats| &stats.caught_up),
+            sockets: sum(ShardStats::sockets),
+            deliveries: sum(|stats| stats.deliveries.get()),
+            slow_consumers_closed: sum(ShardStats::slow_consumers_closed),
+            fell_behind: sum(ShardStats::fell_behind),
+            caught_up: sum(|stats| stats.caught_up.get()),
             last_seq: self.hub.last_seq(),
         }
     }

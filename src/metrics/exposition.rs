@@ -119,12 +119,7 @@ impl Reading {
 
     fn encode_slow_consumers(&self, families: &mut Families<'_>) -> fmt::Result {
         let slow = self.sample.shards.iter().zip(&self.shards).flat_map(|(shard, more)| {
-            let ends = [
-                ("catch_up", shard.fell_behind.saturating_sub(more.fell_behind_for_latest)),
-                ("latest", more.fell_behind_for_latest),
-                ("disconnect", shard.slow_closed),
-            ];
-            ends.map(|(policy, count)| (with(shard_label(shard), "policy", policy), count))
+            more.slow_consumers.iter().map(|(policy, count)| (with(shard_label(shard), "policy", policy), *count))
         });
         families.counters(
             "stentor_slow_consumers_total",
