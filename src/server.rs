@@ -407,8 +407,7 @@ impl ServerWatch {
         }
     }
 
-    /// The fan-out latencies since the start: from a request's acceptance to the moment when the kernel had the bytes for every
-    /// socket of a shard.
+    /// The fan-out latencies since the start; see [`ShardStats::fanout`].
     pub fn fanout(&self) -> HistogramReading {
         let mut total = HistogramReading::default();
         self.shards.iter().for_each(|shard| total.add(&shard.stats.fanout.read()));

@@ -15,6 +15,7 @@ pub struct ShardStats {
     /// Deliveries queued to sockets: one for each event and socket.
     pub deliveries: Counter,
     pub events: Counter,
+    /// Sends of whatever a socket has: live events, replayed ones, answers.
     pub sends: Counter,
     pub sent_bytes: Counter,
     /// Sessions that took bytes too slowly for the log, ever. Each end has a counter of its own: a difference of two that are read one
@@ -33,7 +34,8 @@ pub struct ShardStats {
     pub heartbeats_lost: Counter,
     /// Sockets that the gate did not let in or let stay.
     pub refused_by_gate: Counters<GateRefusal>,
-    /// From a batch's acceptance to the moment when the kernel had it for every socket that is to have it.
+    /// From the moment when a publish request was read and checked to the moment when all of it was handed to the kernel for every live
+    /// socket that is to have it; sockets that take no more bytes are not waited for. A request that no live socket is to have is none.
     pub fanout: Histogram,
     /// How long it took to come round to all sockets that had output.
     pub pass: Histogram,
