@@ -43,7 +43,8 @@ mod workers;
 
 pub use command::{
     Asker, Command, DeleteWebhook, EveryWebhook, FindOwner, GetWebhook, ListDeliveries, ListEveryWebhook, ListWebhooks,
-    NewWebhook, RegenerateSecret, ReplayWebhook, Replaying, Reply, TestWebhook, WatchedWebhook, WebhookChange,
+    Made, NewWebhook, RegenerateSecret, ReplayWebhook, Replaying, Reply, TestWebhook, WatchWebhook, WatchedWebhook,
+    WebhookChange,
 };
 pub use error::DeliveryError;
 pub use history::{AttemptRecord, DeliveryRecord, DeliveryState};
