@@ -20,7 +20,9 @@ use crate::accounts::audit::{Act, Action, Actor, UnixUser};
 use crate::accounts::{AccountsClient, AccountsService, Directory, Hooks, Store, StoreError};
 use crate::config::{Change, Changes, Reloads};
 use crate::delivery::guard::SystemNames;
-use crate::delivery::{DeliveryError, DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings, WebhookOptions};
+use crate::delivery::{
+    DeliveryError, DeliveryHandle, DeliveryService, DeliveryWaker, OnDisabled, Surroundings, WebhookOptions, recorded,
+};
 use crate::desk::{self, Answers, Budget, Desk, Door, Places, StatusStreams};
 use crate::executor::{Outcome, Starting, ThreadError};
 use crate::gate::{Gate, Network, Policy, Publishers, Refusals};
@@ -28,7 +30,7 @@ use crate::hub::{Hub, HubHandle};
 use crate::journal::service::StopError;
 use crate::journal::{JournalHandle, JournalOptions, JournalService, OpenError, Opening, Window};
 use crate::logging::{AccountNews, LogOptions};
-use crate::metrics::{Counter, HistogramReading, ObserverHandle, ObserverService, Sources};
+use crate::metrics::{HistogramReading, ObserverHandle, ObserverService, Sources};
 use crate::plan::{Machine, MachineError, Plan, PlanError, ShardPlan, Wishes};
 use crate::protocol::{LiveRules, SessionRules};
 use crate::ring::probe::Unsupported;
@@ -205,6 +207,7 @@ impl Server {
             history: journal.handle(),
             names: Arc::new(SystemNames),
             waker,
+            on_disabled: on_disabled(&accounts),
             cpu: plan.delivery_cpu,
         };
         let delivery = DeliveryService::start(&options.data_dir, options.webhooks, surroundings)?;
@@ -376,6 +379,16 @@ fn started(address: SocketAddr, plan: &Plan) -> Act {
     Act::new(Action::ServerStart, address, detail)
 }
 
+/// Writes into the audit log that an endpoint's answers have ended its webhook.
+fn on_disabled(accounts: &AccountsService) -> OnDisabled {
+    let (client, directory) = (accounts.client(), accounts.directory().clone());
+    Box::new(move |webhook| {
+        let owner = directory.load().account(webhook.account).map(|account| account.name.to_string());
+        let owner = owner.unwrap_or_else(|| webhook.account.to_string());
+        client.record(Actor::ServerFor(webhook.account), recorded::disabled(webhook, owner));
+    })
+}
+
 /// A view of a running server's counters.
 #[derive(Clone)]
 pub struct ServerWatch {
@@ -386,20 +399,18 @@ pub struct ServerWatch {
 impl ServerWatch {
     /// Counters since the start.
     pub fn totals(&self) -> Totals {
-        let sum =
-            |counter: fn(&ShardStats) -> &Counter| self.shards.iter().map(|shard| counter(&shard.stats).get()).sum();
+        let sum = |counted: fn(&ShardStats) -> u64| self.shards.iter().map(|shard| counted(&shard.stats)).sum();
         Totals {
-            sockets: self.shards.iter().map(|shard| shard.stats.sockets()).sum(),
-            deliveries: sum(|stats| &stats.deliveries),
-            slow_consumers_closed: sum(|stats| &stats.slow_consumers_closed),
-            fell_behind: sum(|stats| &stats.fell_behind),
-            caught_up: sum(|stats| &stats.caught_up),
+            sockets: sum(ShardStats::sockets),
+            deliveries: sum(|stats| stats.deliveries.get()),
+            slow_consumers_closed: sum(ShardStats::slow_consumers_closed),
+            fell_behind: sum(ShardStats::fell_behind),
+            caught_up: sum(|stats| stats.caught_up.get()),
             last_seq: self.hub.last_seq(),
         }
     }
 
-    /// The fan-out latencies since the start: from a request's acceptance to the moment when the kernel had the bytes for every
-    /// socket of a shard.
+    /// The fan-out latencies since the start; see [`ShardStats::fanout`].
     pub fn fanout(&self) -> HistogramReading {
         let mut total = HistogramReading::default();
         self.shards.iter().for_each(|shard| total.add(&shard.stats.fanout.read()));

@@ -3,7 +3,7 @@
 //! Each does what the method of [`Store`] that it calls says, and fails as that one does. What it changes is told to the audit log
 //! as its author's.
 
-use super::audit::{Act, AuditEntry, AuditQuery, Author};
+use super::audit::{AuditEntry, AuditQuery, Author};
 use super::{
     AccountChange, AccountId, AccountName, AccountRecord, CreatedKey, KeyId, KeyNumber, KeyRecord, NewAccount, Owner,
     Role, Store, StoreError, Watchlist, WatchlistEdit,
@@ -210,15 +210,6 @@ impl Command for DeleteAccount {
 
     fn execute(self, store: &mut Store, by: &Author) -> Result<AccountRecord, StoreError> {
         store.delete_account(self.account, by)
-    }
-}
-
-/// Writes down what was done elsewhere.
-impl Command for Act {
-    type Answer = ();
-
-    fn execute(self, store: &mut Store, by: &Author) -> Result<(), StoreError> {
-        store.record(&self, by)
     }
 }
 

@@ -23,6 +23,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grant;
+mod inbox;
 mod key;
 mod role;
 mod service;
@@ -39,9 +40,10 @@ pub use command::{
 pub use directory::Directory;
 pub use error::StoreError;
 pub use grant::{Grant, GrantNamespace, Grants, InvalidGrant};
+pub use inbox::SubmitError;
 pub use key::{ApiKey, KeyHash, KeyId, KeyNumber, KeyPrefix, NotAKeyId};
 pub use role::{Role, UnknownRole};
-pub use service::{AccountsClient, AccountsService, Hooks, OnChange, SubmitError};
+pub use service::{AccountsClient, AccountsService, Hooks, OnChange};
 pub use snapshot::{Identity, Snapshot};
 pub use store::{AccountChange, AccountRecord, CreatedKey, GrantChange, KeyRecord, NewAccount, Store, WatchlistEdit};
 pub use tier::{Tier, UnknownTier};

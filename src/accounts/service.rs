@@ -1,38 +1,31 @@
 //! The accounts thread: the one place in the server that touches the database.
 //!
 //! ```text
-//!   shard ── AccountsClient::submit(command, answer) ──▶ bounded queue ──▶ accounts thread
-//!                                                                            │ 1. execute on the Store
-//!   another process ── commits ──▶ accounts.db ── data_version, 5 × a second ─┤ 2. reload what changed
-//!                                                                            │ 3. publish to the Directory, on_change
-//!   shard's mailbox ◀────────────────────────────────── answer ──────────────┘ 4. answer
+//!   shard ── AccountsClient::submit(command, answer) ──▶ Inbox ──▶ accounts thread
+//!   server, webhooks ── AccountsClient::record(act) ───▶            │ 1. write down the acts that wait, in one transaction
+//!                                                                   │ 2. execute a command on the Store
+//!   another process ── commits ──▶ accounts.db ── data_version ─────┤ 3. reload what changed; also 5 × a second without a command
+//!                                                                   │ 4. publish to the Directory, on_change
+//!   shard's mailbox ◀────────────────────────── answer ─────────────┘ 5. answer
 //! ```
 //!
 //! Invariants:
 //! * A command is answered only when its effect is in the published snapshot: who was told "revoked" can rely on it.
-//! * Every command that was taken into the queue is answered, also when the service stops.
+//! * Every command that was taken in is answered, and every act written down, also when the service stops.
+//! * No command takes the place of an act, and an act waits for one command at most.
 //! * A reload that fails is told in the log and tried again; until then the last good snapshot stays in force.
 
 use std::fmt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::audit::{Act, Actor, Author};
+use super::inbox::{Inbox, Mail, SubmitError};
 use super::{Command, Directory, Snapshot, Store, StoreError};
-use crate::limits::{ACCOUNT_COMMANDS_QUEUED_MAX, FOREIGN_CHANGE_POLL_MS};
-
-/// Why a command was not taken. Its answer will not be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    #[error("{ACCOUNT_COMMANDS_QUEUED_MAX} account commands are waiting already: try again in a second")]
-    Overloaded,
-    #[error("the accounts service has stopped: the server is shutting down")]
-    Stopped,
-}
+use crate::limits::FOREIGN_CHANGE_POLL_MS;
 
 /// What the caller hangs on to the accounts thread.
 pub struct Hooks {
@@ -51,7 +44,7 @@ impl Hooks {
     }
 }
 
-/// The running accounts thread. Dropped, it answers what is queued and ends.
+/// The running accounts thread. Dropped, it does what has come and ends.
 #[derive(Debug)]
 pub struct AccountsService {
     directory: Arc<Directory>,
@@ -65,15 +58,15 @@ impl AccountsService {
         let seen = store.data_version()?;
         let first = store.reload(&Snapshot::empty())?.unwrap_or_else(Snapshot::empty);
         let directory = Arc::new(Directory::new(first));
-        let (sender, receiver) = sync_channel(ACCOUNT_COMMANDS_QUEUED_MAX);
+        let client = AccountsClient(Arc::new(Inbox::new()));
         let mut worker =
             Worker { store, seen, behind: false, directory: Arc::clone(&directory), on_change: hooks.on_change };
+        let AccountsClient(inbox) = client.clone();
         let run = move || {
             (hooks.on_start)();
-            worker.run(&receiver);
+            worker.run(&inbox);
         };
         let thread = Builder::new().name("accounts".into()).spawn(run).map_err(StoreError::Thread)?;
-        let client = AccountsClient { sender: Arc::new(RwLock::new(Some(sender))) };
         Ok(Self { directory, client, thread: Some(thread) })
     }
 
@@ -88,8 +81,7 @@ impl AccountsService {
 
 impl Drop for AccountsService {
     fn drop(&mut self) {
-        // Without a sender the thread comes to the end of its queue, then ends.
-        *self.client.sender.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.client.0.close();
         if let Some(thread) = self.thread.take() {
             // It can end badly only by a panic, which the panic hook has told already.
             let _ = thread.join();
@@ -99,11 +91,7 @@ impl Drop for AccountsService {
 
 /// How other threads reach the accounts thread; cheap to clone.
 #[derive(Clone)]
-pub struct AccountsClient {
-    /// `None` once the service stops. The lock is written only then, so readers never wait; it sees to it that no command
-    /// slips into a queue that nobody reads any more.
-    sender: Arc<RwLock<Option<SyncSender<Job>>>>,
-}
+pub struct AccountsClient(Arc<Inbox<Job>>);
 
 impl AccountsClient {
     /// Queues a command, without waiting; what it changes, `actor` has changed. `answer` is called once, on the accounts thread:
@@ -114,7 +102,7 @@ impl AccountsClient {
         command: C,
         answer: impl FnOnce(Result<C::Answer, StoreError>) + Send + 'static,
     ) -> Result<(), SubmitError> {
-        let job: Job = Box::new(move |store, now| {
+        self.0.submit(Box::new(move |store, now| {
             let outcome = command.execute(store, &Author { actor, at: now });
             Box::new(move |published: Result<(), StoreError>| {
                 answer(outcome.and_then(|value| match published {
@@ -122,35 +110,23 @@ impl AccountsClient {
                     Err(error) => Err(StoreError::NotYetLive(Box::new(error))),
                 }));
             })
-        });
-        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
-        sender.as_ref().ok_or(SubmitError::Stopped)?.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => SubmitError::Overloaded,
-            TrySendError::Disconnected(_) => SubmitError::Stopped,
-        })
+        }))
     }
 
-    /// Has something written into the audit log that was done elsewhere, without waiting. It is done all the same where that
-    /// fails, so the log of the process tells it then.
+    /// Has something written into the audit log that was done elsewhere, now. Where many acts wait already it waits for these to be
+    /// taken, so it is not for a shard's thread. It is done all the same where it can't be written, so the log of the process tells it
+    /// then.
     pub fn record(&self, actor: Actor, act: Act) {
-        let (action, target, told) = (act.action, act.target().to_owned(), actor.to_string());
-        let lost = move |error: &dyn fmt::Display| {
-            tracing::error!(%action, %target, actor = %told, "can't be written into the audit log: {error}");
-        };
-        // Only one of the two is called: a command that was not taken is not answered.
-        let lost = Arc::new(lost);
-        let answer = {
-            let lost = lost.clone();
-            move |outcome: Result<(), StoreError>| match outcome {
-                // It is written, and nothing has to be in force.
-                Ok(()) | Err(StoreError::NotYetLive(_)) => {}
-                Err(error) => lost(&error),
-            }
-        };
-        if let Err(error) = self.submit(actor, act, answer) {
-            lost(&error);
+        if let Some((act, by)) = self.0.record(act, Author { actor, at: Timestamp::now() }) {
+            tell_lost(&act, &by, &SubmitError::Stopped);
         }
     }
+}
+
+/// Of an act that is not in the audit log.
+fn tell_lost(act: &Act, by: &Author, error: &dyn fmt::Display) {
+    let (action, target, actor) = (act.action, act.target(), &by.actor);
+    tracing::error!(%action, %target, %actor, "can't be written into the audit log: {error}");
 }
 
 impl fmt::Debug for AccountsClient {
@@ -175,13 +151,19 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&mut self, jobs: &Receiver<Job>) {
-        loop {
-            match jobs.recv_timeout(Duration::from_millis(FOREIGN_CHANGE_POLL_MS)) {
-                Ok(job) => self.execute(job),
-                Err(RecvTimeoutError::Timeout) => self.poll(),
-                Err(RecvTimeoutError::Disconnected) => return,
+    fn run(&mut self, inbox: &Inbox<Job>) {
+        while let Some(Mail { acts, command }) = inbox.take(Duration::from_millis(FOREIGN_CHANGE_POLL_MS)) {
+            self.write_down(&acts);
+            match command {
+                Some(job) => self.execute(job),
+                None => self.poll(),
             }
+        }
+    }
+
+    fn write_down(&mut self, acts: &[(Act, Author)]) {
+        if let Err(error) = self.store.record_all(acts.iter().map(|(act, by)| (act, by))) {
+            acts.iter().for_each(|(act, by)| tell_lost(act, by, &error));
         }
     }
 
@@ -227,7 +209,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
     use std::thread;
     use std::time::Instant;
 
@@ -242,6 +224,7 @@ mod tests {
         Role, Tier, Unwatch, Watch,
     };
     use crate::database::DatabaseError;
+    use crate::limits::{ACCOUNT_COMMANDS_QUEUED_MAX, AUDIT_ACTS_QUEUED_MAX};
 
     /// Far beyond what anything here takes on the slowest machine.
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -399,10 +382,7 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_at_once_and_what_was_taken_is_answered_though_the_service_stops() {
         let fixture = Fixture::new();
-        let (open, gate) = channel::<()>();
-        let on_start = Box::new(move || gate.recv_timeout(PATIENCE).expect("opened"));
-        let hooks = Hooks { on_start, ..Hooks::none() };
-        let service = AccountsService::start(fixture.second_store(), hooks).expect("start");
+        let (service, open) = start_at_a_word(&fixture);
         let client = service.client();
         let (sender, answers) = channel();
         let submit = || {
@@ -419,6 +399,57 @@ mod tests {
         drop(service);
         assert_eq!(answers.try_iter().filter(|ok| *ok).count(), ACCOUNT_COMMANDS_QUEUED_MAX);
         assert_eq!(submit(), Err(SubmitError::Stopped));
+    }
+
+    /// A service whose thread begins to work when it is told to.
+    fn start_at_a_word(fixture: &Fixture) -> (AccountsService, Sender<()>) {
+        let (open, gate) = channel::<()>();
+        let on_start = Box::new(move || gate.recv_timeout(PATIENCE).expect("opened"));
+        let service = AccountsService::start(fixture.second_store(), Hooks { on_start, ..Hooks::none() });
+        (service.expect("start"), open)
+    }
+
+    fn act(target: usize) -> Act {
+        Act::new(Action::WebhookChange, target, json!({}))
+    }
+
+    /// The targets of what was recorded, in its order.
+    fn recorded(fixture: &Fixture) -> Vec<String> {
+        let entries = fixture.store.audit(&AuditQuery { entries_max: 10_000, ..AuditQuery::default() });
+        entries.expect("the log").into_iter().rev().map(|entry| entry.target).collect()
+    }
+
+    #[test]
+    fn what_was_done_is_recorded_however_many_commands_wait() {
+        let fixture = Fixture::new();
+        let (service, open) = start_at_a_word(&fixture);
+        let client = service.client();
+        let list = || ListAccounts { after: None, accounts_max: 1 };
+        while client.submit(Actor::Server, list(), |_| {}).is_ok() {}
+        client.record(Actor::Server, act(1));
+        open.send(()).expect("open the gate");
+        drop(service);
+        assert_eq!(recorded(&fixture), ["1"]);
+    }
+
+    #[test]
+    fn whoever_does_more_than_can_be_recorded_waits_and_nothing_of_it_is_lost() {
+        let fixture = Fixture::new();
+        let (service, open) = start_at_a_word(&fixture);
+        let (client, (sender, done)) = (service.client(), channel());
+        let acts = AUDIT_ACTS_QUEUED_MAX + 5;
+        let busy = thread::spawn(move || {
+            (0..acts).for_each(|nth| {
+                client.record(Actor::Server, act(nth));
+                sender.send(nth).expect("open");
+            });
+        });
+        (0..AUDIT_ACTS_QUEUED_MAX).for_each(|nth| assert_eq!(done.recv_timeout(PATIENCE), Ok(nth)));
+        assert!(done.recv_timeout(Duration::from_millis(50)).is_err(), "there is no place for it");
+        open.send(()).expect("open the gate");
+        busy.join().expect("it goes on");
+        drop(service);
+        assert_eq!(recorded(&fixture), (0..acts).map(|nth| nth.to_string()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl AuditArgs {
             entries_max: self.limit,
             ..AuditQuery::default()
         };
-        let entries = oldest_first(&store, &wanted)?;
+        let mut entries = store.audit(&wanted).map_err(failure)?;
+        entries.reverse();
         let widths = Console::widths(HEADER, &entries.iter().map(row).collect::<Vec<_>>());
         if !self.json {
             console.rows(widths, [HEADER.map(str::to_owned)])?;
@@ -122,26 +123,28 @@ impl AuditArgs {
     }
 }
 
-/// Prints what comes after the entry `last`, until that fails.
+/// Prints what comes after the entry `last`, all of it and in its order, until that fails.
 fn follow(
     store: &Store,
-    mut wanted: AuditQuery,
+    wanted: AuditQuery,
     mut last: u64,
     mut print: impl FnMut(&[AuditEntry]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    wanted.entries_max = AUDIT_FOLLOWED_MAX;
+    let mut wanted = AuditQuery { entries_max: AUDIT_FOLLOWED_MAX, oldest_first: true, ..wanted };
     loop {
-        thread::sleep(Duration::from_millis(AUDIT_FOLLOW_MS));
-        let after = std::mem::replace(&mut last, newest(store)?);
-        (wanted.after, wanted.before) = (Some(after), Some(last + 1));
-        print(&oldest_first(store, &wanted)?)?;
+        // Of those up to there that are not wanted, none is looked at again.
+        let newest = newest(store)?;
+        (wanted.after, wanted.before) = (Some(last), Some(newest + 1));
+        let entries = store.audit(&wanted).map_err(failure)?;
+        print(&entries)?;
+        match entries.last() {
+            Some(entry) if entries.len() == AUDIT_FOLLOWED_MAX => last = entry.id,
+            _ => {
+                last = newest;
+                thread::sleep(Duration::from_millis(AUDIT_FOLLOW_MS));
+            }
+        }
     }
-}
-
-fn oldest_first(store: &Store, wanted: &AuditQuery) -> Result<Vec<AuditEntry>, Failure> {
-    let mut entries = store.audit(wanted).map_err(failure)?;
-    entries.reverse();
-    Ok(entries)
 }
 
 /// The number of the newest entry, or 0.
@@ -248,6 +251,31 @@ mod tests {
             printed.values.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
         assert_eq!(entries.iter().map(|entry| &entry["id"]).collect::<Vec<_>>(), [1, 3]);
         assert_eq!((&entries[0]["action"], &entries[0]["target"]), (&json!("token.mint"), &json!("user_1")));
+    }
+
+    #[test]
+    fn whoever_follows_gets_all_of_a_burst_that_is_longer_than_one_read() {
+        let dir = data_dir();
+        let mut store = Store::open(dir.path()).expect("open");
+        let (minted, backed_up) = (Action::TokenMint, Action::BackupCreate);
+        let burst = 2 * AUDIT_FOLLOWED_MAX + 500;
+        let acts: Vec<Act> =
+            (0..burst).map(|nth| Act::new(if nth % 5 == 4 { backed_up } else { minted }, nth, json!({}))).collect();
+        let by = Author::of_process();
+        store.record_all(acts.iter().map(|act| (act, &by))).expect("record");
+        let follow = |wanted: AuditQuery, count: usize| {
+            let mut told = Vec::new();
+            let print = |entries: &[AuditEntry]| {
+                told.extend(entries.iter().map(|entry| entry.target.clone()));
+                if told.len() < count { Ok(()) } else { Err(Failure::failed("that is all")) }
+            };
+            follow(&store, wanted, 3, print).expect_err("it ends by that alone");
+            told
+        };
+        let all: Vec<String> = (0..burst).map(|nth| nth.to_string()).collect();
+        assert_eq!(follow(AuditQuery::default(), burst), all);
+        let wanted = AuditQuery { action: Some("backup".parse().expect("an action")), ..AuditQuery::default() };
+        assert_eq!(follow(wanted, burst / 5), all.iter().skip(4).step_by(5).cloned().collect::<Vec<_>>());
     }
 
     #[test]

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use futures_lite::future::block_on;
 use indicatif::HumanBytes;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
 
 use super::Failure;
+use super::audit;
 use super::backup::manifest::{Entry, Manifest};
 use super::backup::{DATABASE_EXTENSION, copy_file, make_empty, sync_directory};
 use super::console::Console;
 use super::journal::{JOURNAL_DIR, summary};
+use crate::accounts::audit::{Act, Action};
 use crate::journal::disk::BlockingDisk;
 use crate::journal::survey::Survey;
 
@@ -47,8 +50,19 @@ impl RestoreArgs {
         let bytes = copy(&manifest, backup, data_dir)
             .map_err(|error| Failure::failed(format!("{} is not whole: {error}", data_dir.display())))?;
         console.say(format_args!("restored {} of {} to {}", HumanBytes(bytes), manifest.created, data_dir.display()));
+        // It is whole, whatever becomes of its entry.
+        if let Err(unwritten) = audit::record(data_dir, &restored(backup, &manifest, bytes)) {
+            console.say(unwritten);
+        }
         Ok(())
     }
+}
+
+/// A restoration, as the audit log that came with the backup tells it.
+fn restored(backup: &Path, manifest: &Manifest, bytes: u64) -> Act {
+    let backup = std::path::absolute(backup).unwrap_or_else(|_| backup.to_owned());
+    let detail = json!({ "created": manifest.created, "bytes": bytes });
+    Act::new(Action::BackupRestore, backup.display(), detail)
 }
 
 fn is_database(entry: &Entry) -> bool {

@@ -10,6 +10,7 @@
 //! ```
 
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::LazyLock;
 
 /// A file of the page.
 pub struct File {
@@ -17,6 +18,8 @@ pub struct File {
     /// Its `Content-Type`.
     pub kind: &'static str,
     pub text: &'static str,
+    /// Its `ETag`: the same for the same text.
+    pub tag: LazyLock<String>,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -26,15 +29,20 @@ const SVG: &str = "image/svg+xml";
 
 macro_rules! file {
     ($name:literal, $kind:expr) => {
-        File { name: $name, kind: $kind, text: include_str!(concat!("page/", $name)) }
+        File {
+            name: $name,
+            kind: $kind,
+            text: include_str!(concat!("page/", $name)),
+            tag: LazyLock::new(|| tag(include_str!(concat!("page/", $name)))),
+        }
     };
 }
 
 /// What `/console` answers.
-pub const INDEX: File = file!("index.html", HTML);
+pub static INDEX: File = file!("index.html", HTML);
 
 /// What is at `/console/{name}`.
-pub const FILES: &[File] = &[
+pub static FILES: [File; 19] = [
     file!("icon.svg", SVG),
     file!("theme.css", CSS),
     file!("shell.css", CSS),
@@ -60,13 +68,10 @@ pub fn find(name: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.name == name)
 }
 
-impl File {
-    /// Its `ETag`: the same for the same text.
-    pub fn tag(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(self.text.as_bytes());
-        format!("\"{:016x}\"", hasher.finish())
-    }
+fn tag(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    format!("\"{:016x}\"", hasher.finish())
 }
 
 #[cfg(test)]
@@ -85,6 +90,13 @@ mod tests {
         there.sort_unstable();
         known.sort_unstable();
         assert_eq!(known, there);
+    }
+
+    #[test]
+    fn every_text_has_a_tag_of_its_own() {
+        let tags: std::collections::BTreeSet<&str> = FILES.iter().chain([&INDEX]).map(|file| &**file.tag).collect();
+        assert_eq!(tags.len(), FILES.len() + 1);
+        assert!(tags.iter().all(|tag| tag.len() == 18 && tag.starts_with('"') && tag.ends_with('"')), "{tags:?}");
     }
 
     /// What a file names beside itself: modules by `from './…'`, everything else by its path.

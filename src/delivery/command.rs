@@ -92,12 +92,21 @@ pub struct Replaying {
     pub until: u64,
 }
 
+/// A webhook's place among all, by when it was made. It stays when the webhook goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Made {
+    pub at_ms: u64,
+    pub webhook: WebhookId,
+}
+
 /// Webhooks of every account, or of one: the newest `webhooks_max`, each with its `records_max` newest deliveries.
 #[derive(Clone, Debug)]
 pub struct ListEveryWebhook {
     /// An operator's; whether it is one is for whoever asks to know.
     pub key: KeyNumber,
     pub account: Option<AccountId>,
+    /// Only those that were made before this one.
+    pub before: Option<Made>,
     pub webhooks_max: usize,
     pub records_max: usize,
 }
@@ -116,6 +125,15 @@ pub struct WatchedWebhook {
     /// Deliveries that wait.
     pub waiting: u64,
     pub recent: Vec<DeliveryRecord>,
+}
+
+/// One webhook of any account, with its `records_max` newest deliveries.
+#[derive(Clone, Debug)]
+pub struct WatchWebhook {
+    /// An operator's, as above.
+    pub key: KeyNumber,
+    pub webhook: WebhookId,
+    pub records_max: usize,
 }
 
 /// Whose webhook it is, for an operator, who then asks in the name of that account.
@@ -154,5 +172,6 @@ commands! {
     ListDeliveries => Vec<DeliveryRecord>, deliveries, true;
     ReplayWebhook => Replaying, replay, false;
     ListEveryWebhook => EveryWebhook, list_every, true;
+    WatchWebhook => WatchedWebhook, watch, true;
     FindOwner => AccountId, find_owner, true;
 }

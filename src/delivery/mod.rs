@@ -30,6 +30,7 @@ pub mod lanes;
 mod matching;
 mod options;
 mod payload;
+pub mod recorded;
 mod retry;
 mod sealer;
 mod secret;
@@ -42,14 +43,15 @@ mod workers;
 
 pub use command::{
     Asker, Command, DeleteWebhook, EveryWebhook, FindOwner, GetWebhook, ListDeliveries, ListEveryWebhook, ListWebhooks,
-    NewWebhook, RegenerateSecret, ReplayWebhook, Replaying, Reply, TestWebhook, WatchedWebhook, WebhookChange,
+    Made, NewWebhook, RegenerateSecret, ReplayWebhook, Replaying, Reply, TestWebhook, WatchWebhook, WatchedWebhook,
+    WebhookChange,
 };
 pub use error::DeliveryError;
 pub use history::{AttemptRecord, DeliveryRecord, DeliveryState};
 pub use options::{MasterKeySource, PortRange, WebhookOptions};
 pub use payload::{DeliveryId, EventId, Payload, Salt};
 pub use secret::{Secret, SigningSecrets};
-pub use service::{DeliveryHandle, DeliveryService, DeliveryWaker, Surroundings};
+pub use service::{DeliveryHandle, DeliveryService, DeliveryWaker, OnDisabled, Surroundings};
 pub use stats::DeliveryStats;
 pub use webhook::{
     DisableReason, Disabled, EventKind, EventKinds, NotAWebhookId, UnknownEventKind, Webhook, WebhookId,

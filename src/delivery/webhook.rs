@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::SigningSecrets;
 use super::guard::WebhookUrl;
+use super::{Made, SigningSecrets};
 use crate::accounts::AccountId;
 use crate::event::TradeKind;
 
@@ -150,6 +150,10 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    pub fn made(&self) -> Made {
+        Made { at_ms: self.created_ms, webhook: self.id }
+    }
+
     pub fn is_active(&self) -> bool {
         self.disabled.is_none()
     }

@@ -35,7 +35,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 fn answer(file: &File, headers: &HeaderMap) -> Reply {
-    let tag = file.tag();
+    let tag = file.tag.as_str();
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let is_known = known.flat_map(|value| value.split(',')).any(|known| known.trim().trim_start_matches("W/") == tag);
     let mut reply = match is_known {
@@ -50,6 +50,6 @@ fn answer(file: &File, headers: &HeaderMap) -> Reply {
         answered.insert(name, HeaderValue::from_static(value));
     }
     answered.insert(CONTENT_TYPE, HeaderValue::from_static(file.kind));
-    answered.insert(ETAG, HeaderValue::from_str(&tag).expect("digits in quotes"));
+    answered.insert(ETAG, HeaderValue::from_str(tag).expect("digits in quotes"));
     reply
 }

@@ -87,7 +87,7 @@ impl Route {
             Self::Webhook => "GET, PUT, DELETE",
             Self::WebhookTest | Self::WebhookSecret | Self::WebhookReplay => "POST",
             Self::OperatorWebhookTest | Self::OperatorWebhookReplay => "POST",
-            Self::OperatorWebhook => "PUT",
+            Self::OperatorWebhook => "GET, PUT",
             Self::Account => "GET, PATCH, DELETE",
             Self::WatchlistOwner | Self::Key | Self::AccountKey => "DELETE",
             Self::LatestAlerts | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
@@ -205,6 +205,7 @@ async fn handle(
         (Route::WebhookSecret, &Method::POST) => webhooks::regenerate(desk, request, &names[0]).await,
         (Route::WebhookReplay, &Method::POST) => webhooks::replay(desk, request, &names[0]).await,
         (Route::OperatorWebhooks, &Method::GET) => webhooks::operator::list(desk, request).await,
+        (Route::OperatorWebhook, &Method::GET) => webhooks::operator::show(desk, request, &names[0]).await,
         (Route::OperatorWebhook, &Method::PUT) => webhooks::operator::change(desk, request, &names[0]).await,
         (Route::OperatorWebhookTest, &Method::POST) => webhooks::operator::test(desk, request, &names[0]).await,
         (Route::OperatorWebhookDeliveries, &Method::GET) => {

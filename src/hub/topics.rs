@@ -8,7 +8,8 @@
 //! room takes one from every count, its own event included, and whoever is at nothing leaves. Each such round stands for more than
 //! [`TOPICS_COUNTED_MAX`] events, so a round costs an event less than a look-up, and a count is short by the rounds at most.
 //!
-//! The hub takes the lock once a batch. Whoever reads copies pointers under it, and adds up outside.
+//! The hub takes the lock once a batch. Whoever reads copies pointers under it, and adds up outside: at most [`TOPIC_SLICES`] times
+//! [`TOPICS_COUNTED_MAX`] counts, which takes less than a shard's turn.
 
 use std::sync::{Arc, Mutex};
 
@@ -86,10 +87,18 @@ impl Slices {
             slice.counts.iter().for_each(|(topic, count)| *sums.entry(topic).or_default() += count);
             short_by_max += slice.rounds;
         }
-        let mut topics: Vec<(Arc<str>, u64)> = sums.into_iter().map(|(topic, count)| (topic.clone(), count)).collect();
+        let mut topics: Vec<(&Arc<str>, u64)> = sums.into_iter().collect();
         // Of two that are equal always the same one first, or a page that asks again would see them jump.
-        topics.sort_unstable_by(|(one, ones), (other, others)| others.cmp(ones).then_with(|| one.cmp(other)));
-        topics.truncate(topics_max);
+        let order = |(one, ones): &(&Arc<str>, u64), (other, others): &(&Arc<str>, u64)| {
+            others.cmp(ones).then_with(|| one.cmp(other))
+        };
+        // Only those that are told are sorted: a shard's thread does it.
+        if topics_max < topics.len() {
+            topics.select_nth_unstable_by(topics_max, order);
+            topics.truncate(topics_max);
+        }
+        topics.sort_unstable_by(order);
+        let topics = topics.into_iter().map(|(topic, count)| (topic.clone(), count)).collect();
         let begun = (index + 1).saturating_sub(TOPIC_SLICES) * SLICE_NS;
         Busiest { window_ms: (now - begun) / 1_000_000, short_by_max, topics }
     }
@@ -134,6 +143,23 @@ mod tests {
         assert_eq!(told(&busiest), [("c", 3), ("a", 1), ("b", 1)]);
         assert_eq!((busiest.window_ms, busiest.short_by_max), (14_000, 0), "no more time has gone by");
         assert_eq!(told(&traffic.busiest(1, 14 * SECOND)), [("c", 3)]);
+    }
+
+    #[test]
+    fn however_few_are_told_they_are_the_first_of_all_also_among_equals() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let traffic = TopicTraffic::default();
+        for slice in 0..TOPIC_SLICES {
+            let topics: Vec<String> = (0..2_000).map(|_| format!("topic-{}", random.u32(..400))).collect();
+            traffic.count(topics.iter().map(String::as_str), slice * SLICE_NS);
+        }
+        let told = |topics_max| traffic.busiest(topics_max, TOPIC_SLICES * SLICE_NS - 1).topics;
+        let all = told(usize::MAX);
+        assert_eq!(all.len(), 400);
+        assert!(all.is_sorted_by_key(|(topic, count)| (std::cmp::Reverse(*count), topic.clone())));
+        for few in [0, 1, 10, 256, 399, 400, 401] {
+            assert_eq!(told(few), all[..few.min(400)], "{few}");
+        }
     }
 
     #[test]

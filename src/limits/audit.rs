@@ -4,6 +4,10 @@
 /// customers did with their own keys: about 40 MB each. Apart, so that nobody pushes the operator's out by doing a lot.
 pub const AUDIT_ENTRIES_MAX: u64 = 100_000;
 
+/// Entries that are kept of what an account's keys did: so it takes a hundred accounts that do a lot to push out what another
+/// customer did.
+pub const AUDIT_ENTRIES_PER_ACCOUNT_MAX: u64 = AUDIT_ENTRIES_MAX / 100;
+
 /// How long an entry is kept, in days: a year, and the weeks that its review takes.
 pub const AUDIT_DAYS_MAX: u64 = 400;
 
@@ -18,6 +22,9 @@ pub const AUDIT_NAMES_MAX: usize = 16;
 
 /// The name of a Unix user, in characters; useradd(8) makes none longer than 32.
 pub const AUDIT_USER_CHARS_MAX: usize = 32;
+
+/// Acts that wait for the accounts thread, which writes all of them at once: some 20 ms. With details of the longest they are 2 MiB.
+pub const AUDIT_ACTS_QUEUED_MAX: usize = 256;
 
 /// Entries of one answer over HTTP, unless it asks otherwise, and at most.
 pub const AUDIT_PAGE: usize = 50;

@@ -91,7 +91,8 @@ impl Reading {
         )?;
         families.counters(
             "stentor_sends_total",
-            "Sends to sockets. Deliveries by sends is how many events one send carries.",
+            "Sends to sockets: of live events, of those from the journal, and of answers. stentor_deliveries_total and \
+             stentor_replayed_events_total together, by this, are how many events one send carries.",
             self.by_shard(|shard| shard.sends),
         )?;
         families.counters(
@@ -101,8 +102,8 @@ impl Reading {
         )?;
         families.histograms(
             "stentor_fanout_seconds",
-            "From the acceptance of a publish request to the moment when the kernel had its last byte for every live socket of a \
-             shard.",
+            "From the moment when a publish request was read and checked to the moment when a shard had handed all of it to the \
+             kernel for every live socket that is to have it; sockets that take no more bytes are not waited for.",
             self.of_shards(|shard| &shard.fanout),
         )?;
         families.histograms(
@@ -119,12 +120,7 @@ impl Reading {
 
     fn encode_slow_consumers(&self, families: &mut Families<'_>) -> fmt::Result {
         let slow = self.sample.shards.iter().zip(&self.shards).flat_map(|(shard, more)| {
-            let ends = [
-                ("catch_up", shard.fell_behind.saturating_sub(more.fell_behind_for_latest)),
-                ("latest", more.fell_behind_for_latest),
-                ("disconnect", shard.slow_closed),
-            ];
-            ends.map(|(policy, count)| (with(shard_label(shard), "policy", policy), count))
+            more.slow_consumers.iter().map(|(policy, count)| (with(shard_label(shard), "policy", policy), *count))
         });
         families.counters(
             "stentor_slow_consumers_total",
@@ -143,7 +139,7 @@ impl Reading {
         )?;
         families.counters(
             "stentor_replayed_events_total",
-            "Deliveries from the journal.",
+            "Events from the journal queued to sockets that are behind: one for each event and socket.",
             self.by_shard(|shard| shard.replayed),
         )?;
         let skipped =

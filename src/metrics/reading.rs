@@ -45,7 +45,8 @@ pub struct Reading {
 pub struct ShardReading {
     pub fanout: HistogramReading,
     pub pass: HistogramReading,
-    pub fell_behind_for_latest: u64,
+    /// By what became of them.
+    pub slow_consumers: Vec<(&'static str, u64)>,
     pub skipped: u64,
     pub replay_reads: Vec<(&'static str, u64)>,
     pub connections: u64,
@@ -157,10 +158,10 @@ fn shard_sample(index: usize, stats: &ShardStats, pass: &HistogramReading, slots
         sends: stats.sends.get(),
         sent_bytes: stats.sent_bytes.get(),
         behind: stats.behind.get(),
-        fell_behind: stats.fell_behind.get(),
+        fell_behind: stats.fell_behind(),
         caught_up: stats.caught_up.get(),
         replayed: stats.replayed.get(),
-        slow_closed: stats.slow_consumers_closed.get(),
+        slow_closed: stats.slow_consumers_closed(),
         heartbeats_lost: stats.heartbeats_lost.get(),
         passes: pass.count(),
         pass_ns: pass.sum_ns(),
@@ -171,7 +172,7 @@ fn shard_reading(stats: &ShardStats) -> ShardReading {
     ShardReading {
         fanout: stats.fanout.read(),
         pass: stats.pass.read(),
-        fell_behind_for_latest: stats.fell_behind_for_latest.get(),
+        slow_consumers: summed([&stats.slow_consumers]),
         skipped: stats.skipped.get(),
         replay_reads: summed([&stats.replay_reads]),
         connections: stats.desk.connections.get(),

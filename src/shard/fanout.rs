@@ -16,7 +16,7 @@ use super::framing::Framing;
 use super::index::AudienceId;
 use super::log::LogRange;
 use super::sessions::{Queued, Sessions};
-use super::stats::ShardStats;
+use super::stats::{ShardStats, SlowEnd};
 use crate::clock::{self, Nanos};
 use crate::hub::EncodedBatch;
 use crate::limits;
@@ -293,8 +293,14 @@ impl Sessions {
         const REASON: &str = "too slow: events were about to be lost";
         static FELL_BEHIND: Occasion = Occasion::new();
         static CLOSED: Occasion = Occasion::new();
-        let (protocol, policy) = (self.slots[slot].protocol, self.slots[slot].policy);
-        let falls_behind = self.slots[slot].is_open() && policy != SlowPolicy::Disconnect;
+        let (protocol, policy, is_open) =
+            (self.slots[slot].protocol, self.slots[slot].policy, self.slots[slot].is_open());
+        let end = match policy {
+            SlowPolicy::CatchUp if is_open => SlowEnd::CatchUp,
+            SlowPolicy::Latest if is_open => SlowEnd::Latest,
+            _ => SlowEnd::Disconnect,
+        };
+        let falls_behind = end != SlowEnd::Disconnect;
         let occasion = if falls_behind { &FELL_BEHIND } else { &CLOSED };
         if let Some(untold) = occasion.tell(clock::now()) {
             let what =
@@ -302,17 +308,13 @@ impl Sessions {
             let (who, from) = (self.holder(slot), self.present(slot));
             tracing::warn!(?protocol, who, %policy, from, untold, "a slow consumer {what}: it takes bytes more slowly than events come");
         }
-        if self.slots[slot].is_open() {
-            if self.slots[slot].policy != SlowPolicy::Disconnect {
-                ShardStats::add(&self.stats.fell_behind, 1);
-                let for_latest = self.slots[slot].policy == SlowPolicy::Latest;
-                self.stats.fell_behind_for_latest.add(for_latest.into());
-                return self.fall_behind(slot);
-            }
-            ShardStats::add(&self.stats.slow_consumers_closed, 1);
+        self.stats.slow_consumers.of(end).add(1);
+        if falls_behind {
+            return self.fall_behind(slot);
+        }
+        if is_open {
             return self.close(slot, CloseCode::SLOW_CONSUMER, REASON);
         }
-        ShardStats::add(&self.stats.slow_consumers_closed, 1);
         let last = self.last_words(slot, CloseCode::SLOW_CONSUMER, REASON);
         self.slots[slot].output.cut_to(last, &self.log, &mut self.pool);
     }

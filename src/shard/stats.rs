@@ -15,13 +15,12 @@ pub struct ShardStats {
     /// Deliveries queued to sockets: one for each event and socket.
     pub deliveries: Counter,
     pub events: Counter,
+    /// Sends of whatever a socket has: live events, replayed ones, answers.
     pub sends: Counter,
     pub sent_bytes: Counter,
-    pub slow_consumers_closed: Counter,
-    /// Sessions that the log could not keep and the journal served from then on, ever.
-    pub fell_behind: Counter,
-    /// Of them, those whose policy is to get the newest only.
-    pub fell_behind_for_latest: Counter,
+    /// Sessions that took bytes too slowly for the log, ever. Each end has a counter of its own: a difference of two that are read one
+    /// after the other could fall.
+    pub slow_consumers: Counters<SlowEnd>,
     /// Sessions that get events from the journal now.
     pub behind: Gauge,
     /// Sessions that went live after a replay, ever: slow ones, and those that resumed.
@@ -35,11 +34,24 @@ pub struct ShardStats {
     pub heartbeats_lost: Counter,
     /// Sockets that the gate did not let in or let stay.
     pub refused_by_gate: Counters<GateRefusal>,
-    /// From a batch's acceptance to the moment when the kernel had it for every socket that is to have it.
+    /// From the moment when a publish request was read and checked to the moment when all of it was handed to the kernel for every live
+    /// socket that is to have it; sockets that take no more bytes are not waited for. A request that no live socket is to have is none.
     pub fanout: Histogram,
     /// How long it took to come round to all sockets that had output.
     pub pass: Histogram,
     pub desk: DeskStats,
+}
+
+labels! {
+    /// What became of a session that took bytes too slowly, by the policy that says so.
+    pub enum SlowEnd {
+        /// The journal serves it from then on.
+        CatchUp = "catch_up",
+        /// The same, with the newest only.
+        Latest = "latest",
+        /// It was closed, or was being closed and is cut off.
+        Disconnect = "disconnect",
+    }
 }
 
 labels! {
@@ -76,6 +88,15 @@ impl ShardStats {
 
     pub fn sockets(&self) -> u64 {
         Protocol::ALL.iter().map(|protocol| self.sockets_of(*protocol)).sum()
+    }
+
+    /// Sessions that the log could not keep and the journal served from then on, ever.
+    pub fn fell_behind(&self) -> u64 {
+        [SlowEnd::CatchUp, SlowEnd::Latest].iter().map(|end| self.slow_consumers.of(*end).get()).sum()
+    }
+
+    pub fn slow_consumers_closed(&self) -> u64 {
+        self.slow_consumers.of(SlowEnd::Disconnect).get()
     }
 
     pub fn record_fanout(&self, latency: Nanos) {

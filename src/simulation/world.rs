@@ -16,7 +16,6 @@ use crate::hub::by_hand::Letter;
 use crate::journal::disk::fake::{FakeDisk, Faults, run};
 use crate::journal::recovery::recover;
 use crate::journal::{Fanout, Journal, SyncPolicy};
-use crate::shard::ShardStats;
 
 pub struct World {
     pub rng: Rng,
@@ -194,7 +193,6 @@ impl World {
     }
 
     pub fn count_fallen(&mut self) {
-        self.tally.fell_behind +=
-            self.server.shards.iter().map(|shard| ShardStats::get(&shard.stats.fell_behind)).sum::<u64>();
+        self.tally.fell_behind += self.server.shards.iter().map(|shard| shard.stats.fell_behind()).sum::<u64>();
     }
 }

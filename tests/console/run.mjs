@@ -19,8 +19,15 @@ const keys = {
   alice: server.key('alice', 'elite', 'subscriber'),
   bob: server.key('bob', 'pro', 'subscriber'),
 }
-for (const name of ['carol@example.com', 'desk-7', 'market.maker', 'zed']) server.stentor('account', 'create', name, '--tier', 'enterprise')
+for (const name of ['carol@example.com', 'desk-7', 'market.maker']) server.stentor('account', 'create', name, '--tier', 'enterprise')
+const zed = server.key('zed', 'enterprise', 'subscriber')
 await server.start()
+// More webhooks than a page of the list has, and older than all others.
+for (let n = 0; n < 60; n += 1) {
+  const url = `http://127.0.0.1:9999/${n === 0 ? 'first-of-all' : n}`
+  const { webhook } = await server.request('POST', '/api/webhooks', zed, { url, events: ['trade.new'] })
+  if (n === 0) await server.request('PUT', `/api/webhooks/${webhook.id}`, zed, { is_active: false })
+}
 await server.request('PUT', '/api/watchlist', keys.alice, { owners: ['DRVRvzf8pSiMJi5BY1NmZu5STahBYKMVcfkPp3vxPump'] })
 const traffic = new Traffic(server, keys)
 await traffic.begin()
@@ -159,6 +166,42 @@ const checks = {
     await page.getByText('Replay begun').waitFor()
   },
 
+  async 'a webhook that is older than the first page is reached and shown as it is'(visit) {
+    const { page } = visit
+    await visit.enter(keys.ops)
+    await visit.view('Webhooks')
+    await page.getByRole('link', { name: /\/trades/ }).waitFor()
+    await page.getByText(/^The newest 50 of \d+$/).waitFor()
+    assert.equal(await page.getByRole('link', { name: /first-of-all/ }).count(), 0)
+    await page.getByRole('button', { name: 'Show older' }).click()
+    await page.getByRole('link', { name: /first-of-all/ }).click()
+    await page.getByRole('heading', { name: /first-of-all/ }).waitFor()
+    await page.getByText('disabled: owner').waitFor()
+    await page.getByRole('button', { name: 'Enable' }).waitFor()
+    await page.reload()
+    await page.getByRole('heading', { name: /first-of-all/ }).waitFor()
+    visit.expected = new Set(['404'])
+    await page.evaluate(() => (location.hash = '#/webhooks/wh_0123456789abcdef'))
+    await page.getByRole('alert').getByText('could not be loaded').waitFor()
+    assert.equal(await page.locator('.badge').count(), 0, 'nothing is told of what is not known')
+  },
+
+  async 'an address that means nothing leads to the live view'(visit) {
+    const { page } = visit
+    const titled = (title) => page.waitForFunction((title) => document.title === `${title} · Stentor`, title)
+    await visit.enter(keys.ops)
+    await visit.state('Live')
+    for (const hash of ['#/accounts/%E0%A4%A', '#/%', '#/nonsense/x']) {
+      await visit.view('Accounts')
+      await titled('Accounts')
+      await page.evaluate((hash) => (location.hash = hash), hash)
+      await titled('Live')
+    }
+    await page.evaluate(() => (location.hash = '#/%E0%A4%A'))
+    await page.reload()
+    await titled('Live')
+  },
+
   async 'a server that goes away and comes back is told, and nobody has to log in again'(visit) {
     const { page } = visit
     await visit.enter(keys.ops)
@@ -213,15 +256,17 @@ const checks = {
 const looks = {
   async 'every view fits and is painted in its colours'(visit) {
     const { page, scheme } = visit
-    visit.expected = new Set(['404'])
+    const audited = `audited-${visit.width}-${scheme}`
+    await server.request('POST', '/api/admin/accounts', keys.ops, { name: audited, tier: 'free' })
     await visit.enter(keys.ops)
     await visit.state('Live')
     await until('a minute’s topics', async () => (await page.getByRole('region', { name: /Busiest topics/ }).textContent()).includes('price:'))
     await until('some seconds of plots', async () => (await page.evaluate(() => performance.now())) > 9_000)
     await visit.shoot('live')
-    for (const [name, words] of [['Accounts', 'market.maker'], ['Webhooks', '/broken'], ['Audit', /audit log|Action|changed/]]) {
+    for (const [name, words] of [['Accounts', 'market.maker'], ['Webhooks', '/broken'], ['Audit', 'account.create']]) {
       await visit.view(name)
       await page.getByRole('main').getByText(words).first().waitFor()
+      if (name === 'Audit') await page.locator('tr', { hasText: audited }).getByText(words).waitFor()
       await visit.shoot(name.toLowerCase())
     }
     await visit.view('Tail')

@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use crate::admin::operator;
 use crate::http::{Reply, Request};
-use crate::process::{STENTOR, Server};
+use crate::process::{OWNER, STENTOR, Server};
+use crate::trade::trade;
 use crate::wait::{SOON, until};
+use crate::webhook_sink::{Answer, Sink};
+use crate::webhooks::Hook;
 
 const AUDIT: &str = "/api/admin/audit";
 
@@ -94,6 +97,21 @@ fn a_webhooks_life_is_recorded_without_its_path_and_its_secret() {
     assert_eq!(change["detail"], detail);
     let all = json!(told).to_string();
     assert!(!all.contains("T0KEN") && !all.contains("whsec_"), "{all}");
+}
+
+#[test]
+fn an_endpoint_that_ends_its_webhook_is_recorded_as_the_servers_doing() {
+    let server = crate::webhooks::server("");
+    let admin = operator(&server, "ops");
+    let sink = Sink::answering(|_, _| Answer::of(410));
+    let hook = Hook::create(&server, &server.subscriber, &sink.url("/T0KEN"));
+    server.publish(&[trade("trade.open", OWNER)]);
+    let entry = until("the webhook's end", SOON, || entries(&server, &admin, "action=webhook.disable").pop());
+    assert_eq!((&entry["target"], &entry["actor"]), (&json!(hook.id), &json!("server")));
+    let detail = &entry["detail"];
+    assert_eq!((&detail["account"], &detail["host"]), (&json!("watcher"), &json!("127.0.0.1")), "{entry}");
+    assert_eq!((&detail["is_active"], &detail["reason"]), (&json!(false), &json!("gone")), "{entry}");
+    assert!(!entry.to_string().contains("T0KEN"), "{entry}");
 }
 
 #[test]

@@ -293,6 +293,8 @@ fn an_operator_sees_every_webhook_and_acts_on_it_for_its_owner() {
     assert!(!told.to_string().contains("whsec_"), "no secret is told");
     let of_one = asked(&server, &admin, "/api/admin/webhooks?account=Other");
     assert_eq!((&of_one["total"], &of_one["webhooks"][0]["id"]), (&json!(1), &json!(newest.id)));
+    let one = asked(&server, &admin, &of(&hook.id, ""));
+    assert_eq!(&one["webhook"], watched);
 
     let deliveries = asked(&server, &admin, &of(&hook.id, "/deliveries?limit=1"));
     assert_eq!(deliveries["deliveries"].as_array().map(Vec::len), Some(1));
@@ -313,9 +315,39 @@ fn an_operator_sees_every_webhook_and_acts_on_it_for_its_owner() {
         (400, "INVALID_REQUEST".to_owned()),
         "the URL is its owner's"
     );
-    for unknown in ["wh_0123456789abcdef", "nonsense"] {
-        let reply = send(&server, &admin, Request::get(&of(unknown, "/deliveries")));
+    for unknown in [of("wh_0123456789abcdef", ""), of("wh_0123456789abcdef", "/deliveries"), of("nonsense", "")] {
+        let reply = send(&server, &admin, Request::get(&unknown));
         assert_eq!(error_code(&reply), (404, "NO_SUCH_WEBHOOK".to_owned()));
     }
     assert_eq!(send(&server, &other, Request::post(&of(&hook.id, "/test"))).status, 403);
+}
+
+#[test]
+fn the_list_of_webhooks_goes_on_where_a_page_ended_also_when_its_last_one_is_gone() {
+    let server = crate::webhooks::server("");
+    let admin = operator(&server, "ops");
+    let sink = Sink::start();
+    for nth in 0..5 {
+        Hook::create(&server, &server.subscriber, &sink.url(&format!("/{nth}")));
+    }
+    let all = asked(&server, &admin, "/api/admin/webhooks");
+    assert_eq!((&all["next"], &all["total"]), (&Value::Null, &json!(5)));
+    let page = |more: &str| asked(&server, &admin, &format!("/api/admin/webhooks?limit=2{more}"));
+    let ids = |page: &Value| -> Vec<String> {
+        let listed = page["webhooks"].as_array().expect("a list").iter();
+        listed.map(|webhook| webhook["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let after = |told: &Value| page(&format!("&before={}", told["next"].as_str().expect("there are more")));
+    let first = page("");
+    let ended = Request::new("DELETE", &format!("/api/webhooks/{}", ids(&first)[1]));
+    let deleted = send(&server, &server.subscriber, ended);
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let second = after(&first);
+    let last = after(&second);
+    assert_eq!([ids(&first), ids(&second), ids(&last)].concat(), ids(&all));
+    assert_eq!((&last["next"], &last["total"]), (&Value::Null, &json!(4)));
+    for wrong in ["nonsense", "1", "1.wh_x", ""] {
+        let refused = send(&server, &admin, Request::get(&format!("/api/admin/webhooks?before={wrong}")));
+        assert_eq!(error_code(&refused), (400, "INVALID_REQUEST".to_owned()), "{wrong}");
+    }
 }

@@ -278,6 +278,12 @@ fn a_backup_of_a_running_server_is_restored_as_it_was() {
     }
     let accounts = run(&["account", "list"]);
     assert!(stdout(&accounts).contains("watcher") && !stdout(&accounts).contains("later"), "{}", stdout(&accounts));
+    let log = run(&["audit", "--json", "--action", "backup.restore"]);
+    let log = stdout(&log);
+    let entry: Value = serde_json::from_str(log).unwrap_or_else(|error| panic!("{error}: {log}"));
+    assert_eq!(entry["target"], backup_text);
+    assert!(entry["actor"].as_str().is_some_and(|actor| actor.starts_with("cli by ")), "{entry}");
+    assert!(entry["detail"]["created"].is_string() && entry["detail"]["bytes"].as_u64() > Some(0), "{entry}");
     assert_eq!(run(&["journal", "verify"]).status.code(), Some(0));
     let output = run(&["restore", &backup_text]);
     assert!(output.status.code() == Some(1) && stderr(&output).contains("is not empty"), "{}", stderr(&output));

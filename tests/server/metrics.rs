@@ -208,6 +208,31 @@ fn both_forms_say_the_same_and_promtool_finds_nothing_to_say() {
 }
 
 #[test]
+fn what_is_measured_is_told_in_the_same_words_by_the_metrics_the_dashboard_and_the_reader() {
+    let server = Server::start();
+    let told = Scrape::of(&server).text;
+    let about = |name: &str| {
+        let help = format!("# HELP {name} ");
+        told.lines().find_map(|line| line.strip_prefix(&*help)).unwrap_or_else(|| panic!("{name} in {told}")).to_owned()
+    };
+    let read = |file: &str| std::fs::read_to_string(dashboards().join(file)).expect(file);
+    let (readme, dashboard) = (read("../../README.md"), read("stentor.json"));
+    let fanout = about("stentor_fanout_seconds");
+    assert!(dashboard.contains(&fanout), "{fanout}");
+    assert!(readme.contains(&fanout[1..]), "{fanout}");
+
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    let mut panels = dashboard["panels"].as_array().expect("panels").iter();
+    let factor = panels.find(|panel| panel["title"] == "Events that one send carries").expect("a panel");
+    let (above, below) =
+        factor["targets"][0]["expr"].as_str().and_then(|query| query.split_once(" / ")).expect("a part");
+    let carried = ["stentor_deliveries_total", "stentor_replayed_events_total"];
+    assert!(carried.iter().all(|name| above.contains(name)) && below.contains("stentor_sends_total"), "{factor}");
+    let sends = about("stentor_sends_total");
+    assert!(carried.iter().all(|name| sends.contains(name)), "{sends}");
+}
+
+#[test]
 fn dashboard_and_alert_rules_name_only_what_is_there_and_promtool_takes_the_rules() {
     let server = busy_server();
     let _sockets = drive(&server);

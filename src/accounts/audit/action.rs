@@ -37,12 +37,14 @@ actions! {
     WebhookDelete => "webhook.delete",
     WebhookSecret => "webhook.secret",
     WebhookReplay => "webhook.replay",
+    WebhookDisable => "webhook.disable",
     TokenMint => "token.mint",
     ServerStart => "server.start",
     ServerReload => "server.reload",
     ServerStop => "server.stop",
     JournalRepair => "journal.repair",
     BackupCreate => "backup.create",
+    BackupRestore => "backup.restore",
 }
 
 impl fmt::Display for Action {

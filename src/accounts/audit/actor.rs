@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use nix::unistd::{Uid, User};
 
-use crate::accounts::{AccountName, Identity, KeyId, Role};
+use crate::accounts::{AccountId, AccountName, Identity, KeyId, Role};
 use crate::limits::AUDIT_USER_CHARS_MAX;
 
 /// Who makes a change, and when.
@@ -24,6 +24,9 @@ pub enum Actor {
     Key(KeyActor),
     /// The server, by itself or told by a signal.
     Server,
+    /// The server, because of what something of this account's did. Its owner may make that happen at will, so it is counted with what
+    /// the account's own keys do.
+    ServerFor(AccountId),
 }
 
 /// A key that was used, and from where.
@@ -32,6 +35,7 @@ pub struct KeyActor {
     pub key: KeyId,
     pub role: Role,
     pub account: AccountName,
+    pub account_id: AccountId,
     /// The client's, also where a proxy passed the request on.
     pub address: IpAddr,
 }
@@ -49,7 +53,7 @@ pub struct UnixUser {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Operator,
-    Customer,
+    Customer(AccountId),
 }
 
 impl Author {
@@ -62,7 +66,10 @@ impl Author {
 impl Actor {
     pub fn side(&self) -> Side {
         match self {
-            Self::Key(KeyActor { role: Role::Subscriber | Role::Publisher, .. }) => Side::Customer,
+            Self::Key(KeyActor { role: Role::Subscriber | Role::Publisher, account_id, .. }) => {
+                Side::Customer(*account_id)
+            }
+            Self::ServerFor(account) => Side::Customer(*account),
             Self::Key(KeyActor { role: Role::Admin, .. }) | Self::Cli(_) | Self::Server => Side::Operator,
         }
     }
@@ -70,7 +77,8 @@ impl Actor {
 
 impl KeyActor {
     pub fn new(identity: &Identity, address: IpAddr) -> Self {
-        Self { key: identity.key_id, role: identity.role, account: identity.account.name.clone(), address }
+        let (account, account_id) = (identity.account.name.clone(), identity.account.id);
+        Self { key: identity.key_id, role: identity.role, account, account_id, address }
     }
 }
 
@@ -102,10 +110,10 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cli(user) => write!(f, "cli by {user}"),
-            Self::Key(KeyActor { key, role, account, address }) => {
+            Self::Key(KeyActor { key, role, account, address, .. }) => {
                 write!(f, "{role} key {key} of {account} from {address}")
             }
-            Self::Server => f.write_str("server"),
+            Self::Server | Self::ServerFor(_) => f.write_str("server"),
         }
     }
 }
@@ -132,8 +140,8 @@ mod tests {
     }
 
     fn key(role: Role) -> Actor {
-        let account = "ops".parse().expect("a name");
-        Actor::Key(KeyActor { key: KeyId(7), role, account, address: "2001:db8::1".parse().expect("an address") })
+        let (account, address) = ("ops".parse().expect("a name"), "2001:db8::1".parse().expect("an address"));
+        Actor::Key(KeyActor { key: KeyId(7), role, account, account_id: AccountId(3), address })
     }
 
     #[test]
@@ -141,6 +149,7 @@ mod tests {
         let sudo = UnixUser { login: Some(Box::new(user(1000, Some("alice")))), ..user(0, Some("root")) };
         for (actor, told) in [
             (Actor::Server, "server"),
+            (Actor::ServerFor(AccountId(3)), "server"),
             (Actor::Cli(user(0, Some("root"))), "cli by root (uid 0)"),
             (Actor::Cli(user(4711, None)), "cli by uid 4711"),
             (Actor::Cli(sudo), "cli by root (uid 0), logged in as alice (uid 1000)"),
@@ -151,10 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn only_keys_of_customers_are_on_their_side() {
+    fn keys_of_customers_and_what_is_theirs_alone_are_on_their_side() {
         let sides = [Actor::Server, Actor::Cli(user(0, None)), key(Role::Admin)].map(|actor| actor.side());
         assert_eq!(sides, [Side::Operator; 3]);
-        assert_eq!([Role::Subscriber, Role::Publisher].map(|role| key(role).side()), [Side::Customer; 2]);
+        let customers = [Role::Subscriber, Role::Publisher].map(|role| key(role).side());
+        assert_eq!(customers, [Side::Customer(AccountId(3)); 2]);
+        assert_eq!(Actor::ServerFor(AccountId(3)).side(), Side::Customer(AccountId(3)));
     }
 
     #[test]

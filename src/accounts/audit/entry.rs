@@ -42,6 +42,8 @@ pub struct AuditQuery {
     pub actor: Option<String>,
     pub action: Option<ActionFilter>,
     pub entries_max: usize,
+    /// The oldest of them, the oldest first; else the newest, the newest first.
+    pub oldest_first: bool,
 }
 
 impl Act {

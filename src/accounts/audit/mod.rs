@@ -11,8 +11,8 @@
 //! * What changes an account, a key or a watchlist can't be called without an [`Author`], and commits its entry with the change.
 //! * An entry holds nothing that opens a door: a key by its id and its prefix, a webhook by its host, a token by its user.
 //! * What changed nothing, and what was refused, leaves no entry.
-//! * The operator's entries and those of customers' own keys are bounded each by themselves: nobody can push out what others
-//!   did by doing a lot.
+//! * The operator's entries and those of customers' own keys are bounded each by themselves, and so are those of each customer's
+//!   account: nobody can push out what others did by doing a lot.
 
 mod action;
 mod actor;

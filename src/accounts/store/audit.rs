@@ -11,7 +11,7 @@ use super::Store;
 use super::columns::Moment;
 use crate::accounts::StoreError;
 use crate::accounts::audit::{Act, AuditEntry, AuditQuery, Author, Side};
-use crate::limits::{AUDIT_DAYS_MAX, AUDIT_ENTRIES_MAX, AUDIT_FILTER_CHARS_MAX};
+use crate::limits::{AUDIT_DAYS_MAX, AUDIT_ENTRIES_MAX, AUDIT_ENTRIES_PER_ACCOUNT_MAX, AUDIT_FILTER_CHARS_MAX};
 
 /// How long an entry is kept.
 const AGE_MAX: Duration = Duration::from_secs(AUDIT_DAYS_MAX * 24 * 3600);
@@ -19,19 +19,30 @@ const AGE_MAX: Duration = Duration::from_secs(AUDIT_DAYS_MAX * 24 * 3600);
 impl Store {
     /// Writes down what was done elsewhere. What is done to this database writes its own entry.
     pub fn record(&mut self, act: &Act, by: &Author) -> Result<(), StoreError> {
+        self.record_all([(act, by)])
+    }
+
+    /// The same of several acts, in one transaction.
+    pub fn record_all<'a>(&mut self, acts: impl IntoIterator<Item = (&'a Act, &'a Author)>) -> Result<(), StoreError> {
+        let mut acts = acts.into_iter().peekable();
+        if acts.peek().is_none() {
+            return Ok(());
+        }
         let change = self.change()?;
-        write(&change, act, by)?;
+        acts.try_for_each(|(act, by)| write(&change, act, by))?;
         Ok(change.commit()?)
     }
 
-    /// The newest entries that are wanted, the newest first.
+    /// The entries that are wanted.
     pub fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-        let sql = "SELECT id, at_ms, actor, action, target, detail FROM audit
+        let order = if query.oldest_first { "ASC" } else { "DESC" };
+        let sql = format!(
+            "SELECT id, at_ms, actor, action, target, detail FROM audit
             WHERE id > :after AND id < :before AND at_ms >= :since
                 AND (:actor = '' OR instr(lower(actor), :actor) > 0)
                 AND (:action = '' OR action = :action OR substr(action, 1, length(:action) + 1) = :action || '.')
-            ORDER BY id DESC LIMIT :entries_max";
-        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            ORDER BY id {order} LIMIT :entries_max"
+        );
         let actor = query.actor.as_deref().unwrap_or_default();
         // SQLite's lower() knows ASCII alone; so do all actors but those of odd user names.
         let actor: String = actor.chars().take(AUDIT_FILTER_CHARS_MAX).collect::<String>().to_ascii_lowercase();
@@ -43,7 +54,7 @@ impl Store {
             ":action": query.action.map_or("", |action| action.as_str()),
             ":entries_max": number(query.entries_max as u64),
         };
-        let mut select = self.connection.prepare_cached(sql)?;
+        let mut select = self.connection.prepare_cached(&sql)?;
         Ok(select.query_map(params, entry)?.collect::<Result<_, _>>()?)
     }
 
@@ -58,23 +69,42 @@ impl Store {
 
 /// Adds an entry to a change that is about to be committed, and drops what the log has no more room for.
 pub(super) fn write(change: &Transaction<'_>, act: &Act, by: &Author) -> Result<(), StoreError> {
-    write_bounded(change, act, by, AUDIT_ENTRIES_MAX)
+    write_bounded(change, act, by, Bounds { of_account: AUDIT_ENTRIES_PER_ACCOUNT_MAX, of_side: AUDIT_ENTRIES_MAX })
 }
 
-fn write_bounded(change: &Transaction<'_>, act: &Act, by: &Author, entries_max: u64) -> Result<(), StoreError> {
-    let side = match by.actor.side() {
-        Side::Operator => 0,
-        Side::Customer => 1,
+/// Entries that are kept.
+struct Bounds {
+    of_account: u64,
+    of_side: u64,
+}
+
+fn write_bounded(change: &Transaction<'_>, act: &Act, by: &Author, kept: Bounds) -> Result<(), StoreError> {
+    let (side, account) = match by.actor.side() {
+        Side::Operator => (0, None),
+        Side::Customer(account) => (1, Some(account)),
     };
-    let sql = "INSERT INTO audit (at_ms, side, nth, actor, action, target, detail)
-        VALUES (?1, ?2, (SELECT coalesce(max(nth), 0) + 1 FROM audit WHERE side = ?2), ?3, ?4, ?5, ?6) RETURNING nth";
-    let row = (Moment(by.at), side, by.actor.to_string(), act.action.as_str(), act.target(), act.detail().to_string());
-    let nth: i64 = change.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
-    let last_dropped = nth.saturating_sub_unsigned(entries_max);
-    change.prepare_cached("DELETE FROM audit WHERE side = ?1 AND nth <= ?2")?.execute((side, last_dropped))?;
+    let sql =
+        "INSERT INTO audit (at_ms, side, account, actor, action, target, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let (actor, detail) = (by.actor.to_string(), act.detail().to_string());
+    let row = (Moment(by.at), side, account, actor, act.action.as_str(), act.target(), detail);
+    change.prepare_cached(sql)?.execute(row)?;
+    if let Some(account) = account {
+        // A walk through as many entries of an index as are kept: a twentieth of a millisecond.
+        let sql = "DELETE FROM audit WHERE id IN
+            (SELECT id FROM audit WHERE account = ?1 ORDER BY id DESC LIMIT -1 OFFSET ?2)";
+        change.prepare_cached(sql)?.execute((account, number(kept.of_account)))?;
+    }
+    let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE side = ?1 ORDER BY id
+        LIMIT max(0, (SELECT entries FROM audit_kept WHERE side = ?1) - ?2))";
+    change.prepare_cached(sql)?.execute((side, number(kept.of_side)))?;
     let oldest_kept = by.at.saturating_sub(AGE_MAX).map_or(Timestamp::MIN, |oldest| oldest);
     change.prepare_cached("DELETE FROM audit WHERE at_ms < ?1")?.execute([Moment(oldest_kept)])?;
     Ok(())
+}
+
+/// A number as SQLite has it.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
@@ -117,8 +147,12 @@ mod tests {
     }
 
     fn by_key(role: Role) -> Author {
+        by_key_of(AccountId(7), role)
+    }
+
+    fn by_key_of(account_id: AccountId, role: Role) -> Author {
         let (account, address) = (name("ops"), "203.0.113.7".parse().expect("an address"));
-        Author { actor: Actor::Key(KeyActor { key: KeyId(7), role, account, address }), at: now() }
+        Author { actor: Actor::Key(KeyActor { key: KeyId(7), role, account, account_id, address }), at: now() }
     }
 
     fn act(target: u64) -> Act {
@@ -230,6 +264,7 @@ mod tests {
         let actor = |text: &str| AuditQuery { actor: Some(text.to_owned()), ..all() };
         assert_eq!(of(all()), [4, 3, 2, 1]);
         assert_eq!(of(AuditQuery { entries_max: 2, ..all() }), [4, 3]);
+        assert_eq!(of(AuditQuery { entries_max: 2, after: Some(1), oldest_first: true, ..all() }), [2, 3]);
         assert_eq!(of(AuditQuery { before: Some(3), ..all() }), [2, 1]);
         assert_eq!(of(AuditQuery { after: Some(3), ..all() }), [4]);
         assert_eq!(of(AuditQuery { since: Some(later.at), ..all() }), [4, 3]);
@@ -245,20 +280,46 @@ mod tests {
         assert_eq!(of(AuditQuery { before: Some(u64::MAX), after: Some(u64::MAX), ..all() }), [0_u64; 0]);
     }
 
+    /// An entry about `target` in a log that has room for five entries a side, three of an account's.
+    fn write_to_a_short_log(store: &mut Store, target: u64, by: &Author) {
+        let change = store.change().expect("change");
+        write_bounded(&change, &act(target), by, Bounds { of_account: 3, of_side: 5 }).expect("write");
+        change.commit().expect("commit");
+    }
+
     #[test]
     fn the_oldest_go_first_and_no_customer_pushes_out_what_the_operator_did() {
         let mut fixture = Fixture::new();
-        let write = |store: &mut Store, target, by: &Author| {
-            let change = store.change().expect("change");
-            write_bounded(&change, &act(target), by, 3).expect("write");
-            change.commit().expect("commit");
-        };
-        write(&mut fixture.store, 1, &by_key(Role::Admin));
-        (2..=6).for_each(|target| write(&mut fixture.store, target, &by_key(Role::Subscriber)));
-        assert_eq!(ids(&fixture.store, AuditQuery::default()), [6, 5, 4, 1]);
-        (7..=9).for_each(|target| write(&mut fixture.store, target, &by()));
-        assert_eq!(ids(&fixture.store, AuditQuery::default()), [9, 8, 7, 6, 5, 4]);
-        assert_eq!(fixture.store.audit_dropped().expect("dropped"), 3);
+        let store = &mut fixture.store;
+        write_to_a_short_log(store, 1, &by_key(Role::Admin));
+        for target in 2..=9 {
+            write_to_a_short_log(store, target, &by_key_of(AccountId(target), Role::Subscriber));
+        }
+        assert_eq!(ids(store, AuditQuery::default()), [9, 8, 7, 6, 5, 1]);
+        (10..=14).for_each(|target| write_to_a_short_log(store, target, &by()));
+        assert_eq!(ids(store, AuditQuery::default()), [14, 13, 12, 11, 10, 9, 8, 7, 6, 5]);
+        assert_eq!(store.audit_dropped().expect("dropped"), 4);
+    }
+
+    #[test]
+    fn an_account_that_does_a_lot_pushes_out_its_own_entries_and_no_others() {
+        let mut fixture = Fixture::new();
+        let store = &mut fixture.store;
+        let of = |account| by_key_of(AccountId(account), Role::Subscriber);
+        write_to_a_short_log(store, 1, &of(1));
+        (2..=40).for_each(|target| write_to_a_short_log(store, target, &of(2)));
+        assert_eq!(ids(store, AuditQuery::default()), [40, 39, 38, 1]);
+        // What the account's admin key does is the operator's, and not its own.
+        (41..=45).for_each(|target| write_to_a_short_log(store, target, &by_key_of(AccountId(2), Role::Admin)));
+        assert_eq!(ids(store, AuditQuery::default()), [45, 44, 43, 42, 41, 40, 39, 38, 1]);
+        write_to_a_short_log(store, 46, &of(3));
+        write_to_a_short_log(store, 47, &of(3));
+        assert_eq!(ids(store, AuditQuery::default())[..4], [47, 46, 45, 44]);
+        assert_eq!(
+            ids(store, AuditQuery { before: Some(41), ..AuditQuery::default() }),
+            [40, 39, 38],
+            "the side is full"
+        );
     }
 
     #[test]

@@ -66,6 +66,29 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT;
      CREATE UNIQUE INDEX audit_by_side ON audit (side, nth);
      CREATE INDEX audit_by_time ON audit (at_ms);",
+    // 3: of customers' entries each account's are bounded, too.
+    //
+    // `account` is whose key it was, on the customers' side; of entries from before it is not known. As the oldest of an account may go
+    // before older ones of others, a side's entries have no numbers without holes any more: they are counted as they come and go.
+    "DROP INDEX audit_by_side;
+     ALTER TABLE audit DROP COLUMN nth;
+     ALTER TABLE audit ADD COLUMN account INTEGER;
+     CREATE INDEX audit_by_side ON audit (side);
+     CREATE INDEX audit_by_account ON audit (account) WHERE account IS NOT NULL;
+
+     CREATE TABLE audit_kept (
+         side INTEGER PRIMARY KEY,
+         entries INTEGER NOT NULL
+     ) STRICT;
+     INSERT INTO audit_kept VALUES
+         (0, (SELECT count(*) FROM audit WHERE side = 0)),
+         (1, (SELECT count(*) FROM audit WHERE side = 1));
+     CREATE TRIGGER audit_comes AFTER INSERT ON audit BEGIN
+         UPDATE audit_kept SET entries = entries + 1 WHERE side = new.side;
+     END;
+     CREATE TRIGGER audit_goes AFTER DELETE ON audit BEGIN
+         UPDATE audit_kept SET entries = entries - 1 WHERE side = old.side;
+     END;",
 ];
 
 #[cfg(test)]
@@ -75,6 +98,31 @@ mod tests {
     use super::*;
     use crate::accounts::{Role, Tier};
     use crate::limits::OWNER_BYTES_MAX;
+
+    #[test]
+    fn an_audit_log_from_before_accounts_were_counted_stays_and_is_counted() {
+        let mut connection = Connection::open_in_memory().expect("in memory");
+        Schema { file: SCHEMA.file, migrations: &MIGRATIONS[..2] }.migrate(&mut connection).expect("schema 2");
+        let before = "INSERT INTO audit (at_ms, side, nth, actor, action, target, detail) VALUES
+            (1, 0, 1, 'server', 'server.start', 'here', '{}'),
+            (2, 1, 1, 'a key', 'watchlist.add', 'alice', '{}'),
+            (3, 1, 2, 'a key', 'watchlist.add', 'bob', '{}')";
+        connection.execute(before, []).expect("entries");
+        SCHEMA.migrate(&mut connection).expect("it migrates");
+        let kept = |connection: &Connection| {
+            let mut select = connection.prepare("SELECT entries FROM audit_kept ORDER BY side").expect("sound");
+            let counts = select.query_map([], |row| row.get(0)).expect("a query");
+            counts.collect::<Result<Vec<i64>, _>>().expect("numbers")
+        };
+        assert_eq!(kept(&connection), [1, 2]);
+        connection.execute("DELETE FROM audit WHERE target = 'alice'", []).expect("delete");
+        let after = "INSERT INTO audit (at_ms, side, account, actor, action, target, detail)
+            VALUES (4, 0, NULL, 'server', 'server.stop', 'here', '{}')";
+        connection.execute(after, []).expect("an entry");
+        assert_eq!(kept(&connection), [2, 1]);
+        let newest: i64 = connection.query_row("SELECT max(id) FROM audit", [], |row| row.get(0)).expect("a number");
+        assert_eq!(newest, 4, "numbers go on");
+    }
 
     #[test]
     fn the_schema_allows_just_the_tiers_roles_and_lengths_that_the_code_knows() {

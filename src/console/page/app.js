@@ -17,6 +17,15 @@ const VIEWS = {
   audit: { title: 'Audit', View: AuditView },
 }
 
+/** What the address asks for behind its `#`: a view, and what of it. Nothing where it is malformed. */
+function asked() {
+  try {
+    return location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent)
+  } catch {
+    return []
+  }
+}
+
 /** What is shown to whoever was let in. */
 let frame
 const session = new Session()
@@ -100,7 +109,7 @@ class Frame {
   #route() {
     // The skip link's.
     if (location.hash === '#main') return
-    const [name, ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent)
+    const [name, ...rest] = asked()
     const shown = Object.hasOwn(VIEWS, name) ? name : 'live'
     this.#view?.end?.()
     const { title, View } = VIEWS[shown]

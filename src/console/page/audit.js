@@ -22,8 +22,7 @@ export class AuditView {
       this.#entries.push(...entries)
       this.#show(entries.length === PAGE)
     } catch (error) {
-      const nothing = error.status === 404 ? empty('This server keeps no audit log') : failure(error)
-      this.element.replaceChildren(h('section', { class: 'card' }, nothing))
+      this.element.replaceChildren(h('section', { class: 'card' }, failure(error)))
     }
   }
 

@@ -4,6 +4,7 @@ import { badge, empty, facts, failure, h, loading, table } from './element.js'
 import { ago, count, moment, percent } from './format.js'
 
 const WEBHOOKS = '/api/admin/webhooks'
+const PAGE = 50
 const at = (id) => `${WEBHOOKS}/${encodeURIComponent(id)}`
 const rate = ({ finished, delivered }) => (finished === 0 ? '–' : percent(delivered / finished))
 const host = (url) => url.replace(/^https?:\/\//, '')
@@ -14,23 +15,31 @@ export class WebhooksView {
 
   constructor({ session, rest: [id] }) {
     this.#session = session
-    this.#show(id)
+    this.element.replaceChildren(h('section', { class: 'card' }, loading()))
+    if (id) this.#show(id)
+    else this.#list()
   }
 
-  async #show(id) {
-    if (this.element.children.length === 0) this.element.replaceChildren(h('section', { class: 'card' }, loading()))
+  /** Adds a page to those that are shown; the newest webhooks come first. */
+  async #list(before = [], next) {
     try {
-      const { webhooks, total } = await this.#session.get(WEBHOOKS)
-      if (!id) return this.#showAll(webhooks, total)
-      const webhook = webhooks.find((webhook) => webhook.id === id)
-      const { deliveries } = await this.#session.get(`${at(id)}/deliveries?limit=50`)
-      this.#showOne(webhook ?? { id, url: '', events: [], recent: { finished: 0, delivered: 0 }, is_active: true, waiting: 0 }, deliveries)
+      const page = await this.#session.get(`${WEBHOOKS}?limit=${PAGE}${next ? `&before=${encodeURIComponent(next)}` : ''}`)
+      this.#showAll([...before, ...page.webhooks], page)
     } catch (error) {
-      this.element.replaceChildren(id ? back() : '', h('section', { class: 'card' }, failure(error)))
+      this.element.replaceChildren(h('section', { class: 'card' }, failure(error)))
     }
   }
 
-  #showAll(webhooks, total) {
+  async #show(id) {
+    try {
+      const [{ webhook }, { deliveries }] = await Promise.all([this.#session.get(at(id)), this.#session.get(`${at(id)}/deliveries?limit=50`)])
+      this.#showOne(webhook, deliveries)
+    } catch (error) {
+      this.element.replaceChildren(back(), h('section', { class: 'card' }, failure(error)))
+    }
+  }
+
+  #showAll(webhooks, { total, next }) {
     const list = webhooks.length === 0
       ? empty('There are no webhooks', 'An account of tier elite or enterprise makes one with POST /api/webhooks.')
       : table([
@@ -42,10 +51,12 @@ export class WebhooksView {
           ? [h('span', {}, failed.error), h('span', { class: 'sub' }, ago(failed.at))]
           : h('span', { class: 'muted' }, 'none'), 'wide-only'],
       ], webhooks, { caption: 'Webhooks', open: ({ id }) => `#/webhooks/${id}` })
-    const told = total > webhooks.length ? `The newest ${count(webhooks.length)} of ${count(total)}` : `${count(total)} in all`
-    this.element.replaceChildren(h('section', { class: 'card', 'aria-label': 'Webhooks' },
-      h('header', {}, h('h2', {}, 'Webhooks of all accounts'), h('span', { class: 'spacer' }), h('span', { class: 'muted' }, told)),
-      list))
+    const told = next ? `The newest ${count(webhooks.length)} of ${count(total)}` : `${count(total)} in all`
+    this.element.replaceChildren(
+      h('section', { class: 'card', 'aria-label': 'Webhooks' },
+        h('header', {}, h('h2', {}, 'Webhooks of all accounts'), h('span', { class: 'spacer' }), h('span', { class: 'muted' }, told)),
+        list),
+      next ? h('div', { class: 'row' }, h('button', { onclick: () => this.#list(webhooks, next) }, 'Show older')) : '')
   }
 
   #showOne(webhook, deliveries) {
@@ -55,13 +66,13 @@ export class WebhooksView {
     this.element.replaceChildren(
       back(),
       h('section', { class: 'card', 'aria-label': 'Webhook' },
-        h('header', {}, h('h1', { class: 'mono' }, host(webhook.url) || id), h('span', { class: 'spacer' }), state(webhook)),
+        h('header', {}, h('h1', { class: 'mono' }, host(webhook.url)), h('span', { class: 'spacer' }), state(webhook)),
         facts([
-          ['Account', webhook.account ? h('a', { href: `#/accounts/${encodeURIComponent(webhook.account)}` }, webhook.account) : '–'],
+          ['Account', webhook.account ? h('a', { href: `#/accounts/${encodeURIComponent(webhook.account)}` }, webhook.account) : 'an account that is gone'],
           ['Delivered', `${rate(webhook.recent)} of the last ${count(webhook.recent.finished)}`],
           ['Waiting', count(webhook.waiting)],
-          ['Failures in a row', count(webhook.failures ?? 0)],
-          ['Events', webhook.events.join(', ') || '–'],
+          ['Failures in a row', count(webhook.failures)],
+          ['Events', webhook.events.join(', ')],
           ['Last failure', failed ? `${failed.error} (${ago(failed.at)})` : 'none'],
         ], 'wide-values'),
         h('header', {},

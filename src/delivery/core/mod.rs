@@ -83,6 +83,8 @@ pub struct Core {
     pruned_ms: u64,
     /// Webhooks whose history may have become too long.
     surplus: VecDeque<WebhookId>,
+    /// Webhooks that were disabled because of what their endpoints answered, as they are then, until that is told.
+    disabled: Vec<Webhook>,
     /// What is done in pieces, by turns.
     leftovers: VecDeque<(WebhookId, Leftover)>,
     /// Webhooks that were deleted, of which deliveries are left; nobody waits for these.
@@ -171,6 +173,7 @@ impl Core {
             position_moved_ms: None,
             pruned_ms: 0,
             surplus: VecDeque::new(),
+            disabled: Vec::new(),
             leftovers: VecDeque::new(),
             deleted: VecDeque::new(),
             latest_ms: None,
@@ -190,12 +193,13 @@ impl Core {
     /// Undoes what was not committed. Nothing in memory counts any more, up to the recovery.
     pub fn abandon(&mut self) {
         self.store.roll_back();
+        self.disabled.clear();
     }
 
     /// Begins anew with what the database holds: nothing else in memory counts. Attempts under way are not known any more; what they
     /// were of is sent again.
     pub fn recover(&mut self, now_ms: u64) -> Result<(), DeliveryError> {
-        self.store.roll_back();
+        self.abandon();
         self.begin_anew(now_ms)?;
         // A disk that can be read but not written would have the same deliveries sent again and again.
         self.store_position()?;
@@ -384,6 +388,11 @@ impl Core {
     pub fn close(&mut self) -> Result<(), DeliveryError> {
         self.store_position()?;
         self.store.commit()
+    }
+
+    /// The webhooks that were disabled by themselves since the last call; to be told once that is committed.
+    pub fn take_disabled(&mut self) -> Vec<Webhook> {
+        std::mem::take(&mut self.disabled)
     }
 
     fn store_position(&mut self) -> Result<(), DeliveryError> {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::super::DeliveryError;
-use super::super::command::{EveryWebhook, FindOwner, ListEveryWebhook, WatchedWebhook};
+use super::super::command::{EveryWebhook, FindOwner, ListEveryWebhook, WatchWebhook, WatchedWebhook};
 use super::{Core, Entry};
 use crate::accounts::AccountId;
 
@@ -17,14 +17,27 @@ impl Core {
         let is_listed = |entry: &&Entry| list.account.is_none_or(|account| entry.webhook.account == account);
         let mut entries: Vec<&Entry> = self.webhooks.values().filter(is_listed).collect();
         let total = entries.len();
-        entries.sort_unstable_by_key(|entry| Reverse((entry.webhook.created_ms, entry.webhook.id)));
+        entries.retain(|entry| list.before.is_none_or(|before| entry.webhook.made() < before));
+        entries.sort_unstable_by_key(|entry| Reverse(entry.webhook.made()));
         entries.truncate(list.webhooks_max);
-        let watched = |entry: &Entry| {
-            let recent = self.store.history(entry.webhook.id, list.records_max)?;
-            Ok(WatchedWebhook { webhook: entry.webhook.clone(), waiting: entry.waiting, recent })
-        };
+        let watched = |entry| self.watched(entry, list.records_max);
         let webhooks = entries.into_iter().map(watched).collect::<Result<_, DeliveryError>>()?;
         Ok(EveryWebhook { total, webhooks })
+    }
+
+    pub(in super::super) fn watch(
+        &mut self,
+        watch: WatchWebhook,
+        _now_ms: u64,
+    ) -> Result<WatchedWebhook, DeliveryError> {
+        self.require_key(watch.key)?;
+        let entry = self.webhooks.get(&watch.webhook).ok_or(DeliveryError::NoSuchWebhook)?;
+        self.watched(entry, watch.records_max)
+    }
+
+    fn watched(&self, entry: &Entry, records_max: usize) -> Result<WatchedWebhook, DeliveryError> {
+        let recent = self.store.history(entry.webhook.id, records_max)?;
+        Ok(WatchedWebhook { webhook: entry.webhook.clone(), waiting: entry.waiting, recent })
     }
 
     pub(in super::super) fn find_owner(&mut self, find: FindOwner, _now_ms: u64) -> Result<AccountId, DeliveryError> {

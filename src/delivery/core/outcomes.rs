@@ -158,8 +158,9 @@ impl Core {
         let event = EventId::generate()?;
         let note = format!("disabled: {why}; once it is enabled, a replay with since={since} brings what it missed");
         self.notice(id, event, "webhook.disabled", &note, now_ms)?;
-        let payload = Payload::disabled(event, now_ms, &webhook);
-        self.tell_siblings(&webhook.account, &payload, now_ms)
+        let (account, payload) = (webhook.account, Payload::disabled(event, now_ms, &webhook));
+        self.disabled.push(webhook);
+        self.tell_siblings(&account, &payload, now_ms)
     }
 
     /// Sends an operational event to the account's webhooks that have asked for them.

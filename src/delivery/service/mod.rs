@@ -50,8 +50,13 @@ pub struct Surroundings {
     pub names: Arc<dyn Names>,
     /// Shared with [`DeliveryWaker`]: the journal keeps every number below it.
     pub waker: DeliveryWaker,
+    pub on_disabled: OnDisabled,
     pub cpu: usize,
 }
+
+/// Told of each webhook that was disabled because of what its endpoint answered, once that is on the disk. It is called on the core's
+/// thread.
+pub type OnDisabled = Box<dyn Fn(&Webhook) + Send>;
 
 /// Wakes the core, from before it is there.
 #[derive(Clone, Default)]
@@ -96,7 +101,7 @@ impl DeliveryService {
         let events = JournalEvents { kept: shared.kept.clone(), window: with.window, history: with.history };
         let workers = options.workers;
         let core = Core::open(store, options, Box::new(events), with.directory, clock::unix_ms())?;
-        Self::start_with(core, courier, workers, shared, with.cpu)
+        Self::start_with(core, courier, workers, shared, with.on_disabled, with.cpu)
     }
 
     fn start_with(
@@ -104,6 +109,7 @@ impl DeliveryService {
         courier: Arc<Courier>,
         workers: u32,
         shared: Arc<Shared>,
+        on_disabled: OnDisabled,
         cpu: usize,
     ) -> Result<Self, DeliveryError> {
         let on_report = {
@@ -119,7 +125,7 @@ impl DeliveryService {
         let (running, beating) = (shared.clone(), pulse.clone());
         let run = move || {
             settle(cpu);
-            Loop::new(&running, core, crew, courier, &beating).run();
+            Loop::new(&running, core, crew, courier, on_disabled, &beating).run();
             beating.rest();
             // Whoever waits for the end may have gone.
             let _ = sender.send(());

@@ -92,7 +92,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let Parts { core, courier, trades, asker, directory, raw, accounts } = Parts::new();
-        let service = DeliveryService::start_with(core, courier.clone(), 1, Arc::default(), 0).expect("a service");
+        let service = DeliveryService::start_with(core, courier.clone(), 1, Arc::default(), nobody(), 0);
+        let service = service.expect("a service");
         Self { service, courier, trades, asker, directory, raw, _accounts: accounts }
     }
 
@@ -128,6 +129,11 @@ impl Bench {
     fn is_recovering(&self) -> bool {
         matches!(self.service.handle.shared.require_open(), Err(DeliveryError::Recovering))
     }
+}
+
+/// Is told of disabled webhooks.
+fn nobody() -> OnDisabled {
+    Box::new(|_| ())
 }
 
 fn a_webhook(asker: Asker) -> MakeWebhook {
@@ -267,10 +273,19 @@ fn a_test_that_was_made_and_not_recorded_is_not_told_as_if_nothing_was_done() {
 
 /// A loop whose turns the test takes, in a server that ends, so that it does not wait for its database.
 fn with_loop(core: Core, courier: Arc<Courier>, test: impl FnOnce(&mut Loop<'_>, &Shared)) {
+    with_loop_and(core, courier, nobody(), test);
+}
+
+fn with_loop_and(
+    core: Core,
+    courier: Arc<Courier>,
+    on_disabled: OnDisabled,
+    test: impl FnOnce(&mut Loop<'_>, &Shared),
+) {
     let (shared, pulse) = (Shared::default(), Pulse::of_one_that_blocks(limits::DELIVERY_STILL_MS));
     shared.stops.store(true, Ordering::Release);
     let crew = Crew::start(courier.clone(), 1, 0, Arc::new(|_| ())).expect("a crew");
-    test(&mut Loop::new(&shared, core, crew, courier, &pulse), &shared);
+    test(&mut Loop::new(&shared, core, crew, courier, on_disabled, &pulse), &shared);
 }
 
 #[test]
@@ -305,4 +320,31 @@ fn a_command_beside_a_clock_that_was_set_back_is_stored_or_refused() {
     });
     let stored: i64 = raw.query_row("SELECT count(*) FROM webhooks", (), |row| row.get(0)).expect("a count");
     assert_eq!(stored, 1, "what was refused is not there");
+}
+
+#[test]
+fn an_endpoint_that_ends_its_webhook_is_told_once_that_is_stored_and_not_before() {
+    for stored in [true, false] {
+        let Parts { mut core, courier, trades, asker, raw, accounts: _accounts, directory: _directory } = Parts::new();
+        let now_ms = clock::unix_ms();
+        let made = a_webhook(asker).execute(&mut core, now_ms).expect("a webhook").id;
+        core.commit(now_ms).expect("a sound disk");
+        trades.add();
+        core.turn(Vec::new(), now_ms).expect("a sound disk");
+        core.commit(now_ms).expect("a sound disk");
+        let job = core.next_job(now_ms).expect("a sound disk").expect("the trade's");
+        if !stored {
+            let fails = "CREATE TRIGGER fails BEFORE UPDATE ON webhooks BEGIN SELECT RAISE(ABORT, 'it fails'); END";
+            raw.execute_batch(fails).expect("it can be changed");
+        }
+        let (sender, told) = channel();
+        let on_disabled = Box::new(move |webhook: &Webhook| sender.send(webhook.clone()).expect("open"));
+        with_loop_and(core, courier, on_disabled, |running, _| {
+            let outcome = Outcome::Answered { status: 410, retry_after: None };
+            let report = Report { number: job.number, ticket: job.ticket, outcome, duration: Duration::ZERO };
+            running.turn(Vec::new(), vec![report]);
+        });
+        let told: Vec<_> = told.try_iter().map(|webhook| (webhook.id, webhook.is_active())).collect();
+        assert_eq!(told, if stored { vec![(made, false)] } else { vec![] });
+    }
 }

@@ -10,6 +10,7 @@ use super::super::attempt::Report;
 use super::super::core::{Core, Patience};
 use super::super::courier::Courier;
 use super::super::workers::Crew;
+use super::OnDisabled;
 use super::inbox::{Door, Shared, Task};
 use crate::watchman::Pulse;
 use crate::{clock, limits};
@@ -20,6 +21,7 @@ pub struct Loop<'s> {
     core: Core,
     crew: Crew,
     courier: Arc<Courier>,
+    on_disabled: OnDisabled,
     pulse: &'s Pulse,
     /// What the core had not taken in when it last rested.
     last_news: Option<(u64, u64)>,
@@ -30,8 +32,16 @@ pub struct Loop<'s> {
 }
 
 impl<'s> Loop<'s> {
-    pub fn new(shared: &'s Shared, core: Core, crew: Crew, courier: Arc<Courier>, pulse: &'s Pulse) -> Self {
-        Self { shared, core, crew, courier, pulse, last_news: None, patience: Patience::default(), is_lost: false }
+    pub fn new(
+        shared: &'s Shared,
+        core: Core,
+        crew: Crew,
+        courier: Arc<Courier>,
+        on_disabled: OnDisabled,
+        pulse: &'s Pulse,
+    ) -> Self {
+        let patience = Patience::default();
+        Self { shared, core, crew, courier, on_disabled, pulse, last_news: None, patience, is_lost: false }
     }
 
     pub fn run(mut self) {
@@ -85,6 +95,9 @@ impl<'s> Loop<'s> {
         };
         let committed = outcome.is_ok();
         carried.into_iter().for_each(|carried| (carried.answer)(committed));
+        if committed {
+            self.core.take_disabled().iter().for_each(&self.on_disabled);
+        }
         match outcome.and_then(|more| self.send_jobs(now_ms).map(|()| more || self.core.is_changed())) {
             Ok(more) => {
                 self.patience.committed(has_outcomes);

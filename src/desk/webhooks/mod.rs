@@ -20,7 +20,6 @@
 //!   for that. The log is in another database, so a crash between the two leaves a change without its entry.
 
 pub mod operator;
-mod recorded;
 mod shown;
 mod wanted;
 
@@ -39,7 +38,7 @@ use crate::accounts::{Account, AccountName, Role};
 use crate::delivery::{
     Asker, AttemptRecord, Command, DeleteWebhook, DeliveryError, DeliveryRecord, GetWebhook, ListDeliveries,
     ListWebhooks, NewWebhook, RegenerateSecret, ReplayWebhook, Reply as OnAnswer, TestWebhook, Webhook, WebhookChange,
-    WebhookId,
+    WebhookId, recorded,
 };
 use crate::{executor, limits};
 use wanted::Wanted;

@@ -2,7 +2,8 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /api/admin/webhooks?account=NAME&limit=N` | `{"success":true,"total":N,"webhooks":[…]}`, the newest first, of every account or of one |
+//! | `GET /api/admin/webhooks?account=NAME&before=…&limit=N` | `{"success":true,"total":N,"webhooks":[…],"next":… or null}`, the newest first, of every account or of one; `next` is the `before` of the next page |
+//! | `GET /api/admin/webhooks/{id}` | `{"success":true,"webhook":{…}}`, as the list has it |
 //! | `PUT /api/admin/webhooks/{id} {"is_active":…}` | `{"success":true,"webhook":{…}}` |
 //! | `POST …/{id}/test`, `GET …/{id}/deliveries`, `POST …/{id}/replay` | as under `/api/webhooks` |
 //!
@@ -15,10 +16,10 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::{PERHAPS_DONE, ask, change_of, deliveries_of, parse_id, replay_of, shown, test_of, wanted, wanted_since};
-use crate::accounts::{AccountName, FindAccount, Role, StoreError};
+use crate::accounts::{AccountName, FindAccount, Role, Snapshot, StoreError};
 use crate::delivery::{
-    Asker, DeliveryError, DeliveryRecord, DeliveryState, FindOwner, ListEveryWebhook, ReplayWebhook, TestWebhook,
-    WatchedWebhook, WebhookChange, WebhookId,
+    Asker, DeliveryError, DeliveryRecord, DeliveryState, EveryWebhook, FindOwner, ListEveryWebhook, Made,
+    ReplayWebhook, TestWebhook, WatchWebhook, WatchedWebhook, WebhookChange, WebhookId,
 };
 use crate::desk::accounts::ask_as;
 use crate::desk::auth::Caller;
@@ -38,14 +39,26 @@ pub async fn list(desk: &Desk, request: Request<Incoming>) -> Result<Reply, Rest
         }
         None => None,
     };
-    let records_max = limits::RECENT_DELIVERIES;
-    let every = ask(desk, ListEveryWebhook { key: caller.key, account, webhooks_max, records_max }).await?;
+    let before = query::value(request.uri(), "before").map(|text| parse_place(&text)).transpose()?;
+    let (key, records_max) = (caller.key, limits::RECENT_DELIVERIES);
+    // One more tells whether there are more.
+    let list = ListEveryWebhook { key, account, before, webhooks_max: webhooks_max + 1, records_max };
+    let EveryWebhook { total, mut webhooks } = ask(desk, list).await?;
+    let more = webhooks.len() > webhooks_max;
+    webhooks.truncate(webhooks_max);
+    let next = webhooks.last().filter(|_| more).map(|last| place(last.webhook.made()));
     let accounts = desk.directory.load();
-    let name =
-        |watched: &WatchedWebhook| accounts.account(watched.webhook.account).map(|account| account.name.as_str());
-    let webhooks: Vec<Value> = every.webhooks.iter().map(|webhook| watched(webhook, name(webhook))).collect();
-    let answer = json!({ "success": true, "total": every.total, "webhooks": webhooks });
+    let webhooks: Vec<Value> = webhooks.iter().map(|webhook| watched(webhook, &accounts)).collect();
+    let answer = json!({ "success": true, "total": total, "webhooks": webhooks, "next": next });
     Ok(json_reply(StatusCode::OK, &answer))
+}
+
+pub async fn show(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
+    let (caller, _) = auth::admit(desk, request, Role::Admin).await?;
+    let (key, webhook) = (caller.key, parse_id(id)?);
+    let found = ask(desk, WatchWebhook { key, webhook, records_max: limits::RECENT_DELIVERIES }).await?;
+    let shown = watched(&found, &desk.directory.load());
+    Ok(json_reply(StatusCode::OK, &json!({ "success": true, "webhook": shown })))
 }
 
 pub async fn change(desk: &Desk, request: Request<Incoming>, id: &str) -> Result<Reply, RestError> {
@@ -93,9 +106,23 @@ async fn owned(desk: &Desk, caller: &Caller, id: &str) -> Result<Owned, RestErro
     Ok(Owned { asker, webhook, account })
 }
 
-fn watched(watched: &WatchedWebhook, account: Option<&str>) -> Value {
+/// A webhook's place in the list, as `next` tells it.
+fn place(made: Made) -> String {
+    format!("{}.{}", made.at_ms, made.webhook)
+}
+
+fn parse_place(text: &str) -> Result<Made, RestError> {
+    let made = || {
+        let (at_ms, webhook) = text.split_once('.')?;
+        let digits = Some(at_ms).filter(|at_ms| at_ms.bytes().all(|byte| byte.is_ascii_digit()))?;
+        Some(Made { at_ms: digits.parse().ok()?, webhook: webhook.parse().ok()? })
+    };
+    made().ok_or_else(|| RestError::InvalidRequest("before must be the next of the page before".to_owned()))
+}
+
+fn watched(watched: &WatchedWebhook, accounts: &Snapshot) -> Value {
     let mut shown = shown::webhook(&watched.webhook);
-    shown["account"] = account.into();
+    shown["account"] = accounts.account(watched.webhook.account).map(|account| account.name.as_str()).into();
     shown["waiting"] = watched.waiting.into();
     shown["recent"] = recent(&watched.recent);
     shown
@@ -140,6 +167,18 @@ mod tests {
             due_ms: None,
             attempts: attempts.collect(),
             note: None,
+        }
+    }
+
+    #[test]
+    fn a_place_in_the_list_has_one_text() {
+        let made = Made { at_ms: 1_736_937_000_000, webhook: WebhookId(0xabc) };
+        assert_eq!(place(made), "1736937000000.wh_0000000000000abc");
+        assert_eq!(parse_place(&place(made)).expect("its text"), made);
+        for wrong in
+            ["", ".", "1.", "1", "wh_0000000000000abc", "-1.wh_0000000000000abc", "1.wh_abc", "+1.wh_0000000000000abc"]
+        {
+            assert!(matches!(parse_place(wrong), Err(RestError::InvalidRequest(_))), "{wrong}");
         }
     }
 

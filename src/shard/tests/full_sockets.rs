@@ -6,8 +6,12 @@ use crate::protocol::SlowPolicy;
 impl Bench {
     /// A client whose endpoint disconnects the slow.
     fn unforgiving(&mut self, account: u64, buffer_bytes: usize) -> FakeClient {
+        self.enter_with(SlowPolicy::Disconnect, account, buffer_bytes)
+    }
+
+    fn enter_with(&mut self, policy: SlowPolicy, account: u64, buffer_bytes: usize) -> FakeClient {
         let client = FakeClient::new(buffer_bytes);
-        let terms = Terms { since: None, policy: SlowPolicy::Disconnect };
+        let terms = Terms { since: None, policy };
         let entry = Entry::uncounted(&self.gate);
         self.plane.enter(client.link(), admission(account), terms, entry, Vec::new()).expect("a free slot");
         client
@@ -89,7 +93,21 @@ fn one_that_falls_off_the_log_is_closed_with_4409_at_a_frame_boundary_where_that
         bench.settle();
     }
     assert_eq!(got(&slow), [Got::Event(1), Got::Close(Some(4409))], "the half-sent frame is whole, then the close");
-    assert_eq!(ShardStats::get(&bench.stats.slow_consumers_closed), 1);
+    assert_eq!(bench.stats.slow_consumers_closed(), 1);
+}
+
+#[test]
+fn slow_sessions_are_counted_by_what_became_of_them() {
+    let mut bench = Bench::new(1, 10);
+    let policies = [SlowPolicy::CatchUp, SlowPolicy::Latest, SlowPolicy::Latest, SlowPolicy::Disconnect];
+    let _slow = policies.map(|policy| bench.enter_with(policy, 1, 1_000));
+    for _ in 0..40 {
+        bench.publish(vec![event(0, 50_000)]);
+        bench.settle();
+    }
+    let counted: Vec<_> = bench.stats.slow_consumers.iter().map(|(end, count)| (end, count.get())).collect();
+    assert_eq!(counted, [("catch_up", 1), ("latest", 2), ("disconnect", 1)]);
+    assert_eq!((bench.stats.fell_behind(), bench.stats.slow_consumers_closed()), (3, 1));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::{EventKind, Replaying, Webhook, WebhookChange, WebhookId};
 use crate::accounts::AccountName;
 use crate::accounts::audit::{Act, Action};
-use crate::delivery::{EventKind, Replaying, Webhook, WebhookChange, WebhookId};
 
 /// What was done, told of the webhook as it is then.
 pub fn act(action: Action, account: &AccountName) -> impl FnOnce(&Webhook) -> Act + Send + use<> {
@@ -26,6 +26,13 @@ pub fn replay(webhook: WebhookId, account: &AccountName) -> impl FnOnce(&Replayi
     move |Replaying { from, until }| {
         Act::new(Action::WebhookReplay, webhook, json!({ "account": account, "from": from, "until": until }))
     }
+}
+
+/// The end that a webhook came to by what its endpoint answered. `account` is whose it was.
+pub fn disabled(webhook: &Webhook, account: String) -> Act {
+    let reason = webhook.disabled.map(|disabled| disabled.reason.as_str());
+    let more = json!({ "reason": reason, "failures": webhook.failures });
+    with(Action::WebhookDisable, account, more.as_object().expect("an object").clone())(webhook)
 }
 
 fn with(action: Action, account: String, more: Map<String, Value>) -> impl FnOnce(&Webhook) -> Act + Send {
