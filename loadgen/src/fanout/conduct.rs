@@ -29,6 +29,8 @@ pub enum Standing {
     Fresh,
     /// It came back when the last event was due: it must get nothing more, and may get some of the last ones, which were late.
     Latecomer,
+    /// It was one, and gets some of the last ones.
+    Trailing,
     /// It stalled, and has everything again; or it comes and goes, and has everything to the end of the load.
     Whole,
 }
@@ -71,11 +73,12 @@ impl Doing {
             }
             Self::Churns(churn) => {
                 churn.delivered();
-                if socket.standing == Standing::Fresh {
-                    socket.standing = Standing::Listening;
-                }
-                let counts = matches!(socket.standing, Standing::Listening);
-                if counts && socket.expected == timetable.schedule.events() {
+                socket.standing = match socket.standing {
+                    Standing::Fresh => Standing::Listening,
+                    Standing::Latecomer => Standing::Trailing,
+                    other => other,
+                };
+                if socket.standing == Standing::Listening && socket.expected == timetable.schedule.events() {
                     socket.standing = Standing::Whole;
                     churn.is_whole();
                 }

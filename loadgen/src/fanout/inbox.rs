@@ -196,7 +196,8 @@ impl Listener for Inbox {
                 let may_go = |socket: u32| {
                     let state = &mut sockets[socket as usize];
                     let open = state.stream.phase == Phase::Open && usize::from(state.heard) == answers;
-                    let goes = open && !matches!(state.standing, Standing::Whole | Standing::Latecomer);
+                    let goes =
+                        open && !matches!(state.standing, Standing::Whole | Standing::Latecomer | Standing::Trailing);
                     if goes {
                         lost += u64::from(overdue.saturating_sub(state.expected));
                         // What is published while it is away is not lost.
@@ -256,7 +257,7 @@ impl Inbox {
 
     /// The books, closed after `published` events.
     pub fn harvest(self, published: u32) -> Harvest {
-        let due = self.sockets.iter().filter(|socket| socket.standing != Standing::Latecomer);
+        let due = self.sockets.iter().filter(|socket| socket.standing != Standing::Trailing);
         let tail: u64 = due.map(|socket| u64::from(published.saturating_sub(socket.expected))).sum();
         let lost = tail + self.order.skipped() + self.left_without;
         let harvest = Harvest {
@@ -367,12 +368,7 @@ impl Inbox {
             }
         }
         let state = &mut self.sockets[socket as usize];
-        let begins_anywhere = match state.standing {
-            Standing::Fresh => true,
-            Standing::Latecomer => state.expected == self.recorder.events(),
-            Standing::Listening | Standing::Whole => false,
-        };
-        if begins_anywhere && event < state.expected {
+        if matches!(state.standing, Standing::Fresh | Standing::Latecomer) && event < state.expected {
             state.expected = event;
         }
         if self.order.arrived(socket, &mut state.expected, event) != Arrival::Duplicate {

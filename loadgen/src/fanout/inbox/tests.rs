@@ -459,9 +459,14 @@ fn who_comes_back_after_the_last_event_has_all_that_it_can_have() {
 /// They were due before it was back, and the server was late: it need not have got them, and may.
 #[test]
 fn the_last_events_that_come_late_to_one_that_is_back_are_no_duplicates() {
-    for (events, duplicated, deliveries) in
-        [(vec![4, 5], 0, 2), (vec![5], 0, 1), (vec![4], 0, 1), (vec![3, 4, 4], 1, 2)]
-    {
+    for (events, duplicated, deliveries) in [
+        (vec![4, 5], 0, 2),
+        (vec![5], 0, 1),
+        (vec![4], 0, 1),
+        (vec![3, 4, 4], 1, 2),
+        (vec![5, 5], 1, 1),
+        (vec![4, 5, 4, 5], 2, 2),
+    ] {
         let mut kind = come_back(Protocol::Watchlist);
         let (answers, late) = (kind.answers().concat(), kind.events(events.clone()));
         kind.bench.inbox.receive(0, &answers, 6_000, &mut kind.bench.notices);
