@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -116,17 +116,31 @@ fn settle(cpu: usize) {
 
 fn serve(mut observer: Observer, asked: &Receiver<Ask>) {
     let mut read_at: Option<Nanos> = None;
-    while let Ok(first) = asked.recv() {
-        let due = read_at.map_or(0, |at| at + limits::OBSERVE_EVERY_MS * 1_000_000);
-        std::thread::sleep(Duration::from_nanos(due.saturating_sub(clock::now())));
-        let asks: Vec<Ask> = std::iter::once(first).chain(asked.try_iter()).collect();
-        if asks.iter().any(|ask| matches!(ask, Ask::Stop)) {
-            return;
+    // The server has said so at its start.
+    let mut remind_at = clock::now() + DAY_NS;
+    loop {
+        match asked.recv_timeout(Duration::from_nanos(remind_at.saturating_sub(clock::now()))) {
+            Ok(first) => {
+                let due = read_at.map_or(0, |at| at + limits::OBSERVE_EVERY_MS * 1_000_000);
+                std::thread::sleep(Duration::from_nanos(due.saturating_sub(clock::now())));
+                let asks: Vec<Ask> = std::iter::once(first).chain(asked.try_iter()).collect();
+                if asks.iter().any(|ask| matches!(ask, Ask::Stop)) {
+                    return;
+                }
+                read_at = Some(clock::now());
+                observer.answer(asks);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        read_at = Some(clock::now());
-        observer.answer(asks);
+        if remind_at <= clock::now() {
+            remind_at += DAY_NS;
+            observer.remind();
+        }
     }
 }
+
+const DAY_NS: Nanos = 24 * 60 * 60 * 1_000_000_000;
 
 struct Observer {
     sources: Sources,
@@ -139,6 +153,13 @@ impl Observer {
     fn new(sources: Sources) -> Self {
         let process = ProcessReader::new(Path::new("/"));
         Self { sources, process, started_ms: clock::unix_ms(), fanout: Stretch::default() }
+    }
+
+    /// Says what is to be known every day, though nobody asks.
+    fn remind(&self) {
+        if let Some(tls) = &self.sources.tls {
+            tls.tell_expiry(clock::unix_ms());
+        }
     }
 
     /// Reads once, and answers all.

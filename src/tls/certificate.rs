@@ -56,7 +56,7 @@ pub enum CertificateError {
 /// What the two files come to.
 pub(super) struct Identification {
     pub config: Arc<ServerConfig>,
-    /// When the first certificate of the chain to end does so; none where that can't be read.
+    /// When the server's own certificate ends; none where that can't be read. Of those behind it a client may pass one over.
     pub expires_at: Option<UnixMs>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn identification(
 ) -> Result<Identification, CertificateError> {
     let chain = certificates(cert)?;
     let private = private_key(key)?;
-    let expires_at = chain.iter().filter_map(|certificate| expiry(certificate)).min();
+    let expires_at = chain.first().and_then(|certificate| expiry(certificate));
     let refused = |source| {
         let (cert, key) = (cert.to_owned(), key.to_owned());
         match source {

@@ -44,27 +44,46 @@ impl Tls {
         Ok(())
     }
 
-    /// When the certificate ends, or the first one of its chain that does; none where the files don't tell.
+    /// When the certificate ends; none where the file doesn't tell.
     pub fn expires_at(&self) -> Option<UnixMs> {
         self.current.load().expires_at
     }
 
-    /// Says in the log how long the certificate lasts: clients refuse one that has ended.
+    /// Says in the log how long the certificate lasts.
     pub fn tell_expiry(&self, now: UnixMs) {
         let (cert, Some(expires_at)) = (self.cert.display(), self.expires_at()) else { return };
-        let days = expires_at.saturating_sub(now) / DAY_MS;
-        if expires_at <= now {
-            tracing::warn!(%cert, "the TLS certificate has ended, and clients refuse it: put a new one in its place and reload");
-        } else if days < TLS_EXPIRY_WARNED_DAYS {
-            tracing::warn!(%cert, days, "the TLS certificate ends soon: put a new one in its place and reload");
-        } else {
-            tracing::info!(%cert, days, "the TLS certificate is good");
+        match Validity::of(expires_at, now) {
+            Validity::Good { days } => tracing::info!(%cert, days, "the TLS certificate is good"),
+            Validity::EndsSoon { days } => {
+                tracing::warn!(%cert, days, "the TLS certificate ends soon: put a new one in its place and reload");
+            }
+            Validity::Ended => {
+                tracing::warn!(%cert, "the TLS certificate has ended, and clients refuse it: put a new one in its place and reload");
+            }
         }
     }
 
     /// The server's end of a new connection.
     pub fn engine(&self) -> Engine {
         Engine::new(self.current.load().config.clone())
+    }
+}
+
+/// How long a certificate lasts, in whole days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Validity {
+    Good { days: u64 },
+    EndsSoon { days: u64 },
+    Ended,
+}
+
+impl Validity {
+    fn of(expires_at: UnixMs, now: UnixMs) -> Self {
+        match expires_at.checked_sub(now) {
+            None | Some(0) => Self::Ended,
+            Some(left) if left < TLS_EXPIRY_WARNED_DAYS * DAY_MS => Self::EndsSoon { days: left / DAY_MS },
+            Some(left) => Self::Good { days: left / DAY_MS },
+        }
     }
 }
 
@@ -145,6 +164,21 @@ mod tests {
         folder.holding(&ending(2031));
         tls.reload().expect("good files");
         assert_eq!(tls.expires_at(), Some(1_927_843_200_000));
+    }
+
+    #[test]
+    fn a_certificate_is_warned_of_in_its_last_fourteen_days() {
+        const NOW: UnixMs = 1_800_000_000_000;
+        for (left, expected) in [
+            (15 * DAY_MS - 1, Validity::Good { days: 14 }),
+            (14 * DAY_MS, Validity::Good { days: 14 }),
+            (14 * DAY_MS - 1, Validity::EndsSoon { days: 13 }),
+            (1, Validity::EndsSoon { days: 0 }),
+            (0, Validity::Ended),
+        ] {
+            assert_eq!(Validity::of(NOW + left, NOW), expected, "{left} ms");
+        }
+        assert_eq!(Validity::of(NOW - DAY_MS, NOW), Validity::Ended);
     }
 
     #[test]
