@@ -237,7 +237,7 @@ mod tests {
     use rustls::version::{TLS12, TLS13};
     use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
 
-    use super::super::fixture::{Identity, Peer, connected, said, server, shake_hands, take_in, to_send};
+    use super::super::fixture::{Identity, Peer, connected, enduring, said, server, shake_hands, take_in, to_send};
     use super::*;
 
     /// What the engine makes of it: plaintext and answers.
@@ -345,33 +345,9 @@ mod tests {
         assert_eq!(take_in(&mut client, &outgoing), plaintext);
     }
 
-    /// Of TLS 1.2 with a suite that encrypts so many records with one key.
-    fn enduring(records: u64, identity: &Identity) -> Engine {
-        use rustls::crypto::ring::{cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as SUITE, default_provider};
-        use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
-        use rustls::{CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSuite};
-        let SupportedCipherSuite::Tls12(suite) = SUITE else { panic!("it is of TLS 1.2") };
-        let Tls12CipherSuite { ref common, prf_provider, kx, sign, aead_alg } = *suite;
-        let common = CipherSuiteCommon { confidentiality_limit: records, ..*common };
-        let tired = Box::leak(Box::new(Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg }));
-        let mut provider = default_provider();
-        provider.cipher_suites = vec![SupportedCipherSuite::Tls12(tired)];
-        let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).expect("a key");
-        let config = ServerConfig::builder_with_provider(provider.into())
-            .with_protocol_versions(&[&TLS12])
-            .expect("a suite for it")
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.certificate_der().into()], key)
-            .expect("they belong together");
-        Engine::new(Arc::new(config))
-    }
-
     #[test]
     fn keys_that_are_used_up_end_the_connection_with_a_close_notify_behind_all_that_was_encrypted() {
-        let identity = Identity::new();
-        let (mut client, mut engine) = (Peer::trusting(&[&identity]).client(), enduring(10, &identity));
-        client.set_buffer_limit(None);
-        shake_hands(&mut client, &mut engine).expect("a handshake");
+        let (mut client, mut engine) = enduring(10);
         let (mut outgoing, mut whole) = (Vec::new(), 0);
         let error = loop {
             match engine.send(b"event", &mut outgoing) {

@@ -3,10 +3,14 @@
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, OnceLock};
 
+use rustls::crypto::ring::{cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, default_provider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    CipherSuiteCommon, ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedCipherSuite,
+    SupportedProtocolVersion, Tls12CipherSuite,
+};
 
 use super::certificate::TlsFiles;
 use super::engine::{Engine, TlsError};
@@ -86,6 +90,31 @@ pub fn connected() -> (ClientConnection, Engine) {
         (server(&identity), Peer::trusting(&[&identity]))
     });
     let (mut client, mut engine) = (peer.client(), tls.engine());
+    shake_hands(&mut client, &mut engine).expect("a handshake");
+    (client, engine)
+}
+
+/// Both ends of a connection whose server encrypts so many records and no more: of TLS 1.2, with a suite like those that have AES-GCM.
+pub fn enduring(records: u64) -> (ClientConnection, Engine) {
+    let SupportedCipherSuite::Tls12(suite) = TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 else {
+        panic!("it is of TLS 1.2")
+    };
+    let Tls12CipherSuite { ref common, prf_provider, kx, sign, aead_alg } = *suite;
+    let common = CipherSuiteCommon { confidentiality_limit: records, ..*common };
+    let tired = Box::leak(Box::new(Tls12CipherSuite { common, prf_provider, kx, sign, aead_alg }));
+    let mut provider = default_provider();
+    provider.cipher_suites = vec![SupportedCipherSuite::Tls12(tired)];
+    let identity = Identity::new();
+    let config = ServerConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&TLS12])
+        .expect("a suite for it")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![identity.certificate_der().into()],
+            PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).expect("a key"),
+        )
+        .expect("they belong together");
+    let (mut client, mut engine) = (Peer::trusting(&[&identity]).client(), Engine::new(Arc::new(config)));
     shake_hands(&mut client, &mut engine).expect("a handshake");
     (client, engine)
 }

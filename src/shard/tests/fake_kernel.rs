@@ -44,7 +44,15 @@ impl FakeClient {
 
     /// One that has shaken hands by TLS. What it reads and sends is told as plaintext; its kernel counts ciphertext.
     pub fn secure(buffer_bytes: usize) -> Self {
-        let (tls, engine) = fixture::connected();
+        Self::connected_by(fixture::connected(), buffer_bytes)
+    }
+
+    /// The same; its server's keys are used up after so many records.
+    pub fn enduring(records: u64, buffer_bytes: usize) -> Self {
+        Self::connected_by(fixture::enduring(records), buffer_bytes)
+    }
+
+    fn connected_by((tls, engine): (ClientConnection, Engine), buffer_bytes: usize) -> Self {
         let client = Self::new(buffer_bytes);
         {
             let mut connection = client.0.borrow_mut();

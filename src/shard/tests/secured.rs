@@ -25,6 +25,27 @@ fn plain_and_secure_sockets_get_the_same_in_one_batch() {
     }
 }
 
+/// It gets all that its keys encrypted, and the others of the batch what is theirs.
+#[test]
+fn keys_that_are_used_up_in_a_batch_end_that_socket_and_touch_no_other() {
+    let mut bench = Bench::new(1, 5);
+    let healthy = [bench.secure(ROOMY), bench.enter(1, ROOMY)];
+    let tired = FakeClient::enduring(10, ROOMY);
+    bench.admit(&tired, admission(1), Vec::new()).expect("a free slot");
+    let behind = [bench.enter(1, ROOMY), bench.secure(ROOMY)];
+    for length in 1..=20 {
+        // Different lengths, so that one socket's result is not another's.
+        bench.publish(vec![event(1, 100 * length)]);
+        bench.settle();
+    }
+    for client in healthy.iter().chain(&behind) {
+        assert_eq!(events(client), (1..=20).collect::<Vec<_>>());
+    }
+    let got = events(&tired);
+    assert!((5..15).contains(&got.len()) && got == (1..=got.len() as u64).collect::<Vec<_>>(), "{got:?}");
+    assert!(tired.saw_close_notify());
+}
+
 #[test]
 fn a_message_of_any_length_in_any_pieces_is_heard_and_answered() {
     let mut bench = Bench::new(2, 1);
