@@ -1,8 +1,7 @@
 //! What the log says of requests that were refused: by whom and why, some of each kind and then a count. Never what they said.
 
-use std::net::IpAddr;
-
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use http::StatusCode;
 
@@ -38,12 +37,14 @@ pub fn tell_connection(desk: &Desk, client: IpAddr, failure: ConnectionFailure, 
     static NOT_TLS: Occasion = Occasion::new();
     static INCOMPATIBLE: Occasion = Occasion::new();
     static REFUSED: Occasion = Occasion::new();
+    static LATE: Occasion = Occasion::new();
     desk.shards[desk.shard].stats.desk.failed.of(failure).add(1);
     let occasion = match failure {
         ConnectionFailure::ProxyHeader => &PROXY_HEADER,
         ConnectionFailure::NotTls => &NOT_TLS,
         ConnectionFailure::TlsIncompatible => &INCOMPATIBLE,
         ConnectionFailure::TlsRefused => &REFUSED,
+        ConnectionFailure::TlsLate => &LATE,
         _ => return tracing::debug!(%client, "a connection came to no request: {why}"),
     };
     if let Some(untold) = occasion.tell(clock::now()) {

@@ -167,9 +167,9 @@ pub const DELIVERY_REST_MS: u64 = 1_000;
 /// hundred thousand. As often as it looks around when nothing happens.
 pub const DELIVERY_TOLD_EVERY_MS: u64 = DELIVERY_REST_MS;
 
-/// How long its thread may stand still before the watchman tells of it: a rest, then a wait for a lock of the database, with room for a
-/// slow disk.
-pub const DELIVERY_STILL_MS: u64 = STORE_BUSY_TIMEOUT_MS + 2 * DELIVERY_REST_MS;
+/// How long its thread may stand still before the watchman tells of it: a rest, a wait for a lock of its database, and for a place in the
+/// audit log, which is a transaction and a command of the accounts' database away; with room for a slow disk.
+pub const DELIVERY_STILL_MS: u64 = 3 * STORE_BUSY_TIMEOUT_MS + 2 * DELIVERY_REST_MS;
 
 /// Of webhooks or deliveries, those that a desk writes into an answer before the shard's sockets get their turn: some 60 KB.
 pub const LISTED_STEP: usize = 128;
