@@ -50,8 +50,6 @@ pub struct ConnectionContext {
     pub upgrade: RefCell<Option<Upgrade>>,
     /// Set by a handler whose answer's body is still to be made.
     pub streamed: RefCell<Option<Pieces>>,
-    /// Set by a handler whose request is best answered by the connection's end.
-    pub hangs_up: Cell<bool>,
     /// Whether, when the request under way came, the kernel did not have all of the answer to the one before.
     owes_an_answer: Cell<bool>,
 }
@@ -81,9 +79,9 @@ impl ConnectionContext {
         self.owes_an_answer.get()
     }
 
-    /// Whether the request under way is answered by the session that its socket is for, or by nobody, and not by hyper.
+    /// Whether the request under way is answered by the session that its socket is for, and not by hyper.
     fn leaves_unanswered(&self) -> bool {
-        self.hangs_up.get() || self.upgrade.borrow().as_ref().is_some_and(Upgrade::answers_itself)
+        self.upgrade.borrow().as_ref().is_some_and(Upgrade::answers_itself)
     }
 }
 
@@ -109,7 +107,6 @@ pub async fn serve(desk: Rc<Desk>, mut stream: TcpStream, place: Place) {
         gate: desk.gate.clone(),
         upgrade: RefCell::default(),
         streamed: RefCell::default(),
-        hangs_up: Cell::default(),
         owes_an_answer: Cell::default(),
     });
     let service = service_fn({
@@ -185,6 +182,7 @@ async fn secured(desk: &Desk, tls: &Tls, tcp: TcpStream, place: &Place) -> Resul
             .await;
             Err(Broken::PlainHttp)
         }
+        Err(Broken::Late) if secure.has_begun() => Err(Broken::Unfinished),
         Err(error) => Err(error),
     }
 }

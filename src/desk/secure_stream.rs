@@ -28,8 +28,10 @@ pub enum Broken {
     Tls(#[from] TlsError),
     #[error("it ended before its handshake was done")]
     Ended,
-    #[error("its handshake was not done in time")]
+    #[error("nothing of a handshake came in time")]
     Late,
+    #[error("its handshake was begun and not done in time: it or this server was too slow")]
+    Unfinished,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -76,6 +78,11 @@ impl SecureStream {
             poll_fn(|task| self.poll_send(task)).await?;
         }
         Ok(())
+    }
+
+    /// Whether a byte has come.
+    pub fn has_begun(&self) -> bool {
+        !self.is_new
     }
 
     /// Whether something has been said that was not read.

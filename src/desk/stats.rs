@@ -49,6 +49,8 @@ labels! {
         /// The client sent an alert: most do where they don't trust the certificate.
         TlsRefused = "tls_refused",
         TlsMisbehaved = "tls_misbehaved",
+        /// A handshake was begun and not done in time: of many at once, this server may be too slow for some.
+        TlsLate = "tls_late",
         Ended = "ended",
         Late = "late",
     }
@@ -114,6 +116,7 @@ impl From<&Broken> for ConnectionFailure {
             Broken::Tls(TlsError::Incompatible(_)) => Self::TlsIncompatible,
             Broken::Tls(_) => Self::TlsMisbehaved,
             Broken::Ended | Broken::Io(_) => Self::Ended,
+            Broken::Unfinished => Self::TlsLate,
             Broken::Late => Self::Late,
         }
     }

@@ -178,13 +178,13 @@ impl Reading {
         )?;
         families.counters(
             "stentor_connections_failed_total",
-            "Connections that ended before a request could be read: no TLS in common, a certificate that was refused, a PROXY protocol \
-             header that is missing.",
+            "Connections that ended before their TLS handshake or their PROXY protocol header was done: no TLS in common, a certificate \
+             that was refused, a header that is missing.",
             by_word("reason", self.failed.iter().copied()),
         )?;
         families.gauges(
             "stentor_tls_certificate_expiration_timestamp_seconds",
-            "When the TLS certificate ends, or the first one of its chain that does; nothing where the port speaks no TLS.",
+            "When the TLS certificate ends; nothing where the port speaks no TLS.",
             self.certificate_expires_s.map(|expires_s| (Labels::new(), expires_s)),
         )?;
         let requests = self.requests.iter().map(|(route, class, count)| {
