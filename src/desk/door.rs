@@ -21,6 +21,8 @@ use crate::{clock, executor, limits};
 #[derive(Default)]
 pub struct Door {
     state: Cell<State>,
+    /// How long after its own end a client is to come back, in milliseconds.
+    away_ms: Cell<u64>,
     /// Who waits for its being closed.
     waiting: RefCell<Vec<Waker>>,
 }
@@ -38,9 +40,11 @@ enum State {
 }
 
 impl Door {
-    /// Lets nobody new in. Handshakes of TCP that have begun may still come to their end for `ajar_ms`.
-    pub fn close(&self, ajar_ms: u64) {
+    /// Lets nobody new in. Handshakes of TCP that have begun may still come to their end for `ajar_ms`. Whoever leaves finds another
+    /// server `away_ms` later.
+    pub fn close(&self, ajar_ms: u64, away_ms: u64) {
         if self.state.get() == State::Open {
+            self.away_ms.set(away_ms);
             self.state.set(State::Closing { ajar_ms });
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
@@ -49,6 +53,11 @@ impl Door {
     /// Whether the server has begun to end: whoever is here is served, but nothing is begun that lasts.
     pub fn is_closing(&self) -> bool {
         self.state.get() != State::Open
+    }
+
+    /// How long whoever is sent away is to stay away, in milliseconds.
+    pub(super) fn away_ms(&self) -> u64 {
+        self.away_ms.get()
     }
 
     /// Whether accepts are made to fail.
@@ -111,13 +120,13 @@ mod tests {
     fn a_door_is_closed_once_and_says_so_to_whoever_waits() {
         let door = Door::default();
         assert!(!door.is_closing() && block_on(poll_once(door.closing())).is_none());
-        door.close(7);
-        door.close(9);
-        assert_eq!(block_on(door.closing()), 7, "the first word counts");
+        door.close(7, 70);
+        door.close(9, 90);
+        assert_eq!((block_on(door.closing()), door.away_ms()), (7, 70), "the first word counts");
         assert!(door.is_closing() && !door.is_shut());
         door.has_shut();
         assert!(door.is_closing() && door.is_shut());
-        door.close(1);
+        door.close(1, 10);
         assert!(door.is_shut(), "it stays shut");
     }
 }

@@ -7,10 +7,12 @@
 //!   request ─▶ sound? ─▶ origin ─▶ gate (the address) ─▶ key or token ─▶ topics ─▶ terms ─▶ gate (the key or user) ─▶ seat ─▶ head
 //! ```
 
-use http::header::ACCEPT;
-use http::{HeaderMap, Request, Response, Version};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
+use super::accepts::accepts;
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError};
 use super::{Desk, body, cors, listener, terms, upgrade};
@@ -23,22 +25,22 @@ pub async fn open(desk: &Desk, context: &ConnectionContext, request: Request<Inc
     match opened {
         // Nobody sends this one: see `Upgrade::answers_itself`.
         Ok(()) => Ok(Response::default()),
+        Err(RestError::Stopping) if accepts(request.headers(), stream::MEDIA_TYPE) => Ok(come_back(desk)),
         Err(error) => {
-            // A browser's `EventSource` gives up for good on any answer but 200, and comes back where there is none.
-            context.hangs_up.set(matches!(error, RestError::Stopping) && wants_stream(request.headers()));
             body::discard(desk, request).await;
             Err(error)
         }
     }
 }
 
-/// Whether the client says, as browsers do, that it knows what a stream of events is (HTML, server-sent events, §9.2.3).
-fn wants_stream(headers: &HeaderMap) -> bool {
-    let named =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    named
-        .into_iter()
-        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(stream::MEDIA_TYPE)))
+/// A browser's `EventSource` gives up for good on any answer but a stream, and comes back after one that ends.
+fn come_back(desk: &Desk) -> Reply {
+    let words = format!("retry: {}\n: the server is about to end\n\n", desk.door.away_ms());
+    let mut reply = Response::new(Full::from(words));
+    for (name, value) in [(CONTENT_TYPE, stream::MEDIA_TYPE), (CACHE_CONTROL, "no-store"), (CONNECTION, "close")] {
+        reply.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    reply
 }
 
 /// Refuses what could not be answered by a stream.

@@ -26,6 +26,7 @@
 //! thread's answer.
 
 mod acceptor;
+mod accepts;
 mod accounts;
 mod admin;
 mod alerts;

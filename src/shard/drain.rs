@@ -37,6 +37,13 @@ pub struct DrainRules {
     pub restart_ms: u32,
 }
 
+impl DrainRules {
+    /// How long a session is away, in milliseconds.
+    pub fn away_ms(self) -> u64 {
+        u64::from(self.drain_ms) + u64::from(self.restart_ms)
+    }
+}
+
 impl Default for DrainRules {
     fn default() -> Self {
         Self { drain_ms: limits::DRAIN_S * 1_000, restart_ms: limits::RESTART_S * 1_000 }
@@ -68,12 +75,7 @@ impl Timetable {
 
     /// How long after `now_ms`, when it is told, its client is to come back.
     pub fn after_ms(&self, place: u32, now_ms: u64) -> u64 {
-        (self.closes_ms(place) + self.away_ms()).saturating_sub(now_ms)
-    }
-
-    /// How long after its close.
-    pub fn away_ms(&self) -> u64 {
-        u64::from(self.rules.drain_ms) + u64::from(self.rules.restart_ms)
+        (self.closes_ms(place) + self.rules.away_ms()).saturating_sub(now_ms)
     }
 }
 
@@ -132,7 +134,7 @@ impl Sessions {
             if self.slots[slot].is_open() {
                 let place = drain.place + drain.told.len() as u32;
                 let after_ms = drain.timetable.after_ms(place, drain.now_ms(self.now));
-                self.say_reconnect(slot, after_ms, drain.timetable.away_ms());
+                self.say_reconnect(slot, after_ms, drain.timetable.rules.away_ms());
                 drain.told.push_back(self.slots[slot].at(slot));
             }
         }
@@ -143,7 +145,7 @@ impl Sessions {
             let at = drain.told.pop_front().expect("one is due");
             drain.place += 1;
             if self.slots.current(at).is_some() {
-                self.close_drained(at.slot, drain.timetable.away_ms());
+                self.close_drained(at.slot, drain.timetable.rules.away_ms());
             }
         }
         self.drain = Some(drain);
@@ -156,7 +158,7 @@ impl Sessions {
         if !drain.untold.contains(&at.slot) && self.slots[at.slot].is_open() {
             let place = drain.place + drain.told.len() as u32;
             let after_ms = drain.timetable.after_ms(place, drain.now_ms(self.now));
-            self.say_reconnect(at.slot, after_ms, drain.timetable.away_ms());
+            self.say_reconnect(at.slot, after_ms, drain.timetable.rules.away_ms());
             drain.told.push_back(at);
         }
         self.drain = Some(drain);

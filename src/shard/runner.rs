@@ -325,7 +325,7 @@ impl Shard {
             ShardMail::Drain { rules, gone } => self.drain(rules, gone),
             ShardMail::Shutdown(rules) => {
                 self.stopping.set(true);
-                self.door.close(0);
+                self.door.close(0, rules.restart_ms.into());
                 self.ending = match self.ending {
                     // Whoever is left has had its time; the desk's last answers are still on their way.
                     Ending::Drains { .. } | Ending::Drained => {
@@ -344,7 +344,8 @@ impl Shard {
         }
         let mut plane = self.plane.borrow_mut();
         // With nobody to wait for there is no time for those who are still shaking hands.
-        self.door.close(if plane.occupied() > 0 { limits::DOOR_AJAR_MS.min(rules.drain_ms.into()) } else { 0 });
+        let ajar_ms = if plane.occupied() > 0 { limits::DOOR_AJAR_MS.min(rules.drain_ms.into()) } else { 0 };
+        self.door.close(ajar_ms, rules.away_ms());
         plane.begin_drain(rules, self.index, self.shards);
         let until = after_ms(rules.drain_ms + limits::DRAIN_LINGER_MS);
         self.ending = Ending::Drains { until, gone };

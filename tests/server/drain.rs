@@ -99,9 +99,10 @@ fn newcomers_are_kept_out_and_those_who_are_there_are_told_why() {
     assert_eq!((refused.status, refused.error()["code"].as_str()), (503, Some("SHUTTING_DOWN")));
     let path = format!("/events/stream?topic=alerts&api_key={}", server.subscriber);
     write!(idle[3], "GET {path} HTTP/1.1\r\nHost: stentor\r\nAccept: text/event-stream\r\n\r\n").expect("a request");
-    let mut answer = Vec::new();
-    idle[3].read_to_end(&mut answer).expect("an orderly end");
-    assert!(answer.is_empty(), "a browser comes back only where nothing is answered");
+    let mut answer = String::new();
+    idle[3].read_to_string(&mut answer).expect("an orderly end");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"), "{answer}");
+    assert!(answer.contains("\r\n\r\nretry: 4000\n"), "the drain, and the restart: {answer}");
     // Nobody listens, while sessions are still there.
     until("the listener's end", SOON, || {
         let outcome = TcpStream::connect_timeout(&server.address, Duration::from_millis(200));
