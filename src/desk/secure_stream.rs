@@ -197,3 +197,48 @@ impl From<Broken> for io::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_lite::future::poll_once;
+    use glommio::LocalExecutor;
+    use glommio::net::TcpListener;
+
+    use super::super::phase::Phase;
+    use super::*;
+    use crate::tls::fixture::{Identity, Peer, server};
+
+    #[test]
+    fn a_handshake_is_computed_when_it_has_the_turn_and_not_before() {
+        let identity = Identity::new();
+        let (tls, peer) = (server(&identity), Peer::trusting(&[&identity]));
+        LocalExecutor::default().run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let client = std::thread::spawn(move || {
+                let mut tcp = net::TcpStream::connect(address).expect("a connection");
+                peer.client().complete_io(&mut tcp).expect("a handshake");
+            });
+            let mut stream = SecureStream::new(listener.accept().await.expect("a client"), tls.engine());
+            let (phase, turn) = (PhaseCell::new(), Mutex::new(()));
+            let another = turn.lock().await;
+            {
+                let mut handshake = pin!(stream.shake_hands(&phase, &turn));
+                let mut rounds_with_hello = 0;
+                while rounds_with_hello < 50 {
+                    assert!(poll_once(handshake.as_mut()).await.is_none(), "another one has the turn");
+                    glommio::timer::sleep(Duration::from_millis(1)).await;
+                    rounds_with_hello += usize::from(matches!(phase.get(), Phase::Head(_)));
+                }
+                drop(another);
+                handshake.await.expect("a handshake");
+            }
+            client.join().expect("its client is content");
+            assert!(turn.try_lock().is_some(), "the turn is given back");
+        });
+    }
+}
