@@ -465,6 +465,7 @@ fn the_last_events_that_come_late_to_one_that_is_back_are_no_duplicates() {
         (vec![4], 0, 1),
         (vec![3, 4, 4], 1, 2),
         (vec![5, 5], 1, 1),
+        (vec![5, 4], 1, 1),
         (vec![4, 5, 4, 5], 2, 2),
     ] {
         let mut kind = come_back(Protocol::Watchlist);
