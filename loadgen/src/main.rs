@@ -23,7 +23,7 @@
 //! * Machines are noisy: `--vs floor` measures the bare `send(2)` loop in turns with the server and gives the ratio.
 //!
 //! Exit codes: 0 all held, 1 the run failed, 2 wrong usage, 3 deliveries were lost, doubled, reordered or damaged, or an
-//! assertion did not hold.
+//! assertion did not hold, 4 the figures of a calibration contradict each other, as on a machine that is too noisy.
 
 mod addresses;
 mod args;
@@ -96,6 +96,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const DID_NOT_HOLD: u8 = 3;
+const CONTRADICTS_ITSELF: u8 = 4;
 
 fn main() -> ExitCode {
     // clap exits with 2 where the command line is wrong.
@@ -104,6 +105,9 @@ fn main() -> ExitCode {
         Ok(verdict) if verdict.interrupted => fail(FAILED, "interrupted"),
         Ok(verdict) if verdict.broken.is_empty() => ExitCode::SUCCESS,
         Ok(verdict) => fail(DID_NOT_HOLD, &verdict.broken.join("; ")),
+        Err(error @ Failure::Calibrate(CalibrateError::Contradictions(_))) => {
+            fail(CONTRADICTS_ITSELF, &error.to_string())
+        }
         Err(error @ (Failure::Usage(_) | Failure::Calibrate(CalibrateError::Usage(_)))) => {
             fail(USAGE, &error.to_string())
         }
@@ -167,8 +171,12 @@ fn measure(arguments: &Arguments) -> Result<Verdict, Failure> {
         }
         Command::Calibrate(calibrate) => {
             let calibrated = CalibrateRun { arguments: calibrate.clone(), interrupted }.measure()?;
-            let json = calibrated.broken.is_empty().then_some(calibrate.out.as_path());
+            let is_good = calibrated.broken.is_empty() && calibrated.contradictions.is_empty();
+            let json = is_good.then_some(calibrate.out.as_path());
             write_out(&calibrate::render(&calibrated.calibration), &calibrated.calibration, json)?;
+            if calibrated.broken.is_empty() && !is_good {
+                return Err(CalibrateError::Contradictions(calibrated.contradictions.join("; ")).into());
+            }
             return Ok(Verdict { interrupted: false, broken: calibrated.broken });
         }
         Command::Publish(publish) => {

@@ -27,8 +27,10 @@ pub struct CalibrateRun {
 /// What came of it.
 pub struct Calibrated {
     pub calibration: Calibration,
-    /// What can't be so; empty where the calibration may be used.
+    /// What went wrong in its loads: deliveries that were lost, for one. Empty where the calibration may be used.
     pub broken: Vec<String>,
+    /// What can't be so of its figures; empty where it may be used.
+    pub contradictions: Vec<String>,
 }
 
 /// A calibration that could not be made.
@@ -49,6 +51,8 @@ pub enum CalibrateError {
          with one a CPU"
     )]
     ShardsShareCpus { shards: u32 },
+    #[error("{0}")]
+    Contradictions(String),
     #[error("can't read this process's CPUs: {0}")]
     Cpus(std::io::Error),
 }
@@ -70,8 +74,7 @@ impl CalibrateRun {
         // Every round may say the same.
         broken.sort_unstable();
         broken.dedup();
-        let (costs, contradictions) = fit(&rounds, shards);
-        broken.extend(contradictions);
+        let (costs, mut contradictions) = fit(&rounds, shards);
         let calibration = Calibration {
             format: CALIBRATION_FORMAT,
             made_at: now_rfc3339(),
@@ -90,10 +93,10 @@ impl CalibrateRun {
             memory: costs.memory,
         };
         // Whatever the fit let pass must still be a document that can be read again.
-        if let (Err(why), true) = (calibration.check(), broken.is_empty()) {
-            broken.push(why.to_string());
+        if let (Err(why), true) = (calibration.check(), contradictions.is_empty()) {
+            contradictions.push(why.to_string());
         }
-        Ok(Calibrated { calibration, broken })
+        Ok(Calibrated { calibration, broken, contradictions })
     }
 
     fn few(&self) -> u32 {
