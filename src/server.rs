@@ -239,11 +239,7 @@ impl Server {
         let mut reloads = Reloads::default();
         if let Some(tls) = tls.clone() {
             tls.tell_expiry(clock::unix_ms());
-            reloads.add("the TLS certificate", move || {
-                let outcome = tls.reload();
-                tls.tell_expiry(clock::unix_ms());
-                outcome
-            });
+            reloads.add("the TLS certificate", move || tls.reload().inspect(|()| tls.tell_expiry(clock::unix_ms())));
         }
         let parts = ShardParts {
             shards: shards.clone(),

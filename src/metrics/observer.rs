@@ -1,6 +1,6 @@
 //! The thread that reads all counters, and the way to it.
 //!
-//! It sleeps until it is asked. Then it waits until [`OBSERVE_EVERY_MS`](crate::limits::OBSERVE_EVERY_MS) have passed since its last
+//! It sleeps until it is asked, but for a word in the log once a day about the TLS certificate. Asked, it waits until [`OBSERVE_EVERY_MS`](crate::limits::OBSERVE_EVERY_MS) have passed since its last
 //! reading, reads once, and answers all who have asked by then.
 
 use std::path::Path;
