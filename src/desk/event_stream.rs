@@ -15,6 +15,7 @@ use hyper::body::{Body, Incoming};
 use super::accepts::accepts;
 use super::connection::ConnectionContext;
 use super::error::{Reply, RestError};
+use super::stats::HandshakeRefusal;
 use super::{Desk, body, cors, listener, terms, upgrade};
 use crate::clock;
 use crate::gate::Entry;
@@ -33,13 +34,15 @@ pub async fn open(desk: &Desk, context: &ConnectionContext, request: Request<Inc
     }
 }
 
-/// A browser's `EventSource` gives up for good on any answer but a stream, and comes back after one that ends.
+/// A browser's `EventSource` gives up for good on any answer but a stream, and comes back after one that ends. It is a refusal all the same.
 fn come_back(desk: &Desk) -> Reply {
+    desk.shards[desk.shard].stats.desk.refused.of(HandshakeRefusal::Stopping).add(1);
     let words = format!("retry: {}\n: the server is about to end\n\n", desk.door.away_ms());
     let mut reply = Response::new(Full::from(words));
     for (name, value) in [(CONTENT_TYPE, stream::MEDIA_TYPE), (CACHE_CONTROL, "no-store"), (CONNECTION, "close")] {
         reply.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    reply.headers_mut().insert("stentor-seq", desk.hub.last_seq().into());
     reply
 }
 

@@ -84,7 +84,7 @@ fn everybody_is_told_closed_evenly_and_served_until_then() {
 #[test]
 fn newcomers_are_kept_out_and_those_who_are_there_are_told_why() {
     let mut server = draining_over("2");
-    let mut idle = [(); 4].map(|()| kept(&server));
+    let mut idle = [(); 5].map(|()| kept(&server));
     let mut socket = server.connect();
     server.terminate();
     socket.message("reconnect");
@@ -102,7 +102,11 @@ fn newcomers_are_kept_out_and_those_who_are_there_are_told_why() {
     let mut answer = String::new();
     idle[3].read_to_string(&mut answer).expect("an orderly end");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"), "{answer}");
+    assert!(answer.contains("\r\nstentor-seq: 0\r\n"), "as every stream: {answer}");
     assert!(answer.contains("\r\n\r\nretry: 4000\n"), "the drain, and the restart: {answer}");
+    let metrics = ask(&mut idle[4], "GET", "/metrics", "", "");
+    let refused = r#"stentor_handshakes_refused_total{reason="stopping"} 3"#;
+    assert!(metrics.text().contains(refused), "all three are: {}", metrics.text());
     // Nobody listens, while sessions are still there.
     until("the listener's end", SOON, || {
         let outcome = TcpStream::connect_timeout(&server.address, Duration::from_millis(200));
