@@ -182,7 +182,7 @@ async fn secured(desk: &Desk, tls: &Tls, tcp: TcpStream, place: &Place) -> Resul
             .await;
             Err(Broken::PlainHttp)
         }
-        Err(Broken::Late) if secure.has_begun() => Err(Broken::Unfinished),
+        Err(Broken::Late) if secure.waits_for_turn() => Err(Broken::Overload),
         Err(error) => Err(error),
     }
 }

@@ -30,25 +30,25 @@ pub fn tell(client: IpAddr, error: &RestError) {
     }
 }
 
-/// A connection that ended before its first request could be read. Strangers knock and leave all day; what the log says is what an
+/// A connection that ended before its handshake was done. Strangers knock and leave all day; what the log says is what an
 /// operator can mend: a certificate that clients refuse, a client or a proxy that is set up otherwise.
 pub fn tell_connection(desk: &Desk, client: IpAddr, failure: ConnectionFailure, why: &dyn Display) {
     static PROXY_HEADER: Occasion = Occasion::new();
     static NOT_TLS: Occasion = Occasion::new();
     static INCOMPATIBLE: Occasion = Occasion::new();
     static REFUSED: Occasion = Occasion::new();
-    static LATE: Occasion = Occasion::new();
+    static OVERLOAD: Occasion = Occasion::new();
     desk.shards[desk.shard].stats.desk.failed.of(failure).add(1);
     let occasion = match failure {
         ConnectionFailure::ProxyHeader => &PROXY_HEADER,
         ConnectionFailure::NotTls => &NOT_TLS,
         ConnectionFailure::TlsIncompatible => &INCOMPATIBLE,
         ConnectionFailure::TlsRefused => &REFUSED,
-        ConnectionFailure::TlsLate => &LATE,
-        _ => return tracing::debug!(%client, "a connection came to no request: {why}"),
+        ConnectionFailure::TlsOverload => &OVERLOAD,
+        _ => return tracing::debug!(%client, "a connection ended in its handshake: {why}"),
     };
     if let Some(untold) = occasion.tell(clock::now()) {
-        tracing::warn!(%client, untold, "a connection came to no request: {why}");
+        tracing::warn!(%client, untold, "a connection ended in its handshake: {why}");
     }
 }
 

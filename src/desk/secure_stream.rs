@@ -28,10 +28,10 @@ pub enum Broken {
     Tls(#[from] TlsError),
     #[error("it ended before its handshake was done")]
     Ended,
-    #[error("nothing of a handshake came in time")]
+    #[error("what its handshake still lacks did not come in time")]
     Late,
-    #[error("its handshake was begun and not done in time: it or this server was too slow")]
-    Unfinished,
+    #[error("the turn of its handshake did not come in time: more begin at once than this server can compute")]
+    Overload,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -47,6 +47,8 @@ pub struct SecureStream {
     sent: usize,
     /// No byte has come yet.
     is_new: bool,
+    /// What has come of its handshake waits for its turn.
+    waits_for_turn: bool,
 }
 
 impl SecureStream {
@@ -59,6 +61,7 @@ impl SecureStream {
             outgoing: Vec::new(),
             sent: 0,
             is_new: true,
+            waits_for_turn: false,
         }
     }
 
@@ -71,7 +74,9 @@ impl SecureStream {
             if read == 0 {
                 return Err(Broken::Ended);
             }
+            self.waits_for_turn = true;
             let mine = turn.lock().await;
+            self.waits_for_turn = false;
             self.take_in(&mut chunk[..read])?;
             executor::breathe(limits::BUSY_BREATH_US).await;
             drop(mine);
@@ -80,9 +85,9 @@ impl SecureStream {
         Ok(())
     }
 
-    /// Whether a byte has come.
-    pub fn has_begun(&self) -> bool {
-        !self.is_new
+    /// Whether its handshake was given up while it waited for this server and not for its client.
+    pub fn waits_for_turn(&self) -> bool {
+        self.waits_for_turn
     }
 
     /// Whether something has been said that was not read.
@@ -200,6 +205,8 @@ impl From<Broken> for io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::io::Write;
     use std::net;
     use std::pin::pin;
     use std::time::Duration;
@@ -211,6 +218,16 @@ mod tests {
     use super::super::phase::Phase;
     use super::*;
     use crate::tls::fixture::{Identity, Peer, server};
+
+    /// Polls until something has come, and for 50 ms more. It must not be done by then.
+    async fn poll_past_hello(mut handshake: Pin<&mut impl Future<Output = Result<(), Broken>>>, phase: &PhaseCell) {
+        let mut rounds_with_hello = 0;
+        while rounds_with_hello < 50 {
+            assert!(poll_once(handshake.as_mut()).await.is_none(), "something is missing");
+            glommio::timer::sleep(Duration::from_millis(1)).await;
+            rounds_with_hello += usize::from(matches!(phase.get(), Phase::Head(_)));
+        }
+    }
 
     #[test]
     fn a_handshake_is_computed_when_it_has_the_turn_and_not_before() {
@@ -228,17 +245,31 @@ mod tests {
             let another = turn.lock().await;
             {
                 let mut handshake = pin!(stream.shake_hands(&phase, &turn));
-                let mut rounds_with_hello = 0;
-                while rounds_with_hello < 50 {
-                    assert!(poll_once(handshake.as_mut()).await.is_none(), "another one has the turn");
-                    glommio::timer::sleep(Duration::from_millis(1)).await;
-                    rounds_with_hello += usize::from(matches!(phase.get(), Phase::Head(_)));
-                }
+                poll_past_hello(handshake.as_mut(), &phase).await;
                 drop(another);
                 handshake.await.expect("a handshake");
             }
             client.join().expect("its client is content");
             assert!(turn.try_lock().is_some(), "the turn is given back");
+        });
+    }
+
+    #[test]
+    fn a_handshake_that_is_given_up_knows_whether_it_waited_for_its_turn_or_its_client() {
+        let tls = server(&Identity::new());
+        LocalExecutor::default().run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            for another_has_the_turn in [true, false] {
+                let address = listener.local_addr().expect("an address");
+                let mut client = net::TcpStream::connect(address).expect("a connection");
+                client.write_all(b"\x16\x03\x01").expect("the beginning of a hello");
+                let mut stream = SecureStream::new(listener.accept().await.expect("a client"), tls.engine());
+                let (phase, turn) = (PhaseCell::new(), Mutex::new(()));
+                let another = if another_has_the_turn { Some(turn.lock().await) } else { None };
+                poll_past_hello(pin!(stream.shake_hands(&phase, &turn)), &phase).await;
+                assert_eq!(stream.waits_for_turn(), another_has_the_turn);
+                drop(another);
+            }
         });
     }
 }

@@ -18,7 +18,7 @@ pub struct DeskStats {
     pub strays: Counter,
     /// Connections that are here now.
     pub connections: Gauge,
-    /// Connections of which no request could be read.
+    /// Connections that ended before their TLS handshake or their PROXY protocol header was done.
     pub failed: Counters<ConnectionFailure>,
     /// Of requests, read as a whole.
     pub body_bytes: Counter,
@@ -38,7 +38,7 @@ labels! {
 }
 
 labels! {
-    /// Why no request could be read from a connection.
+    /// Why a connection ended before its TLS handshake or its PROXY protocol header was done.
     pub enum ConnectionFailure {
         /// A trusted proxy's, without a sound PROXY protocol header.
         ProxyHeader = "proxy_header",
@@ -49,8 +49,8 @@ labels! {
         /// The client sent an alert: most do where they don't trust the certificate.
         TlsRefused = "tls_refused",
         TlsMisbehaved = "tls_misbehaved",
-        /// A handshake was begun and not done in time: of many at once, this server may be too slow for some.
-        TlsLate = "tls_late",
+        /// More handshakes began at once than this server could compute in time.
+        TlsOverload = "tls_overload",
         Ended = "ended",
         Late = "late",
     }
@@ -116,7 +116,7 @@ impl From<&Broken> for ConnectionFailure {
             Broken::Tls(TlsError::Incompatible(_)) => Self::TlsIncompatible,
             Broken::Tls(_) => Self::TlsMisbehaved,
             Broken::Ended | Broken::Io(_) => Self::Ended,
-            Broken::Unfinished => Self::TlsLate,
+            Broken::Overload => Self::TlsOverload,
             Broken::Late => Self::Late,
         }
     }

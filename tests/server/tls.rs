@@ -302,7 +302,7 @@ fn clients_that_come_to_no_tls_are_counted_and_the_certificates_end_is_told() {
     // The year 4096 is the default of whoever made the certificate.
     assert!(scrape.contains("\nstentor_tls_certificate_expiration_timestamp_seconds 67090118400\n"), "{scrape}");
     assert_eq!(
-        (told(&server, "the TLS certificate is good"), told(&server, "a connection came to no request")),
+        (told(&server, "the TLS certificate is good"), told(&server, "a connection ended in its handshake")),
         (1, 2)
     );
 }
